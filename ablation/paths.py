@@ -1,0 +1,70 @@
+"""The one place that spells a run directory's file names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one study under ``root``; docs/results.md describes each."""
+
+    root: Path
+
+    @property
+    def study(self) -> Path:
+        """Plan, space, seeds and provenance: written once."""
+        return self.root / "study.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Folder of the append-only event parts."""
+        return self.root / "ledger"
+
+    @property
+    def trials(self) -> Path:
+        """One row a trial."""
+        return self.root / "trials.parquet"
+
+    @property
+    def epochs(self) -> Path:
+        """One row a trial and epoch."""
+        return self.root / "epochs.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """Accounting."""
+        return self.root / "summary.json"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of what confirm trials leave for the report."""
+        return self.root / "artifacts"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the page and its tables."""
+        return self.root / "report"
+
+    @property
+    def page(self) -> Path:
+        """The report itself."""
+        return self.report / "index.html"
+
+    def checkpoint_dir(self, trial_id: str) -> Path:
+        """Folder of one trial's checkpoints."""
+        return self.root / "checkpoints" / file_safe(trial_id)
+
+    def artifact_dir(self, trial_id: str) -> Path:
+        """Folder of one confirm trial's artifacts."""
+        return self.artifacts / file_safe(trial_id)
+
+    def log(self, trial_id: str) -> Path:
+        """One trial's output and traceback."""
+        return self.root / "logs" / f"{file_safe(trial_id)}.txt"
+
+
+def file_safe(trial_id: str) -> str:
+    """Spell a trial id as one file name: reversible, since ids hold no ``__``."""
+    return trial_id.replace("/", "__")

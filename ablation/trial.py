@@ -1,0 +1,143 @@
+"""The contract between a study and the model under study: ``run_trial(config, context)`` yields epoch records.
+
+A trial function is a generator. It trains for ``context.epochs`` epochs, yields one record after each, resumes by
+itself from ``context.checkpoint_dir``, and knows nothing of schedulers: a ``for`` loop runs it, and closing the
+generator stops it. Its first parameter's annotation, a pydantic model, is its config schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from ablation.faults import FaultsError, nearest
+
+Phase = Literal["search", "confirm"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch of training gave.
+
+    Attributes:
+        epoch: epochs trained so far, 1-based, without gaps or repeats.
+        epoch_s: wall time of the epoch, in seconds.
+        metrics: any names; ``val_<metric>`` for the space's metrics in every record, ``test_<metric>`` in the last
+            record of a confirm trial and nowhere else.
+        images: training images seen in the epoch, for throughput.
+    """
+
+    epoch: int
+    epoch_s: float
+    metrics: Mapping[str, float]
+    images: int = 0
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """Where and how a trial runs: everything that is not the configuration.
+
+    Attributes:
+        trial_id: the trial's place in the study, for messages.
+        phase: test data may be scored in ``confirm`` only, once, after the last epoch.
+        epochs: planned length; part of the trial's identity, since schedules depend on it.
+        seed: seed of everything random in training.
+        replicate_seed: seed that all trials of a replicate share, in every arm: for the validation split.
+        data: URI of the data, as given to ``--data``; None for studies without data.
+        data_fingerprint: what the URI's content was when the study was planned; a mismatch is an error.
+        checkpoint_dir: the trial's own folder; it may hold checkpoints of an interrupted attempt.
+        artifact_dir: where a confirm trial leaves its Parquet artifacts; None in the search phase.
+        device: a torch device name, or ``auto``.
+        attempt: 1 for the first start of this trial, then counted up.
+    """
+
+    trial_id: str
+    phase: Phase
+    epochs: int
+    seed: int
+    replicate_seed: int
+    checkpoint_dir: Path
+    data: str | None = None
+    data_fingerprint: str | None = None
+    artifact_dir: Path | None = None
+    device: str = "auto"
+    attempt: int = 1
+
+
+RunTrial = Callable[[Any, TrialContext], Iterator[EpochRecord]]
+
+
+def load(import_path: str) -> Any:
+    """Import ``package.module:name``; raise FaultsError where there is no such thing."""
+    module_name, _, name = import_path.partition(":")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise FaultsError(
+            [f"cannot import {module_name!r} of {import_path!r}: {error}; is it on the path?"]
+        ) from error
+    if not hasattr(module, name):
+        raise FaultsError([f"{module_name} has no {name!r}; write 'package.module:name'"])
+    return getattr(module, name)
+
+
+def config_type(run_trial: RunTrial) -> type[BaseModel] | None:
+    """Return the pydantic model that annotates the trial function's first parameter, if one does."""
+    hints = get_type_hints(run_trial)
+    hints.pop("return", None)
+    first = next(iter(hints.values()), None)
+    return first if isinstance(first, type) and issubclass(first, BaseModel) else None
+
+
+def build_config(run_trial: RunTrial, flat: Mapping[str, object]) -> Any:
+    """Turn a flat configuration with dotted names into the trial's config; raise FaultsError listing every fault."""
+    schema = config_type(run_trial)
+    if schema is None:
+        return dict(flat)
+    known = dotted_names(schema)
+    unknown = [
+        f"{name!r} is no configuration key; {nearest(name, known)}" for name in flat if name not in known
+    ]
+    try:
+        config = schema.model_validate(
+            _nested({name: value for name, value in flat.items() if name in known})
+        )
+    except ValidationError as error:
+        raise FaultsError([*unknown, *map(_spell_fault, error.errors())]) from error
+    if unknown:
+        raise FaultsError(unknown)
+    return config
+
+
+def dotted_names(schema: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
+    """List a config schema's leaves by dotted name."""
+    names: list[str] = []
+    for name, field in schema.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += dotted_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return tuple(names)
+
+
+def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for dotted, value in flat.items():
+        *groups, leaf = dotted.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[leaf] = value
+    return tree
+
+
+def _spell_fault(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    rule = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{where} is {error['input']!r}, but must be {rule}"

@@ -1,0 +1,286 @@
+"""What a study asks: factors, hyperparameters, designs and comparisons, as pure data.
+
+A space is declared, never computed: it names its trial function and its dataset by import path, and knows
+neither torch, ray nor optuna.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Level = bool | int | float | str
+Levels = dict[str, Level]
+Design = Literal["one-at-a-time", "factorial", "joint"]
+DESIGNS: tuple[Design, ...] = ("one-at-a-time", "factorial", "joint")
+
+
+class Frozen(BaseModel):
+    """Refuse unknown keys and later changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Float(Frozen):
+    """Range over real numbers, both ends included; ``log`` makes it uniform in the logarithm."""
+
+    kind: Literal["float"] = "float"
+    low: float
+    high: float
+    default: float
+    log: bool = False
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _check_range(self)
+
+    def ends(self) -> tuple[Level, ...]:
+        """Return the extreme values."""
+        return self.low, self.high
+
+
+class Int(Frozen):
+    """Range over whole numbers, both ends included."""
+
+    kind: Literal["int"] = "int"
+    low: int
+    high: int
+    default: int
+    log: bool = False
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _check_range(self)
+
+    def ends(self) -> tuple[Level, ...]:
+        """Return the extreme values."""
+        return self.low, self.high
+
+
+class Choice(Frozen):
+    """Unordered set of values; the default is the first unless named."""
+
+    kind: Literal["choice"] = "choice"
+    values: tuple[Level, ...] = Field(min_length=1)
+    default: Level = ""
+    source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_is_default(cls, data: dict[str, object]) -> dict[str, object]:
+        values = data.get("values")
+        if "default" not in data and isinstance(values, tuple | list) and values:
+            return {**data, "default": values[0]}
+        return data
+
+    @model_validator(mode="after")
+    def _default_is_a_value(self) -> Self:
+        if self.default not in self.values:
+            raise ValueError(f"default {self.default!r} is not among {list(self.values)}; choose one of them")
+        return self
+
+    def ends(self) -> tuple[Level, ...]:
+        """Return every value: an unordered set has no other extremes."""
+        return self.values
+
+
+_RangeT = TypeVar("_RangeT", Float, Int)
+Domain = Annotated[Float | Int | Choice, Field(discriminator="kind")]
+
+
+def _check_range(domain: _RangeT) -> _RangeT:
+    if not domain.low <= domain.default <= domain.high:
+        raise ValueError(
+            f"default {domain.default} lies outside {domain.low}..{domain.high}; widen the range or move it"
+        )
+    if domain.log and domain.low <= 0:
+        raise ValueError(f"low is {domain.low}, but a log range must start above 0")
+    return domain
+
+
+class When(Frozen):
+    """Say what has no meaning where ``factor`` takes one of the levels ``among``.
+
+    ``drops`` names factors and hyperparameters without effect there: they are neither varied nor searched.
+    ``replaces`` maps another factor's meaningless levels to the nearest meaningful ones.
+    """
+
+    factor: str
+    among: tuple[Level, ...]
+    drops: tuple[str, ...] = ()
+    replaces: dict[str, dict[Level, Level]] = {}
+    reason: str
+
+
+class Comparison(Frozen):
+    """Declare paired comparisons before the study: arms against one named arm.
+
+    Without ``factor`` every arm is meant; with it, the arms that differ from the reference in that factor alone
+    (and the reference itself), restricted to ``levels``.
+    """
+
+    against: Literal["reference", "baseline"]
+    factor: str | None = None
+    levels: tuple[Level, ...] = ()
+
+
+class Budget(Frozen):
+    """Effort that every arm gets alike."""
+
+    replicates: int = Field(ge=2, description="independent repetitions of search and confirmation, per arm")
+    trials: int = Field(ge=1, description="search trials per arm and replicate")
+    seeds: int = Field(default=1, ge=1, description="confirm runs per replicate")
+    epochs: int = Field(ge=1, description="full training length")
+    grace_epochs: int = Field(ge=1, description="ASHA's first rung")
+    reduction_factor: int = Field(ge=2, description="ASHA's η: one in η goes on at a rung")
+    fixed: Levels = Field(default={}, description="fixed hyperparameters that come with this budget")
+
+
+class Arm(Frozen):
+    """One combination of levels of the scientific factors."""
+
+    name: str
+    levels: Levels
+    searched: tuple[str, ...] = Field(description="nuisance hyperparameters tuned in this arm")
+    notes: tuple[str, ...] = Field(
+        default=(), description="combinations without meaning, and what stands for them"
+    )
+
+
+class Space(Frozen):
+    """A study's question: what varies, what is tuned per arm, what is held equal, and what will be compared."""
+
+    name: str
+    description: str = ""
+    trial: str = Field(description="import path of run_trial, 'package.module:function'")
+    dataset: str | None = Field(
+        default=None, description="import path of the function that checks and opens --data"
+    )
+    default_data: str | None = None
+    factors: dict[str, Choice]
+    nuisance: dict[str, Domain]
+    fixed: Levels = {}
+    reference: Levels
+    baseline: Levels
+    conditions: tuple[When, ...] = ()
+    comparisons: tuple[Comparison, ...] = (Comparison(against="reference"),)
+    metrics: tuple[str, ...] = Field(min_length=1, description="trials report val_<metric> and test_<metric>")
+    direction: Literal["maximize", "minimize"] = "maximize"
+    budgets: dict[str, Budget]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = list(self._faults())
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        for role in ("reference", "baseline"):
+            levels: Levels = getattr(self, role)
+            for name in levels.keys() - self.factors.keys():
+                yield f"{role} names {name!r}, which is no factor; factors are {sorted(self.factors)}"
+            for name, choice in self.factors.items():
+                if name not in levels:
+                    yield f"{role} gives no level for {name!r}; give one of {list(choice.values)}"
+                elif levels[name] not in choice.values:
+                    yield f"{role} sets {name} to {levels[name]!r}; choose from {list(choice.values)}"
+        for name in self.nuisance.keys() & self.factors.keys():
+            yield f"{name!r} is a factor and a nuisance hyperparameter; keep one"
+        for name in self.fixed.keys() & (self.factors.keys() | self.nuisance.keys()):
+            yield f"{name!r} is fixed and varied; keep one"
+        known = self.factors.keys() | self.nuisance.keys()
+        for when in self.conditions:
+            for name in {when.factor, *when.drops, *when.replaces} - known:
+                yield f"a When names {name!r}, which is neither factor nor nuisance hyperparameter"
+
+    def arm(self, levels: Mapping[str, Level], name: str | None = None) -> Arm:
+        """Build the nearest meaningful arm to ``levels`` (all factors), saying what was replaced and why."""
+        levels, notes, dropped = dict(levels), [], set[str]()
+        for when in self.conditions:
+            if levels.get(when.factor) not in when.among:
+                continue
+            dropped.update(when.drops)
+            for factor, mapping in when.replaces.items():
+                if levels[factor] in mapping:
+                    old, levels[factor] = levels[factor], mapping[levels[factor]]
+                    notes.append(
+                        f"{factor}={old} stands as {levels[factor]} with {when.factor}={levels[when.factor]}: "
+                        f"{when.reason}"
+                    )
+        kept = {factor: level for factor, level in levels.items() if factor not in dropped}
+        searched = tuple(name for name in self.nuisance if name not in dropped)
+        return Arm(name=name or spell(kept), levels=kept, searched=searched, notes=tuple(notes))
+
+    def arms(self, design: Design = "one-at-a-time") -> tuple[Arm, ...]:
+        """List a design's arms, reference first and baseline last; arms that mean the same are one."""
+        if design == "joint":
+            searched = (*self.factors, *self.nuisance)
+            return (Arm(name="joint", levels={}, searched=searched),)
+        reference = self.arm(self.reference, "reference")
+        baseline = self.arm(self.baseline, "baseline")
+        if design == "one-at-a-time":
+            candidates = [
+                self.arm({**self.reference, factor: level}, spell({factor: level}))
+                for factor, choice in self.factors.items()
+                for level in choice.values
+            ]
+        else:
+            grid = product(*(choice.values for choice in self.factors.values()))
+            candidates = [self.arm(dict(zip(self.factors, combination, strict=True))) for combination in grid]
+        named = {_key(reference): reference, _key(baseline): baseline}
+        others = {_key(arm): arm for arm in reversed(candidates) if _key(arm) not in named}
+        return (reference, *reversed(others.values()), baseline)
+
+    def declared(self, arms: tuple[Arm, ...]) -> tuple[tuple[str, str], ...]:
+        """List the declared comparisons among ``arms`` as (arm, against) names, each pair once."""
+        present = {arm.name: arm for arm in arms}
+        pairs: dict[frozenset[str], tuple[str, str]] = {}
+        for comparison in self.comparisons:
+            if comparison.against not in present:
+                continue
+            for arm in arms:
+                pair = frozenset((arm.name, comparison.against))
+                if len(pair) == 2 and self._is_meant(comparison, arm):
+                    pairs.setdefault(pair, (arm.name, comparison.against))
+        return tuple(pairs.values())
+
+    def _is_meant(self, comparison: Comparison, arm: Arm) -> bool:
+        if comparison.factor is None:
+            return True
+        level = arm.levels.get(comparison.factor)
+        rest = {**arm.levels, comparison.factor: self.reference[comparison.factor]}
+        return level in comparison.levels and rest == self.reference
+
+    def configuration(self, arm: Arm, proposal: Mapping[str, Level]) -> Levels:
+        """Return the flat configuration (dotted names) of a trial of ``arm`` with the proposed values."""
+        levels = {**arm.levels, **{name: value for name, value in proposal.items() if name in self.factors}}
+        if arm.name == "joint":
+            levels = self.arm({**self.reference, **levels}).levels
+        rest = {name: value for name, value in proposal.items() if name not in self.factors}
+        return {**self.fixed, **levels, **rest}
+
+    def corners(self) -> Iterator[Levels]:
+        """Yield the configuration of every factorial arm at every corner of its nuisance ranges."""
+        for arm in self.arms("factorial"):
+            ends = [self.nuisance[name].ends() for name in arm.searched]
+            for corner in product(*ends):
+                yield self.configuration(arm, dict(zip(arm.searched, corner, strict=True)))
+
+    def domain(self, name: str) -> Float | Int | Choice:
+        """Return the domain of a factor or nuisance hyperparameter."""
+        return self.factors[name] if name in self.factors else self.nuisance[name]
+
+
+def spell(levels: Mapping[str, Level]) -> str:
+    """Spell levels as an arm's name: ``negatives=nearest,margin=0.2``."""
+    return ",".join(f"{name.rpartition('.')[2]}={level}" for name, level in levels.items())
+
+
+def _key(arm: Arm) -> frozenset[tuple[str, Level]]:
+    return frozenset(arm.levels.items())
