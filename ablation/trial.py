@@ -1,4 +1,4 @@
-"""The contract between a study and the model under study: ``run_trial(config, context)`` yields epoch records.
+"""The contract of a model under study: ``run_trial(config, context)`` yields epoch records.
 
 A trial function is a generator. It trains for ``context.epochs`` epochs, yields one record after each, resumes by
 itself from ``context.checkpoint_dir``, and knows nothing of schedulers: a ``for`` loop runs it, and closing the
@@ -78,9 +78,7 @@ def load(import_path: str) -> Any:
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
-        raise FaultsError(
-            [f"cannot import {module_name!r} of {import_path!r}: {error}; is it on the path?"]
-        ) from error
+        raise FaultsError([f"cannot import {module_name!r} of {import_path!r}: {error}; is it on the path?"]) from error
     if not hasattr(module, name):
         raise FaultsError([f"{module_name} has no {name!r}; write 'package.module:name'"])
     return getattr(module, name)
@@ -100,13 +98,9 @@ def build_config(run_trial: RunTrial, flat: Mapping[str, object]) -> Any:
     if schema is None:
         return dict(flat)
     known = dotted_names(schema)
-    unknown = [
-        f"{name!r} is no configuration key; {nearest(name, known)}" for name in flat if name not in known
-    ]
+    unknown = [f"{name!r} is no configuration key; {nearest(name, known)}" for name in flat if name not in known]
     try:
-        config = schema.model_validate(
-            _nested({name: value for name, value in flat.items() if name in known})
-        )
+        config = schema.model_validate(_nested({name: value for name, value in flat.items() if name in known}))
     except ValidationError as error:
         raise FaultsError([*unknown, *map(_spell_fault, error.errors())]) from error
     if unknown:

@@ -147,9 +147,7 @@ class Arm(Frozen):
     name: str
     levels: Levels
     searched: tuple[str, ...] = Field(description="nuisance hyperparameters tuned in this arm")
-    notes: tuple[str, ...] = Field(
-        default=(), description="combinations without meaning, and what stands for them"
-    )
+    notes: tuple[str, ...] = Field(default=(), description="combinations without meaning, and what stands for them")
 
 
 class Space(Frozen):
@@ -158,9 +156,7 @@ class Space(Frozen):
     name: str
     description: str = ""
     trial: str = Field(description="import path of run_trial, 'package.module:function'")
-    dataset: str | None = Field(
-        default=None, description="import path of the function that checks and opens --data"
-    )
+    dataset: str | None = Field(default=None, description="import path of the function that checks and opens --data")
     default_data: str | None = None
     factors: dict[str, Choice]
     nuisance: dict[str, Domain]

@@ -16,9 +16,7 @@ SPACE = Space(
     default_data="synthetic",
     factors={
         "loss.negatives": Choice(values=("none", "center", "nearest", *STRATEGIES)),
-        "loss.margin": Choice(
-            values=(0.2, 1.0, 5.0, 20.0), source="log-spaced around He et al.'s 5 (CVPR 2018)"
-        ),
+        "loss.margin": Choice(values=(0.2, 1.0, 5.0, 20.0), source="log-spaced around He et al.'s 5 (CVPR 2018)"),
         "model.attention": Choice(values=("none", "pixel", "element", "selective")),
     },
     reference={"loss.negatives": "fully-synthesized", "loss.margin": 5.0, "model.attention": "selective"},
@@ -43,18 +41,10 @@ SPACE = Space(
         Comparison(against="baseline", factor="loss.negatives", levels=STRATEGIES),
     ),
     nuisance={
-        "optim.lr": Float(
-            low=0.01, high=0.3, default=0.1, log=True, source="DACL 0.01 fine-tunes; 0.1 from scratch"
-        ),
-        "optim.weight_decay": Float(
-            low=1e-5, high=5e-3, default=5e-4, log=True, source="DACL 5e-4, a decade around"
-        ),
-        "loss.weight": Float(
-            low=1e-3, high=0.3, default=0.01, log=True, source="λ: DACL 0.01, He-style code 0.1"
-        ),
-        "optim.center_lr": Float(
-            low=0.05, high=1.0, default=0.5, log=True, source="α: DACL 0.5, He-style code 0.1"
-        ),
+        "optim.lr": Float(low=0.01, high=0.3, default=0.1, log=True, source="DACL 0.01 fine-tunes; 0.1 from scratch"),
+        "optim.weight_decay": Float(low=1e-5, high=5e-3, default=5e-4, log=True, source="DACL 5e-4, a decade around"),
+        "loss.weight": Float(low=1e-3, high=0.3, default=0.01, log=True, source="λ: DACL 0.01, He-style code 0.1"),
+        "optim.center_lr": Float(low=0.05, high=1.0, default=0.5, log=True, source="α: DACL 0.5, He-style code 0.1"),
     },
     fixed={
         "loss.hinge": "embedding",

@@ -66,9 +66,7 @@ class Train(Group):
 
     batch_size: int = Field(default=64, ge=2, le=8192)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_every_s: float = Field(
-        default=30.0, gt=0, description="longest training between two checkpoints"
-    )
+    checkpoint_every_s: float = Field(default=30.0, gt=0, description="longest training between two checkpoints")
 
 
 class TclConfig(Group):
