@@ -1,8 +1,9 @@
 """The contract of a model under study: ``run_trial(config, context)`` yields epoch records.
 
 A trial function is a generator. It trains for ``context.epochs`` epochs, yields one record after each, resumes by
-itself from ``context.checkpoint_dir``, and knows nothing of schedulers: a ``for`` loop runs it, and closing the
-generator stops it. Its first parameter's annotation, a pydantic model, is its config schema.
+itself from ``context.checkpoint_dir`` (records of epochs trained before come first, as they were), and knows nothing
+of schedulers: a ``for`` loop runs it, and closing the generator stops it. Its first parameter's annotation, a
+pydantic model, is its config schema.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class EpochRecord:
         epoch: epochs trained so far, 1-based, without gaps or repeats.
         epoch_s: wall time of the epoch, in seconds.
         metrics: any names; ``val_<metric>`` for the space's metrics in every record, ``test_<metric>`` in the last
-            record of a confirm trial and nowhere else.
+            record of a confirm trial and nowhere else. A ``train_*``, ``val_*`` or ``test_*`` that is not finite
+            ends the trial as diverged; other metrics may be NaN where they mean nothing.
         images: training images seen in the epoch, for throughput.
     """
 
@@ -53,7 +55,8 @@ class TrialContext:
         checkpoint_dir: the trial's own folder; it may hold checkpoints of an interrupted attempt.
         artifact_dir: where a confirm trial leaves its Parquet artifacts; None in the search phase.
         device: a torch device name, or ``auto``.
-        attempt: 1 for the first start of this trial, then counted up.
+        cpu_threads: threads the trial may use for computing.
+        checkpoint_epochs: epochs after which a checkpoint is worth having, beside the last: ASHA's rungs.
     """
 
     trial_id: str
@@ -66,7 +69,8 @@ class TrialContext:
     data_fingerprint: str | None = None
     artifact_dir: Path | None = None
     device: str = "auto"
-    attempt: int = 1
+    cpu_threads: int = 1
+    checkpoint_epochs: tuple[int, ...] = ()
 
 
 RunTrial = Callable[[Any, TrialContext], Iterator[EpochRecord]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -36,7 +36,8 @@ class Float(Frozen):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _check_range(self)
+        _check_range(self)
+        return self
 
     def ends(self) -> tuple[Level, ...]:
         """Return the extreme values."""
@@ -55,7 +56,8 @@ class Int(Frozen):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _check_range(self)
+        _check_range(self)
+        return self
 
     def ends(self) -> tuple[Level, ...]:
         """Return the extreme values."""
@@ -89,18 +91,16 @@ class Choice(Frozen):
         return self.values
 
 
-_RangeT = TypeVar("_RangeT", Float, Int)
 Domain = Annotated[Float | Int | Choice, Field(discriminator="kind")]
 
 
-def _check_range(domain: _RangeT) -> _RangeT:
+def _check_range(domain: Float | Int) -> None:
     if not domain.low <= domain.default <= domain.high:
         raise ValueError(
             f"default {domain.default} lies outside {domain.low}..{domain.high}; widen the range or move it"
         )
     if domain.log and domain.low <= 0:
         raise ValueError(f"low is {domain.low}, but a log range must start above 0")
-    return domain
 
 
 class When(Frozen):
@@ -168,6 +168,7 @@ class Space(Frozen):
     metrics: tuple[str, ...] = Field(min_length=1, description="trials report val_<metric> and test_<metric>")
     direction: Literal["maximize", "minimize"] = "maximize"
     budgets: dict[str, Budget]
+    predictor: str | None = Field(default=None, description="import path of what turns a checkpoint into predictions")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -14,6 +14,7 @@ SPACE = Space(
     trial="ablation.tcl.train:run_trial",
     dataset="ablation.tcl.data.dataset:prepare_dataset",
     default_data="synthetic",
+    predictor="ablation.tcl.predictor:ExpressionPredictor",
     factors={
         "loss.negatives": Choice(values=("none", "center", "nearest", *STRATEGIES)),
         "loss.margin": Choice(values=(0.2, 1.0, 5.0, 20.0), source="log-spaced around He et al.'s 5 (CVPR 2018)"),

@@ -1,0 +1,154 @@
+"""Plan → tune.Tuner: run what a study has left to run, with everything that happens in the ledger."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+# Read by Ray when it is imported or started, so they stand before the import.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# A loaded machine takes longer than the default 30 s to start a raylet.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "5")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+from ray import tune
+
+from ablation.engine.progress import Progress
+from ablation.engine.scheduler import Ending, EndingStopper, StudyCallback, StudyScheduler, StudySearcher
+from ablation.engine.study import Study
+from ablation.engine.trainable import TrialActor, Workplace
+from ablation.ledger import Ledger
+from ablation.paths import RunPaths
+from ablation.resources import Resources
+from ablation.study_file import StudyFile
+
+MOST_RETRIES = 3
+
+
+def sweep(file: StudyFile, paths: RunPaths, resources: Resources) -> bool:
+    """Run every trial that the ledger does not know as ended; return whether the plan was carried out to its end.
+
+    Raises what went wrong in the study itself; a trial's failure is an event, not an exception.
+    """
+    deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours
+    ending = Ending(deadline)
+    with _connected(resources.address), Ledger(paths.ledger) as ledger, _heeding_signals(ending):
+        study = Study(file.plan, ledger)
+        ledger.append("session_opened", process=os.getpid(), resources=resources.model_dump())
+        slots, per_trial = _slots(resources)
+        with Progress(study, slots) as progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
+            study.observer = progress.note
+            if not study.is_finished:
+                _fit(study, _workplace(file, paths, per_trial), ending, slots, per_trial, Path(scratch))
+    if ending.fault is not None:
+        raise ending.fault
+    return study.is_finished
+
+
+def cluster_gpus(address: str) -> float:
+    """Count the GPUs of a running cluster."""
+    with _connected(address):
+        return float(ray.cluster_resources().get("GPU", 0))
+
+
+def _fit(
+    study: Study,
+    workplace: Workplace,
+    ending: Ending,
+    slots: int,
+    per_trial: dict[str, float],
+    scratch: Path,
+) -> None:
+    tuner = tune.Tuner(
+        tune.with_resources(TrialActor, per_trial),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(study, workplace, ending),
+            scheduler=StudyScheduler(study, ending),
+            num_samples=-1,
+            max_concurrent_trials=slots,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(scratch),
+            callbacks=[StudyCallback(study, ending)],
+            stop=EndingStopper(ending),
+            failure_config=tune.FailureConfig(max_failures=MOST_RETRIES),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+def _workplace(file: StudyFile, paths: RunPaths, per_trial: dict[str, float]) -> Workplace:
+    return Workplace(
+        run_dir=paths.root.resolve(),
+        run_trial=file.plan.space.trial,
+        data=file.data_uri,
+        data_fingerprint=file.data_fingerprint,
+        device="cuda" if per_trial.get("GPU") else "cpu",
+        cpu_threads=max(1, int(per_trial["CPU"])),
+        checkpoint_epochs=file.plan.rungs,
+    )
+
+
+def _slots(resources: Resources) -> tuple[int, dict[str, float]]:
+    there = ray.cluster_resources()
+    gpus = resources.gpus_per_trial
+    if gpus == "auto":
+        gpus = 0.25 if there.get("GPU", 0) else 0.0
+    slots = int(there.get("CPU", 1) / resources.cpus_per_trial)
+    if gpus:
+        slots = min(slots, int(there.get("GPU", 0) / gpus))
+    if slots < 1:
+        raise ValueError(
+            f"a trial asks for {resources.cpus_per_trial} CPUs and {gpus} GPUs, but Ray has {there.get('CPU', 0)} and "
+            f"{there.get('GPU', 0)}; lower --cpus-per-trial or --gpus-per-trial"
+        )
+    per_trial = {"CPU": resources.cpus_per_trial, **({"GPU": gpus} if gpus else {})}
+    return min(slots, resources.max_concurrent or slots), per_trial
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    started_here = not ray.is_initialized()
+    if started_here:
+        local: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **local)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # its faults reach the ledger by the hooks
+    try:
+        yield
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+@contextmanager
+def _heeding_signals(ending: Ending) -> Iterator[None]:
+    def note(number: int, frame: FrameType | None) -> None:
+        ending.signal = number
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,152 @@
+"""Tune's hooks around a study: thin coats that ask it what comes next and tell it what came.
+
+Tune logs and goes on when a hook raises. A fault in here is the study's, not a trial's, so each hook notes it and
+the sweep ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from ablation.engine.study import Study
+from ablation.engine.trainable import Report, Workplace
+
+
+class Ending:
+    """Why the sweep should end before its plan does, if it should."""
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self.fault: BaseException | None = None
+        self.signal: int | None = None
+        self._deadline = deadline
+
+    @contextmanager
+    def noting_faults(self) -> Iterator[None]:
+        """Keep a hook's exception for the driver to raise, since Tune would swallow it."""
+        try:
+            yield
+        except Exception as error:
+            self.fault = self.fault or error
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Tell whether --max-hours are over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether to end now."""
+        return self.fault is not None or self.signal is not None or self.is_out_of_time
+
+
+class LeftOutOfSnapshots:
+    """Pickle as nothing: Tune puts its hooks into snapshots of its own, which this project never reads."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return no state."""
+        return {}
+
+
+class StudySearcher(LeftOutOfSnapshots, Searcher):
+    """Hand Tune the study's next trial."""
+
+    def __init__(self, study: Study, workplace: Workplace, ending: Ending) -> None:
+        super().__init__()
+        self._study = study
+        self._workplace = workplace
+        self._ending = ending
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Take nothing from Tune: the plan has it all."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:  # Ray's annotation leaves FINISHED out
+        """Return the next trial, None to wait for one, FINISHED when none will come."""
+        with self._ending.noting_faults():
+            assignment = None if self._ending.is_due else self._study.next_assignment()
+            if assignment is not None:
+                return {"assignment": assignment, "workplace": self._workplace}
+            if not self._study.has_trials_left:
+                return str(Searcher.FINISHED)
+        return None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the ledger has it all."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Ignore: the scheduler's hooks have told the study."""
+
+
+class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
+    """Pass each report to the study and its answer to Tune."""
+
+    def __init__(self, study: Study, ending: Ending) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._study = study
+        self._ending = ending
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stop a trial when the study says so."""
+        report: Report = result["report"]
+        goes_on = False
+        with self._ending.noting_faults():
+            if report.record is None:
+                self._study.end(our_id(trial), "failed", report.failure, report.elapsed_s, report.checkpoint)
+            else:
+                goes_on = self._study.report(our_id(trial), report.record, report.elapsed_s, report.checkpoint)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """End a trial that lost its worker once too often."""
+        with self._ending.noting_faults():
+            self._study.end(our_id(trial), "failed", f"worker lost {trial.num_failures} times: {_last_error(trial)}")
+
+
+class StudyCallback(LeftOutOfSnapshots, Callback):
+    """Tell the study when trials start and start again."""
+
+    def __init__(self, study: Study, ending: Ending) -> None:
+        self._study = study
+        self._ending = ending
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Count an attempt."""
+        with self._ending.noting_faults():
+            self._study.started(our_id(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note why a trial starts again."""
+        with self._ending.noting_faults():
+            self._study.retried(our_id(trial), _last_error(trial))
+
+
+class EndingStopper(LeftOutOfSnapshots, Stopper):
+    """Stop Tune where an ending is due."""
+
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial: that is the scheduler's."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Stop everything when the ending is due."""
+        return self._ending.is_due
+
+
+def our_id(trial: Any) -> str:
+    """Return the study's id of one of Tune's trials."""
+    return str(trial.config["assignment"].trial.trial_id)
+
+
+def _last_error(trial: Any) -> str:
+    error = trial.get_error()
+    return type(error).__name__ if error is not None else "unknown"

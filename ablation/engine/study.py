@@ -1,0 +1,243 @@
+"""A study in progress: which trial comes next, what an epoch decides, how a trial ends. No Ray in here.
+
+Whoever runs trials (Tune's hooks, a plain loop) calls ``next_assignment``, ``started``, ``report`` and ``lost``; every
+change is an event first, and the records are the fold of events, so going on after a crash is the same code as going
+on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ablation.engine import rungs
+from ablation.engine.searcher import propose
+from ablation.ledger import Event, EventKind, Ledger
+from ablation.plan import Plan, PlannedTrial
+from ablation.records import Outcome, TrialState, apply, fold
+from ablation.trial import EpochRecord
+from search_spaces.space import Levels
+
+JUDGED = ("train_", "val_", "test_")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run now: its place and its configuration."""
+
+    trial: PlannedTrial
+    config: Levels
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One arm's repetition: its search trials, then its confirm trials."""
+
+    search: tuple[PlannedTrial, ...]
+    confirm: tuple[PlannedTrial, ...]
+
+
+class Study:
+    """Plan and records; hands out trials and takes their reports."""
+
+    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+        self.plan = plan
+        self.records = fold(ledger.history)
+        self.observer: Callable[[Event], None] | None = None
+        self._ledger = ledger
+        self._trials = {trial.trial_id: trial for trial in plan.trials()}
+        self._replicates = _group(self._trials.values())
+        self._rung_values: dict[tuple[str, int, int], list[float]] = {}
+        self._decisions: dict[tuple[str, int], bool] = {}
+        for event in ledger.history:
+            self._note_rung(event)
+        # Trials that an earlier session left unfinished come first, then confirm runs, then the search.
+        begun = [trial for trial in self._trials.values() if self._is_open(trial.trial_id)]
+        self._urgent = deque(begun)
+        self._search = deque(
+            trial for trial in self._trials.values() if trial.phase == "search" and trial.trial_id not in self.records
+        )
+        for key in self._replicates:
+            self._confirm_when_searched(key)
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether every planned trial has ended."""
+        return all(self._has_ended(trial_id) for trial_id in self._trials)
+
+    @property
+    def has_trials_left(self) -> bool:
+        """Tell whether there are, or will be, more trials to hand out."""
+        return bool(self._urgent) or len(self.records) < len(self._trials)
+
+    def next_assignment(self) -> Assignment | None:
+        """Hand out the next trial; None when one must end first, or none is left."""
+        if not self._urgent and not self._search:
+            return None
+        trial = (self._urgent or self._search).popleft()
+        if trial.trial_id not in self.records:
+            self._propose(trial)
+        return Assignment(trial, self.records[trial.trial_id].config)
+
+    def started(self, trial_id: str) -> None:
+        """Note that a trial begins, or begins again, to run."""
+        self._event("started", trial_id, attempt=self.records[trial_id].attempts + 1)
+
+    def report(self, trial_id: str, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
+        """Take one epoch's record and decide whether the trial goes on.
+
+        ``elapsed_s`` is the wall time of the trial so far. A record of an epoch already known is compared: a differing
+        one ends the trial as failed.
+        """
+        state = self.records[trial_id]
+        if state.has_ended:
+            return False
+        known = state.at(record.epoch)
+        if known is not None and not _same(known.metrics, record.metrics):
+            self.end(trial_id, "failed", f"epoch {record.epoch} was repeated with other metrics", elapsed_s)
+            return False
+        if known is None:
+            fault = self._fault(record, state)
+            if fault is not None:
+                self.end(trial_id, "failed", fault, elapsed_s)
+                return False
+            self._event("epoch", trial_id, **asdict(record))
+        return self._decide(self._trials[trial_id], record, elapsed_s, checkpoint)
+
+    def end(
+        self,
+        trial_id: str,
+        outcome: Outcome,
+        reason: str | None = None,
+        wall_s: float = 0.0,
+        checkpoint: str | None = None,
+    ) -> None:
+        """End a trial for good and let its replicate move on."""
+        self._event("ended", trial_id, outcome=outcome, reason=reason, wall_s=wall_s, checkpoint=checkpoint)
+        self._confirm_when_searched(_replicate_key(self._trials[trial_id]))
+
+    def retried(self, trial_id: str, reason: str) -> None:
+        """Note that a trial lost its worker and will start again."""
+        self._event("retried", trial_id, reason=reason)
+
+    def _decide(self, trial: PlannedTrial, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
+        diverged = [name for name, value in record.metrics.items() if _is_judged(name) and not math.isfinite(value)]
+        if diverged:
+            reason = f"{', '.join(diverged)} not finite in epoch {record.epoch}"
+            self.end(trial.trial_id, "diverged", reason, elapsed_s)
+            return False
+        if record.epoch >= trial.epochs:
+            self.end(trial.trial_id, "completed", None, elapsed_s, checkpoint)
+            return False
+        if trial.phase == "confirm" or record.epoch not in self.plan.rungs:
+            return True
+        stays = self._decisions.get((trial.trial_id, record.epoch))
+        if stays is None:
+            stays = self._decide_at_rung(trial, record)
+        if not stays:
+            self.end(trial.trial_id, "stopped", f"at rung {record.epoch}", elapsed_s, checkpoint)
+        return stays
+
+    def _decide_at_rung(self, trial: PlannedTrial, record: EpochRecord) -> bool:
+        value = self._upwards(record.metrics[f"val_{self.plan.metric}"])
+        earlier = self._rung_values.get((*_replicate_key(trial), record.epoch), [])
+        stays = rungs.goes_on(value, earlier, self.plan.budget.reduction_factor)
+        self._event("decided", trial.trial_id, rung=record.epoch, value=value, among=len(earlier) + 1, goes_on=stays)
+        return stays
+
+    def _fault(self, record: EpochRecord, state: TrialState) -> str | None:
+        if record.epoch != len(state.epochs) + 1:
+            return f"epoch {record.epoch} was reported after epoch {len(state.epochs)}; epochs must count up by one"
+        unusable = [name for name, value in record.metrics.items() if not isinstance(value, int | float)]
+        if unusable:
+            return f"metrics must be numbers, but {unusable[0]} is {record.metrics[unusable[0]]!r}"
+        wanted = [f"val_{self.plan.metric}"]
+        planned = self._trials[state.trial_id]
+        if planned.phase == "confirm" and record.epoch == planned.epochs:
+            wanted.append(f"test_{self.plan.metric}")
+        missing = [name for name in wanted if name not in record.metrics]
+        return f"the record of epoch {record.epoch} lacks {' and '.join(missing)}" if missing else None
+
+    def _propose(self, trial: PlannedTrial) -> None:
+        replicate = self._replicates[_replicate_key(trial)]
+        if trial.phase == "search":
+            earlier = [self.records[other.trial_id] for other in replicate.search[: trial.index]]
+            proposal = propose(self.plan, trial, earlier)
+        else:
+            best = self._best(replicate)
+            assert best is not None, "a replicate without survivor hands out no confirm trials"
+            proposal = best.proposal
+        config = self.plan.space.configuration(self.plan.arm(trial.arm), proposal)
+        self._event("proposed", trial.trial_id, proposal=proposal, config=config)
+
+    def _confirm_when_searched(self, key: tuple[str, int]) -> None:
+        replicate = self._replicates[key]
+        waiting = [trial for trial in replicate.confirm if trial.trial_id not in self.records]
+        if not waiting or not all(self._has_ended(trial.trial_id) for trial in replicate.search):
+            return
+        queued = {trial.trial_id for trial in self._urgent}
+        if self._best(replicate) is not None:
+            self._urgent.extend(trial for trial in waiting if trial.trial_id not in queued)
+        else:
+            for trial in waiting:
+                self._event(
+                    "ended", trial.trial_id, outcome="failed", reason="no_survivor", wall_s=0.0, checkpoint=None
+                )
+
+    def _best(self, replicate: Replicate) -> TrialState | None:
+        """Return the best full-budget search trial by its last epoch's validation; ties go to the lower index."""
+        finished = [self.records[trial.trial_id] for trial in replicate.search]
+        survivors = [state for state in finished if state.outcome == "completed"]
+        return max(survivors, key=lambda state: self._upwards(state.last(f"val_{self.plan.metric}")), default=None)
+
+    def _upwards(self, value: float) -> float:
+        return value if self.plan.space.direction == "maximize" else -value
+
+    def _event(self, kind: EventKind, trial_id: str, **payload: Any) -> None:
+        event = self._ledger.append(kind, trial_id, **payload)
+        apply(self.records, event)
+        self._note_rung(event)
+        if self.observer is not None:
+            self.observer(event)
+
+    def _note_rung(self, event: Event) -> None:
+        if event.kind == "decided" and event.trial_id is not None:
+            key = (*_replicate_key(self._trials[event.trial_id]), event.payload["rung"])
+            self._rung_values.setdefault(key, []).append(event.payload["value"])
+            self._decisions[event.trial_id, event.payload["rung"]] = event.payload["goes_on"]
+
+    def _has_ended(self, trial_id: str) -> bool:
+        return trial_id in self.records and self.records[trial_id].has_ended
+
+    def _is_open(self, trial_id: str) -> bool:
+        return trial_id in self.records and not self.records[trial_id].has_ended
+
+
+def _group(trials: Any) -> dict[tuple[str, int], Replicate]:
+    grouped: dict[tuple[str, int], list[PlannedTrial]] = {}
+    for trial in trials:
+        grouped.setdefault(_replicate_key(trial), []).append(trial)
+    return {
+        key: Replicate(
+            search=tuple(trial for trial in members if trial.phase == "search"),
+            confirm=tuple(trial for trial in members if trial.phase == "confirm"),
+        )
+        for key, members in grouped.items()
+    }
+
+
+def _replicate_key(trial: PlannedTrial) -> tuple[str, int]:
+    return trial.arm, trial.replicate
+
+
+def _is_judged(metric: str) -> bool:
+    return metric.startswith(JUDGED)
+
+
+def _same(known: Mapping[str, float], repeated: Mapping[str, float]) -> bool:
+    return known.keys() == repeated.keys() and all(
+        known[name] == value or (math.isnan(known[name]) and math.isnan(value)) for name, value in repeated.items()
+    )

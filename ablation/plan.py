@@ -1,0 +1,144 @@
+"""Space + design + budget → Plan: everything that will run, and what it can and cannot show."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+from scipy import optimize, stats
+
+from ablation.engine.rungs import goes_on
+from ablation.seeds import derive_seed
+from ablation.trial import Phase
+from search_spaces.space import Arm, Budget, Design, Frozen, Space
+
+
+class PlannedTrial(Frozen):
+    """One trial's place in the study, known before anything runs; only a search decides its hyperparameters."""
+
+    trial_id: str
+    arm: str
+    replicate: int
+    phase: Phase
+    index: int
+    seed: int
+    replicate_seed: int
+    epochs: int
+
+
+class Plan(Frozen):
+    """A study that can be run: same effort for every arm, comparisons and seeds fixed beforehand."""
+
+    space: Space
+    design: Design = "one-at-a-time"
+    metric: str
+    budget: Budget
+    seed: int = 0
+    arms: tuple[Arm, ...]
+    comparisons: tuple[tuple[str, str], ...]
+
+    def arm(self, name: str) -> Arm:
+        """Return the arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which ASHA decides: grace · η^k, below the full length, always whole numbers."""
+        rungs, epoch = [], self.budget.grace_epochs
+        while epoch < self.budget.epochs:
+            rungs.append(epoch)
+            epoch *= self.budget.reduction_factor
+        return tuple(rungs)
+
+    @property
+    def startup_trials(self) -> int:
+        """Trials of a replicate's search that are shared by all arms (the default first) before TPE models anything."""
+        return min(self.budget.trials, max(3, self.budget.trials // 3))
+
+    @property
+    def search_is_random(self) -> bool:
+        """Tell whether searches are too short for TPE to propose anything."""
+        return self.startup_trials == self.budget.trials
+
+    def trials(self) -> Iterator[PlannedTrial]:
+        """Yield every trial in the order of the search: replicate by replicate, round-robin over arms."""
+        for replicate in range(self.budget.replicates):
+            for index in range(self.budget.trials):
+                for arm in self.arms:
+                    yield self._trial(arm.name, replicate, "search", index)
+            for index in range(self.budget.seeds):
+                for arm in self.arms:
+                    yield self._trial(arm.name, replicate, "confirm", index)
+
+    def _trial(self, arm: str, replicate: int, phase: Phase, index: int) -> PlannedTrial:
+        # Seeds leave the arm out: what arms share cancels in paired differences.
+        return PlannedTrial(
+            trial_id=f"{arm}/{replicate}/{phase}/{index}",
+            arm=arm,
+            replicate=replicate,
+            phase=phase,
+            index=index,
+            seed=derive_seed(self.seed, phase, replicate, index),
+            replicate_seed=derive_seed(self.seed, "replicate", replicate),
+            epochs=self.budget.epochs,
+        )
+
+    @property
+    def trial_count(self) -> int:
+        """Count the trials of all arms and both phases."""
+        return len(self.arms) * self.budget.replicates * (self.budget.trials + self.budget.seeds)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a plan costs, in epochs of training."""
+
+    epochs_most: int
+    epochs_expected: float
+
+
+def effort(plan: Plan) -> Effort:
+    """Count a plan's epochs: at most, and as expected when ASHA sees trials in an order that says nothing of them."""
+    searches = len(plan.arms) * plan.budget.replicates
+    confirm = searches * plan.budget.seeds * plan.budget.epochs
+    searched = fmean(_search_epochs(plan, random.Random(draw)) for draw in range(200))
+    return Effort(
+        epochs_most=searches * plan.budget.trials * plan.budget.epochs + confirm,
+        epochs_expected=searches * searched + confirm,
+    )
+
+
+def _search_epochs(plan: Plan, random_source: random.Random) -> int:
+    recorded: dict[int, list[float]] = {rung: [] for rung in plan.rungs}
+    epochs = 0
+    for _ in range(plan.budget.trials):
+        value, reached = random_source.random(), plan.budget.epochs
+        for rung, values in recorded.items():
+            stays = goes_on(value, values, plan.budget.reduction_factor)
+            values.append(value)
+            if not stays:
+                reached = rung
+                break
+        epochs += reached
+    return epochs
+
+
+def detectable_effect(plan: Plan, power: float = 0.8, level: float = 0.05) -> float | None:
+    """Return the paired difference, in standard deviations of such differences, found with the given power.
+
+    Paired t over the plan's replicates at ``level`` divided by the number of declared comparisons, Holm's first and
+    strictest step. None where nothing is compared.
+    """
+    if not plan.comparisons:
+        return None
+    replicates, strictest = plan.budget.replicates, level / len(plan.comparisons)
+    critical = stats.t.isf(strictest / 2, replicates - 1)
+
+    def shortfall(effect: float) -> float:
+        shift = effect * math.sqrt(replicates)
+        return float(stats.nct.sf(critical, replicates - 1, shift)) - power
+
+    return float(optimize.brentq(shortfall, 0.0, 1000.0))

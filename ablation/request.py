@@ -1,0 +1,212 @@
+"""What was asked for on the command line → a checked plan, or every fault at once. Nothing expensive starts here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ablation.faults import FaultsError, nearest
+from ablation.plan import Plan
+from ablation.spaces import find_space
+from ablation.trial import RunTrial, build_config, config_type, dotted_names, load
+from search_spaces.space import DESIGNS, Arm, Budget, Level, Space
+
+EFFORT_OPTIONS = ("replicates", "trials", "seeds", "epochs")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A study as asked for; None means: as the space or the budget has it."""
+
+    space: str | Space
+    data: str | None = None
+    design: str = "one-at-a-time"
+    arms: tuple[str, ...] = ()
+    metric: str | None = None
+    budget: str = "auto"
+    replicates: int | None = None
+    trials: int | None = None
+    seeds: int | None = None
+    epochs: int | None = None
+    seed: int = 0
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study ready to run: the plan, and the data as its dataset function found it."""
+
+    plan: Plan
+    budget_name: str
+    data: dict[str, Any] | None
+
+
+def prepare(request: Request, gpus: float) -> Prepared:
+    """Check everything about a request and open its data; raise FaultsError listing all that is wrong.
+
+    ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one.
+    """
+    space = request.space if isinstance(request.space, Space) else find_space(request.space)
+    run_trial: RunTrial = load(space.trial)
+    faults: list[str] = []
+    name = request.budget if request.budget != "auto" else ("standard" if gpus else "quick")
+    budget = _budget(request, space, name, faults)
+    settings = _settings(request.settings, space, run_trial, faults)
+    metric = request.metric or space.metrics[0]
+    if metric not in space.metrics:
+        faults.append(f"--metric is {metric!r}; {nearest(metric, space.metrics)}")
+    if request.design not in DESIGNS:
+        faults.append(f"--design is {request.design!r}; {nearest(request.design, DESIGNS)}")
+    if request.seed < 0:
+        faults.append(f"--seed is {request.seed}, but must be >= 0")
+    effective = _with_fixed(space, {**budget.fixed, **settings})
+    arms = _arms(effective, request, faults)
+    faults += _config_faults(effective, arms, run_trial)
+    data = _data(request.data, effective, arms, run_trial, faults)
+    if faults:
+        raise FaultsError(dict.fromkeys(faults))
+    plan = Plan(
+        space=effective,
+        design=request.design,
+        metric=metric,
+        budget=budget,
+        seed=request.seed,
+        arms=arms,
+        comparisons=effective.declared(arms),
+    )
+    return Prepared(plan, name, data)
+
+
+def _budget(request: Request, space: Space, name: str, faults: list[str]) -> Budget:
+    """Return the named budget with the options that change it; a valid stand-in where something is wrong."""
+    if name not in space.budgets:
+        faults.append(f"--budget is {name!r}; {nearest(name, ('auto', *space.budgets))}")
+        return next(iter(space.budgets.values()))
+    budget = space.budgets[name]
+    given = {option: getattr(request, option) for option in EFFORT_OPTIONS if getattr(request, option) is not None}
+    if "epochs" in given:
+        # Where training is shorter than the grace period there is no early stopping: every trial runs to its end.
+        given["grace_epochs"] = max(1, min(given["epochs"], budget.grace_epochs))
+    return checked_options(Budget, {**budget.model_dump(), **given}, faults) or budget
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: list[str]) -> OptionsT | None:
+    """Validate options; on faults, add them in the words of the command line and return None."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        for fault in error.errors():
+            option = str(fault["loc"][0]).replace("_", "-")
+            faults.append(
+                f"--{option} is {fault['input']!r}, but must be {fault['msg'].removeprefix('Input should be ')}"
+            )
+        return None
+
+
+def _settings(pairs: Iterable[str], space: Space, run_trial: RunTrial, faults: list[str]) -> dict[str, Level]:
+    """Read ``--set key=value``: JSON values, and what is no JSON is text."""
+    schema = config_type(run_trial)
+    known = dotted_names(schema) if schema is not None else (*space.fixed, *space.nuisance)
+    settings: dict[str, Level] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            faults.append(f"--set is {pair!r}, but must be key=value")
+        elif key in space.factors:
+            faults.append(f"--set {key}: a scientific factor is not set but compared; choose its levels with --arms")
+        elif key not in known:
+            faults.append(f"--set names {key!r}, which is no configuration key; {nearest(key, known)}")
+        else:
+            settings[key] = _value(text)
+    return settings
+
+
+def _value(text: str) -> Level:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return value if isinstance(value, bool | int | float | str) else text
+
+
+def _with_fixed(space: Space, fixed: Mapping[str, Level]) -> Space:
+    """Hold values equal in all arms: a hyperparameter that is set is no longer searched."""
+    nuisance = {name: domain for name, domain in space.nuisance.items() if name not in fixed}
+    conditions = tuple(
+        when.model_copy(update={"drops": tuple(name for name in when.drops if name not in fixed)})
+        for when in space.conditions
+    )
+    update = {"nuisance": nuisance, "fixed": {**space.fixed, **fixed}, "conditions": conditions}
+    return space.model_copy(update=update)
+
+
+def _arms(space: Space, request: Request, faults: list[str]) -> tuple[Arm, ...]:
+    """Return the design's arms, or those that --arms asks for; the reference always stays, to be compared with."""
+    arms = space.arms(request.design if request.design in DESIGNS else "one-at-a-time")
+    names = [arm.name for arm in arms]
+    for pattern in request.arms:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            faults.append(f"--arms {pattern!r} matches no arm; {nearest(pattern, names)}")
+    if not request.arms:
+        return arms
+    return tuple(
+        arm for arm in arms if arm.name == "reference" or any(fnmatchcase(arm.name, glob) for glob in request.arms)
+    )
+
+
+def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> list[str]:
+    """Build every arm's configuration at the defaults and at both ends of all ranges."""
+    faults: list[str] = []
+    for arm in arms:
+        domains = {name: space.domain(name) for name in arm.searched}
+        for proposal in (
+            {name: domain.default for name, domain in domains.items()},
+            {name: domain.ends()[0] for name, domain in domains.items()},
+            {name: domain.ends()[-1] for name, domain in domains.items()},
+        ):
+            try:
+                build_config(run_trial, space.configuration(arm, proposal))
+            except FaultsError as error:
+                faults += error.faults
+    return faults
+
+
+def _data(
+    uri: str | None, space: Space, arms: tuple[Arm, ...], run_trial: RunTrial, faults: list[str]
+) -> dict[str, Any] | None:
+    if space.dataset is None:
+        if uri is not None:
+            faults.append(f"--data is {uri!r}, but the study {space.name} takes no data; leave it out")
+        return None
+    uri = uri or space.default_data
+    if uri is None:
+        faults.append(f"the study {space.name} needs --data")
+        return None
+    schema = config_type(run_trial)
+    try:
+        if faults:
+            config: Any = schema() if schema is not None else {}  # the data's own faults are worth telling all the same
+        else:
+            defaults = {name: space.domain(name).default for name in arms[0].searched}
+            config = build_config(run_trial, space.configuration(arms[0], defaults))
+        summary: BaseModel = load(space.dataset)(uri, config)
+    except FaultsError as error:
+        faults += error.faults
+        return None
+    return summary.model_dump(mode="json")
+
+
+def name_faults(name: str) -> list[str]:
+    """Check a run's name: it becomes a folder."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        return []
+    return [f"--name is {name!r}, but must start with a letter or digit and hold only letters, digits, '.', '_', '-'"]

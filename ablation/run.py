@@ -1,0 +1,216 @@
+"""Command and function: plan a study, run it, account for every trial, and start its report."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ablation import study_file, tables
+from ablation.faults import FaultsError
+from ablation.paths import RunPaths
+from ablation.plan_text import print_accounting, print_header, show_plan
+from ablation.probe import measure_epoch_s, visible_gpus
+from ablation.request import Prepared, Request, checked_options, name_faults, prepare
+from ablation.resources import Resources
+from search_spaces.space import Space
+
+FAILED_SHARE_TOLERATED = 0.1
+INTERRUPTED = 130
+
+console = Console(stderr=True, highlight=False)
+
+
+def main(
+    space: Annotated[str, typer.Option(help="NAME, package.module:SPACE or FILE.py")],
+    data: Annotated[str | None, typer.Option(help="synthetic or rafdb:DIR; default: the space's own")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: space, date and a counter.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    design: Annotated[str, typer.Option(help="one-at-a-time, factorial or joint")] = "one-at-a-time",
+    arms: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these arms; repeatable.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Primary metric; default: the space's first.")] = None,
+    budget: Annotated[str, typer.Option(help="auto, quick, standard or full")] = "auto",
+    replicates: Annotated[int | None, typer.Option(help="Repetitions of search and confirmation, per arm.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Search trials per arm and replicate.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Confirm runs per replicate.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Full training length.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster's address, or auto.")] = None,
+    cpus_per_trial: Annotated[float, typer.Option(help="CPUs a trial takes.")] = 1.0,
+    gpus_per_trial: Annotated[str, typer.Option(help="GPUs a trial takes, a fraction is fine, or auto.")] = "auto",
+    max_concurrent: Annotated[int | None, typer.Option(help="Trials at a time; default: what fits.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Stop after that long; --resume goes on.")] = None,
+    seed: Annotated[int, typer.Option(help="The study's seed.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a hyperparameter in all arms.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the plan and its cost, and run nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that --name.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
+) -> None:
+    """Find out which parts of a model matter: plan → search → confirm → report."""
+    request = Request(
+        space, data, design, tuple(arms or ()), metric, budget, replicates, trials, seeds, epochs, seed,
+        tuple(settings or ()),
+    )  # fmt: skip
+    asked = {
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent,
+        "address": address,
+        "max_hours": max_hours,
+    }
+    try:
+        faults: list[str] = []
+        resources = checked_options(Resources, asked, faults)
+        study = prepare_run(request, name, out, resources or Resources(), resume, faults)
+    except FaultsError as error:
+        for fault in error.faults:
+            console.print(f"[red]error:[/red] {escape(fault)}", soft_wrap=True)
+        raise typer.Exit(2) from error
+    if plan:
+        show_plan(study.prepared, measure_epoch_s(study.prepared), as_json)
+        return
+    code = run_prepared(study, report)
+    if code == INTERRUPTED:
+        command = [argument for argument in sys.argv[1:] if argument != "--resume"]
+        named = [] if name is not None else ["--name", study.paths.root.name]
+        go_on = shlex.join(["python", "-m", "ablation.run", *command, *named, "--resume"])
+        console.print(f"go on with: {go_on}", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A study that can start now: checked, with its place on disk."""
+
+    prepared: Prepared
+    paths: RunPaths
+    resources: Resources
+    resume: bool
+
+
+def run(
+    space: str | Space,
+    *,
+    name: str | None = None,
+    out: Path | str = "runs",
+    resources: Resources | None = None,
+    resume: bool = False,
+    report: bool = True,
+    **asked: Any,
+) -> RunPaths:
+    """Run a study from Python: what ``python -m ablation.run`` does, with ``Request``'s fields as keywords.
+
+    Raises FaultsError, before anything starts, with all that is wrong; RuntimeError where the sweep did not account
+    for every planned trial.
+    """
+    study = prepare_run(Request(space, **asked), name, Path(out), resources or Resources(), resume)
+    code = run_prepared(study, report)
+    if code != 0:
+        raise RuntimeError(f"the sweep in {study.paths.root} ended with code {code}; its summary.json says more")
+    return study.paths
+
+
+def prepare_run(
+    request: Request,
+    name: str | None,
+    out: Path,
+    resources: Resources,
+    resume: bool,
+    faults: Iterable[str] = (),
+) -> PreparedRun:
+    """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong."""
+    found = list(faults)
+    paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
+    if name is not None:
+        found += name_faults(name)
+    if resume and not paths.study.is_file():
+        found.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
+    if not resume and paths.root.exists():
+        found.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
+    prepared: Prepared | None = None
+    try:
+        prepared = prepare(request, visible_gpus(resources.address) if request.budget == "auto" else 0)
+    except FaultsError as error:
+        found += error.faults
+    if prepared is not None and resume and paths.study.is_file():
+        found += _changes(study_file.read(paths), prepared)
+    if found or prepared is None:
+        raise FaultsError(found)
+    return PreparedRun(prepared, paths, resources, resume)
+
+
+def run_prepared(study: PreparedRun, report: bool = True) -> int:
+    """Sweep, account and report; return the exit code."""
+    # Ray starts here and not before: whatever can be wrong with the input has been told.
+    from ablation.engine.driver import sweep
+
+    paths = study.paths
+    if not study.resume:
+        described = study_file.describe(
+            paths.root.name, study.prepared.plan, study.prepared.budget_name, study.prepared.data, sys.argv
+        )
+        study_file.write(described, paths)
+    print_header(console, study.prepared)
+    try:
+        finished = sweep(study_file.read(paths), paths, study.resources)
+    finally:
+        summary = tables.materialise(paths)
+    if report:
+        write_report(paths)
+    print_accounting(console, summary)
+    console.print(f"results: {paths.root}", soft_wrap=True)
+    if report and paths.page.is_file():
+        console.print(f"report:  {paths.page}", soft_wrap=True)
+    if not finished:
+        return INTERRUPTED
+    failed = summary["failed"] + summary["diverged"]
+    return 1 if failed > FAILED_SHARE_TOLERATED * summary["planned"] else 0
+
+
+def write_report(paths: RunPaths) -> None:
+    """Build the page in a process of its own: it needs nothing of what the sweep has loaded."""
+    built = subprocess.run([sys.executable, "-m", "analysis.report", str(paths.root)], check=False)
+    if built.returncode != 0:
+        again = f"python -m analysis.report {shlex.quote(str(paths.root))}"
+        console.print(f"[red]the report could not be built[/red]; the results are whole. Try: {again}", soft_wrap=True)
+
+
+def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
+    """Name a run by space, date and a counter."""
+    label = space.name if isinstance(space, Space) else re.sub(r"[^A-Za-z0-9]+", "-", Path(space).stem).strip("-")
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    for counter in count(1):
+        root = out / f"{label}-{today}-{counter}"
+        if not root.exists():
+            return RunPaths(root)
+    raise AssertionError("a counter does not end")
+
+
+def _changes(file: study_file.StudyFile, prepared: Prepared) -> list[str]:
+    """Say what differs between a run and the request to go on with it."""
+    planned, asked = file.plan.model_dump(), prepared.plan.model_dump()
+    differing = [key for key in planned if planned[key] != asked[key]]
+    if file.data != prepared.data:
+        differing.append("data")
+    return [
+        f"--resume: {key} differs from the run's own ({file.name}/study.json); give the options it was started "
+        "with, or start a new run"
+        for key in differing
+    ]
+
+
+if __name__ == "__main__":
+    typer.run(main)

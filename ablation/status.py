@@ -1,0 +1,33 @@
+"""Command: ``python -m ablation.status RUN_DIR`` counts what became of every planned trial, also while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablation import study_file
+from ablation.ledger import read_events
+from ablation.paths import RunPaths
+from ablation.records import TrialState, fold
+from ablation.tables import STATUSES, status
+
+
+def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Print the accounting of a run, read from its ledger."""
+    paths = RunPaths(run)
+    try:
+        plan = study_file.read(paths).plan
+    except FileNotFoundError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    records = fold(read_events(paths.ledger))
+    found = [status(records.get(trial.trial_id, TrialState(trial.trial_id))) for trial in plan.trials()]
+    typer.echo(f"{run}: {plan.trial_count} trials planned")
+    for name in STATUSES:
+        typer.echo(f"{name:>12} {found.count(name):>6}")
+
+
+if __name__ == "__main__":
+    typer.run(show)

@@ -1,0 +1,93 @@
+"""study.json: the plan and where it comes from; written once, never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from ablation.ledger import put_whole
+from ablation.paths import RunPaths
+from ablation.plan import Plan
+from search_spaces.space import Frozen
+
+RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
+
+
+class StudyFile(Frozen):
+    """Everything needed to know what was run: also to run it again."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    created_utc: str
+    command: tuple[str, ...]
+    versions: dict[str, str]
+    git_commit: str | None
+    hardware: dict[str, Any]
+    budget_name: str
+    data: dict[str, Any] | None
+    plan: Plan
+
+    @property
+    def data_uri(self) -> str | None:
+        """The data's URI, if the study has data."""
+        return None if self.data is None else str(self.data["uri"])
+
+    @property
+    def data_fingerprint(self) -> str | None:
+        """The data's content when the study was planned."""
+        return None if self.data is None else str(self.data["fingerprint"])
+
+
+def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | None, command: list[str]) -> StudyFile:
+    """Put a plan together with its provenance."""
+    return StudyFile(
+        name=name,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=tuple(command),
+        versions=_versions(),
+        git_commit=_git_commit(),
+        hardware={"cpus": os.cpu_count(), "machine": platform.machine(), "system": platform.system()},
+        budget_name=budget_name,
+        data=data,
+        plan=plan,
+    )
+
+
+def write(file: StudyFile, paths: RunPaths) -> None:
+    """Write study.json into a new run directory."""
+    paths.root.mkdir(parents=True, exist_ok=True)
+    put_whole(paths.study, (file.model_dump_json(indent=1) + "\n").encode())
+
+
+def read(paths: RunPaths) -> StudyFile:
+    """Read a run directory's study.json; raises FileNotFoundError naming what a run directory is."""
+    if not paths.study.is_file():
+        raise FileNotFoundError(f"{paths.root} is no run directory: it has no study.json; give a folder under runs/")
+    return StudyFile.model_validate(json.loads(paths.study.read_bytes()))
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # a study of another model need not have torch
+    return found
+
+
+def _git_commit() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    here = Path(sys.modules[__name__].__file__ or ".").parent
+    asked = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() if asked.returncode == 0 else None

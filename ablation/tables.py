@@ -1,0 +1,150 @@
+"""From the ledger to what people open: trials.parquet, epochs.parquet, summary.json."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ablation import study_file
+from ablation.ledger import Event, put_whole, read_events
+from ablation.paths import RunPaths
+from ablation.plan import Plan, PlannedTrial
+from ablation.records import Records, Status, TrialState, fold
+
+STATUSES: tuple[Status, ...] = ("completed", "stopped", "diverged", "failed", "interrupted", "pending")
+
+TRIAL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
+    ("trial_id", pa.string()),
+    ("arm", pa.string()),
+    ("replicate", pa.int32()),
+    ("phase", pa.string()),
+    ("index", pa.int32()),
+    ("seed", pa.int64()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("epochs_planned", pa.int32()),
+    ("epochs_trained", pa.int32()),
+    ("stopped_at_rung", pa.int32()),
+    ("attempts", pa.int32()),
+    ("wall_s", pa.float64()),
+    ("images_per_s", pa.float64()),
+    ("checkpoint", pa.string()),
+)
+EPOCH_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
+    ("trial_id", pa.string()),
+    ("epoch", pa.int32()),
+    ("seq", pa.int64()),
+    ("epoch_s", pa.float64()),
+)
+
+
+def materialise(paths: RunPaths) -> dict[str, Any]:
+    """Write both tables and the summary anew from study.json and the ledger, and return the summary."""
+    plan = study_file.read(paths).plan
+    events = read_events(paths.ledger)
+    records = fold(events)
+    trials = trials_table(plan, records)
+    _put_table(paths.trials, trials)
+    _put_table(paths.epochs, epochs_table(plan, records))
+    counts: Counter[str] = Counter(trials["status"].to_pylist())
+    summary: dict[str, Any] = {
+        "planned": plan.trial_count,
+        **{status: counts.get(status, 0) for status in STATUSES},
+        "sessions": max((event.session for event in events), default=0),
+        "sweep_wall_s": round(_sweep_wall_s(events), 3),
+    }
+    put_whole(paths.summary, (json.dumps(summary, indent=1) + "\n").encode())
+    return summary
+
+
+def trials_table(plan: Plan, records: Records) -> pa.Table:
+    """Build the table with one row for every planned trial, in the plan's order, whatever became of it."""
+    rows = [_trial_row(trial, records.get(trial.trial_id, TrialState(trial.trial_id))) for trial in plan.trials()]
+    columns: dict[str, Any] = dict(TRIAL_FIELDS)
+    searched = {name: plan.space.domain(name) for name in (*plan.space.factors, *plan.space.nuisance)}
+    for name in sorted({key for row in rows for key in row if key.startswith("config.")}):
+        values = [row.get(name) for row in rows]
+        is_real = getattr(searched.get(name.removeprefix("config.")), "kind", "") == "float"
+        columns[name] = pa.float64() if is_real else _column_type(values)
+    for name in sorted({key for row in rows for key in row if key.startswith("metric.")}):
+        columns[name] = pa.float64()
+    return pa.Table.from_pylist(rows, schema=pa.schema(columns.items(), metadata={"schema_version": "1"}))
+
+
+def epochs_table(plan: Plan, records: Records) -> pa.Table:
+    """Build the table with one row for every trial and epoch, in the plan's order."""
+    rows = [
+        {
+            "trial_id": trial.trial_id,
+            "epoch": row.epoch,
+            "seq": row.seq,
+            "epoch_s": row.epoch_s,
+            **{f"metric.{name}": value for name, value in row.metrics.items()},
+        }
+        for trial in plan.trials()
+        if trial.trial_id in records
+        for row in records[trial.trial_id].epochs
+    ]
+    metrics = sorted({key for row in rows for key in row if key.startswith("metric.")})
+    columns = dict(EPOCH_FIELDS) | {name: pa.float64() for name in metrics}
+    return pa.Table.from_pylist(rows, schema=pa.schema(columns.items(), metadata={"schema_version": "1"}))
+
+
+def _trial_row(trial: PlannedTrial, state: TrialState) -> dict[str, Any]:
+    trained_s = sum(row.epoch_s for row in state.epochs)
+    images = sum(row.images for row in state.epochs)
+    return {
+        "trial_id": trial.trial_id,
+        "arm": trial.arm,
+        "replicate": trial.replicate,
+        "phase": trial.phase,
+        "index": trial.index,
+        "seed": trial.seed,
+        "status": status(state),
+        "reason": state.reason,
+        "epochs_planned": trial.epochs,
+        "epochs_trained": len(state.epochs),
+        "stopped_at_rung": state.stopped_at_rung,
+        "attempts": state.attempts,
+        "wall_s": state.wall_s,
+        "images_per_s": images / trained_s if images and trained_s else None,
+        "checkpoint": state.checkpoint,
+        **{f"config.{name}": value for name, value in state.config.items()},
+        **({f"metric.{name}": value for name, value in state.epochs[-1].metrics.items()} if state.epochs else {}),
+    }
+
+
+def status(state: TrialState) -> Status:
+    """Name where a trial stands while no driver is at work on it."""
+    if state.outcome is not None:
+        return state.outcome
+    return "interrupted" if state.attempts else "pending"
+
+
+def _column_type(values: Iterable[object]) -> pa.DataType:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {bool}:
+        return pa.bool_()
+    if kinds <= {int}:
+        return pa.int64()
+    return pa.float64() if kinds <= {int, float} else pa.string()
+
+
+def _sweep_wall_s(events: list[Event]) -> float:
+    first: dict[int, float] = {}
+    last: dict[int, float] = {}
+    for event in events:
+        first.setdefault(event.session, event.unix_s)
+        last[event.session] = event.unix_s
+    return sum(last[session] - first[session] for session in first)
+
+
+def _put_table(path: Any, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    put_whole(path, sink.getvalue().to_pybytes())

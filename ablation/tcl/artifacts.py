@@ -1,0 +1,73 @@
+"""What a confirm trial leaves for the report: small Parquet tables, no photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from ablation.ledger import put_whole
+from ablation.tcl.evaluate import Outputs, confusion
+
+EMBEDDED_IMAGES = 1000
+
+
+def write_artifacts(
+    directory: Path, test: Outputs, labels_N: Tensor, names: Sequence[str], centers_KD: Tensor | None
+) -> None:
+    """Write predictions, confusion counts, a 2-D embedding and mean attention maps of the test split."""
+    directory.mkdir(parents=True, exist_ok=True)
+    confidence_N, predicted_N = test.logits_NK.softmax(1).max(1)
+    _put(
+        directory / "predictions.parquet",
+        image=list(names),
+        label=labels_N.tolist(),
+        predicted=predicted_N.tolist(),
+        confidence=confidence_N.tolist(),
+    )
+    counts_KK = confusion(predicted_N, labels_N, test.logits_NK.shape[1]).long()
+    rows = [(i, j, count) for i, row in enumerate(counts_KK.tolist()) for j, count in enumerate(row)]
+    labels, predicted, counts = zip(*rows, strict=True)
+    _put(directory / "confusion.parquet", label=labels, predicted=predicted, count=counts)
+    _put(directory / "embeddings.parquet", **_embedding(test.features_ND, labels_N, centers_KD))
+    if test.pixel_map_NHW is not None:
+        _put(directory / "attention.parquet", **_mean_maps(test.pixel_map_NHW, labels_N))
+
+
+def _embedding(features_ND: Tensor, labels_N: Tensor, centers_KD: Tensor | None) -> dict[str, Sequence[object]]:
+    """Project features, and centers with them, on the features' first two principal axes."""
+    shown = features_ND[:EMBEDDED_IMAGES]
+    mean_D = features_ND.mean(0)
+    _, axes_D2 = torch.linalg.eigh((features_ND - mean_D).T @ (features_ND - mean_D))
+    axes_D2 = axes_D2[:, -2:].flip(1)
+    # An eigenvector's sign is arbitrary: fix it, so that pictures can be compared.
+    axes_D2 = torch.where(axes_D2.sum(0) < 0, -axes_D2, axes_D2)
+    points, labels, kinds = shown, labels_N[:EMBEDDED_IMAGES].tolist(), ["image"] * len(shown)
+    if centers_KD is not None:
+        points = torch.cat([shown, centers_KD.detach().float().cpu()])
+        labels += range(len(centers_KD))
+        kinds += ["center"] * len(centers_KD)
+    x_N, y_N = ((points - mean_D) @ axes_D2).unbind(1)
+    return {"x": x_N.tolist(), "y": y_N.tolist(), "label": labels, "kind": kinds}
+
+
+def _mean_maps(maps_NHW: Tensor, labels_N: Tensor) -> dict[str, Sequence[object]]:
+    """Average the spatial attention over the images of each class."""
+    rows = [
+        (label, row, column, weight)
+        for label in sorted(set(labels_N.tolist()))
+        for row, weights in enumerate(maps_NHW[labels_N == label].mean(0).tolist())
+        for column, weight in enumerate(weights)
+    ]
+    labels, row_numbers, columns, weights = zip(*rows, strict=True)
+    return {"label": labels, "row": row_numbers, "column": columns, "weight": weights}
+
+
+def _put(path: Path, **columns: Sequence[object]) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({name: list(values) for name, values in columns.items()}), sink, compression="zstd")
+    put_whole(path, sink.getvalue().to_pybytes())

@@ -1,0 +1,49 @@
+"""From a checkpoint of the model under study to predictions for image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ablation.checkpoint import Checkpoint, without_prefix
+from ablation.faults import FaultsError
+from ablation.reuse import Prediction
+from ablation.tcl.config import TclConfig
+from ablation.tcl.data.photographs import decode
+from ablation.tcl.evaluate import outputs
+from ablation.tcl.network import build_network
+
+
+class ExpressionPredictor:
+    """Name the facial expression in photographs of aligned faces."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        config = TclConfig.model_validate(checkpoint.about["config"])
+        self.class_names = tuple(checkpoint.about["class_names"])
+        self.size_px = config.data.size_px
+        # The weights come from the checkpoint, whatever the trial started from.
+        model = config.model.model_copy(update={"weights": "none"})
+        self.network = build_network(model, len(self.class_names), torch.Generator().manual_seed(0))
+        self.network.load_state_dict(without_prefix("network", checkpoint.tensors))
+        self.network.to(memory_format=torch.channels_last).eval()
+
+    def predict(self, paths: Sequence[Path]) -> list[Prediction]:
+        """Predict each image file; raises FaultsError naming every file that is no image."""
+        images, faults = [], []
+        for path in paths:
+            try:
+                images.append(decode(path, self.size_px))
+            except OSError as error:
+                faults.append(f"{path} cannot be read as an image ({error}); give a JPEG or PNG file")
+        if faults:
+            raise FaultsError(faults)
+        exact = torch.autocast("cpu", enabled=False)
+        logits_NK = outputs(self.network, torch.from_numpy(np.stack(images)), exact).logits_NK
+        probabilities_NK = logits_NK.softmax(1).tolist()
+        return [
+            Prediction(path=path, probabilities=dict(zip(self.class_names, row, strict=True)))
+            for path, row in zip(paths, probabilities_NK, strict=True)
+        ]
