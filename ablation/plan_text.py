@@ -24,23 +24,18 @@ def print_header(console: Console, prepared: Prepared) -> None:
     plan, budget = prepared.plan, prepared.plan.budget
     console.print(
         f"{plan.space.name}: {plan.space.description}\n"
-        f"budget {prepared.budget_name}: {len(plan.arms)} arms × {budget.replicates} replicates × "
+        f"budget {prepared.budget_name} ({prepared.budget_reason}): {len(plan.arms)} arms × {budget.replicates} replicates × "
         f"({budget.trials} search + {budget.seeds} confirm) trials = {plan.trial_count} trials of up to "
-        f"{budget.epochs} epochs",
-        highlight=False,
+        f"{budget.epochs} epochs"
     )
-    if prepared.budget_name == "quick":
-        console.print("(--budget auto is quick where no GPU is seen, standard where one is)", highlight=False)
     if prepared.data is not None:
-        console.print(f"data {escape(prepared.data['uri'])}", highlight=False)
+        console.print(f"data {escape(prepared.data['uri'])}")
 
 
 def print_accounting(console: Console, summary: Mapping[str, Any]) -> None:
     """Print what became of every planned trial."""
     parts = " + ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
-    console.print(
-        f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s", highlight=False
-    )
+    console.print(f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s")
 
 
 def show_plan(prepared: Prepared, epoch_s: float, as_json: bool) -> None:
@@ -49,7 +44,7 @@ def show_plan(prepared: Prepared, epoch_s: float, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     print_header(console, prepared)
     console.print(_arms_table(prepared.plan))
     for arm in prepared.plan.arms:

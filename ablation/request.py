@@ -44,6 +44,7 @@ class Prepared:
 
     plan: Plan
     budget_name: str
+    budget_reason: str
     data: dict[str, Any] | None
 
 
@@ -55,7 +56,9 @@ def prepare(request: Request, gpus: float) -> Prepared:
     space = request.space if isinstance(request.space, Space) else find_space(request.space)
     run_trial: RunTrial = load(space.trial)
     faults: list[str] = []
-    name = request.budget if request.budget != "auto" else ("standard" if gpus else "quick")
+    name, reason = request.budget, "as asked for"
+    if name == "auto":
+        name, reason = ("standard", f"{gpus:g} GPUs seen") if gpus else ("quick", "no GPU seen")
     budget = _budget(request, space, name, faults)
     settings = _settings(request.settings, space, run_trial, faults)
     metric = request.metric or space.metrics[0]
@@ -80,7 +83,7 @@ def prepare(request: Request, gpus: float) -> Prepared:
         arms=arms,
         comparisons=effective.declared(arms),
     )
-    return Prepared(plan, name, data)
+    return Prepared(plan, name, reason, data)
 
 
 def _budget(request: Request, space: Space, name: str, faults: list[str]) -> Budget:

@@ -29,7 +29,7 @@ from search_spaces.space import Space
 FAILED_SHARE_TOLERATED = 0.1
 INTERRUPTED = 130
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main(
@@ -77,7 +77,7 @@ def main(
         study = prepare_run(request, name, out, resources or Resources(), resume, faults)
     except FaultsError as error:
         for fault in error.faults:
-            console.print(f"[red]error:[/red] {escape(fault)}", soft_wrap=True)
+            console.print(f"[red]error:[/red] {escape(fault)}")
         raise typer.Exit(2) from error
     if plan:
         show_plan(study.prepared, measure_epoch_s(study.prepared), as_json)
@@ -87,7 +87,7 @@ def main(
         command = [argument for argument in sys.argv[1:] if argument != "--resume"]
         named = [] if name is not None else ["--name", study.paths.root.name]
         go_on = shlex.join(["python", "-m", "ablation.run", *command, *named, "--resume"])
-        console.print(f"go on with: {go_on}", soft_wrap=True)
+        console.print(f"go on with: {go_on}")
     raise typer.Exit(code)
 
 
@@ -171,9 +171,9 @@ def run_prepared(study: PreparedRun, report: bool = True) -> int:
     if report:
         write_report(paths)
     print_accounting(console, summary)
-    console.print(f"results: {paths.root}", soft_wrap=True)
+    console.print(f"results: {paths.root}")
     if report and paths.page.is_file():
-        console.print(f"report:  {paths.page}", soft_wrap=True)
+        console.print(f"report:  {paths.page}")
     if not finished:
         return INTERRUPTED
     failed = summary["failed"] + summary["diverged"]
@@ -185,7 +185,7 @@ def write_report(paths: RunPaths) -> None:
     built = subprocess.run([sys.executable, "-m", "analysis.report", str(paths.root)], check=False)
     if built.returncode != 0:
         again = f"python -m analysis.report {shlex.quote(str(paths.root))}"
-        console.print(f"[red]the report could not be built[/red]; the results are whole. Try: {again}", soft_wrap=True)
+        console.print(f"[red]the report could not be built[/red]; the results are whole. Try: {again}")
 
 
 def _fresh_paths(out: Path, space: str | Space) -> RunPaths:

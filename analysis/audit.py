@@ -21,6 +21,11 @@ import typer
 from ablation.paths import RunPaths
 
 KEY = ["arm", "replicate"]
+PAYLOAD_KEYS = {
+    "epoch": ["epoch", "epoch_s", "metrics"],
+    "ended": ["outcome"],
+    "proposed": ["config"],
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,10 @@ class Run:
         return f"metric.val_{self.plan['metric']}"
 
     def payloads(self, kind: str) -> pd.DataFrame:
-        """Return one kind's events with their payloads as columns."""
+        """Return one kind's events with the keys of PAYLOAD_KEYS as columns."""
         chosen = self.events[self.events["kind"] == kind]
-        payload = pd.DataFrame([json.loads(text) for text in chosen["payload"]], index=chosen.index)
+        parsed = [json.loads(text) for text in chosen["payload"]]
+        payload = pd.DataFrame(parsed, index=chosen.index, columns=PAYLOAD_KEYS[kind])
         return pd.concat([chosen[["seq", "trial_id"]], payload], axis=1)
 
 
@@ -164,7 +170,7 @@ def _last_metrics(run: Run) -> Iterator[str]:
     trained = last["epoch"].reindex(run.trials["trial_id"]).fillna(0).to_numpy()
     differing = run.trials["trial_id"][run.trials["epochs_trained"].to_numpy() != trained]
     yield from (f"trials: {trial}'s epochs_trained is not what epochs has" for trial in differing)
-    for column in [name for name in run.trials.columns if name.startswith("metric.")]:
+    for column in _columns(run.trials, "metric."):
         expected = last[column].reindex(run.trials["trial_id"]).set_axis(run.trials.index)
         for trial in run.trials["trial_id"][~_equal(run.trials[column], expected)]:
             yield f"trials: {trial}'s {column} is not its last epoch's"
@@ -177,7 +183,7 @@ def _proposals(run: Run) -> Iterator[str]:
         return
     for row in run.trials.to_dict("records"):
         config = proposed["config"].get(row["trial_id"], {})
-        for column in [name for name in row if name.startswith("config.")]:
+        for column in _columns(run.trials, "config."):
             if not _same(row[column], config.get(column.removeprefix("config."))):
                 yield f"trials: {row['trial_id']}'s {column} is not what was proposed"
     if set(run.trials["status"]).isdisjoint({"pending", "interrupted"}):
@@ -204,26 +210,27 @@ def _rungs(run: Run) -> Iterator[str]:
                 if sum(other > value for other in values) >= max(1, len(values) // budget["reduction_factor"]):
                     expected[trial] = rung
         rung *= budget["reduction_factor"]
-    for row in run.trials.itertuples():
-        stopped = None if pd.isna(row.stopped_at_rung) else int(row.stopped_at_rung)
-        if row.status not in ("diverged", "failed") and stopped != expected.get(row.trial_id):
-            yield f"trials: {row.trial_id} stopped at {stopped}, but the rungs say {expected.get(row.trial_id)}"
-        if (row.status == "stopped") != (stopped is not None) and row.status in ("stopped", "completed"):
-            yield f"trials: {row.trial_id} is {row.status}, with stopped_at_rung {stopped}"
-        if row.status == "completed" and row.epochs_trained != row.epochs_planned:
-            yield f"trials: {row.trial_id} is completed after {row.epochs_trained} of {row.epochs_planned} epochs"
+    for row in run.trials.to_dict("records"):
+        stopped = None if pd.isna(row["stopped_at_rung"]) else int(row["stopped_at_rung"])
+        trial, status = row["trial_id"], row["status"]
+        if status not in ("diverged", "failed") and stopped != expected.get(trial):
+            yield f"trials: {trial} stopped at {stopped}, but the rungs say {expected.get(trial)}"
+        if (status == "stopped") != (stopped is not None) and status in ("stopped", "completed"):
+            yield f"trials: {trial} is {status}, with stopped_at_rung {stopped}"
+        if status == "completed" and row["epochs_trained"] != row["epochs_planned"]:
+            yield f"trials: {trial} is completed after {row['epochs_trained']} of {row['epochs_planned']} epochs"
 
 
 def _confirmed(run: Run) -> Iterator[str]:
     """Choose each replicate's best again and compare it with what was confirmed."""
-    configs = [name for name in run.trials.columns if name.startswith("config.")]
+    configs = _columns(run.trials, "config.")
     for (arm, replicate), members in run.trials.groupby(KEY):
         search = members[(members["phase"] == "search") & (members["status"] == "completed")].sort_values("index")
         confirm = members[(members["phase"] == "confirm") & members["status"].isin(["completed", "diverged"])]
         if search.empty:
             yield from (f"trials: {trial} confirms a search without survivor" for trial in confirm["trial_id"])
             continue
-        best = search.loc[(run.sign * search[run.validation]).idxmax()]
+        best = search.to_dict("records")[int(np.argmax(run.sign * search[run.validation].to_numpy()))]
         for row in confirm.to_dict("records"):
             if not all(_same(row[name], best[name]) for name in configs):
                 yield f"trials: {row['trial_id']} does not confirm {best['trial_id']}, the best of {arm}/{replicate}"
@@ -232,7 +239,7 @@ def _confirmed(run: Run) -> Iterator[str]:
 def _test_scores(run: Run) -> Iterator[str]:
     places = run.trials.set_index("trial_id")[["phase", "epochs_planned"]]
     epochs = run.epochs.join(places, on="trial_id")
-    for column in [name for name in epochs.columns if name.startswith("metric.test_")]:
+    for column in _columns(epochs, "metric.test_"):
         early = (epochs["phase"] == "search") | (epochs["epoch"] < epochs["epochs_planned"])
         for trial in epochs["trial_id"][early & epochs[column].notna()]:
             yield f"epochs: {trial} has {column} where test data must not be looked at"
@@ -241,6 +248,10 @@ def _test_scores(run: Run) -> Iterator[str]:
 def _equal(left: pd.Series, right: pd.Series) -> np.ndarray:
     """Compare values by position; nothing equals nothing."""
     return np.asarray((left.to_numpy() == right.to_numpy()) | (left.isna().to_numpy() & right.isna().to_numpy()))
+
+
+def _columns(table: pd.DataFrame, prefix: str) -> list[str]:
+    return [str(name) for name in table.columns if str(name).startswith(prefix)]
 
 
 def _same(left: Any, right: Any) -> bool:

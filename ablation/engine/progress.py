@@ -23,7 +23,7 @@ class Progress:
         self._study = study
         self._slots = slots
         self._clock = clock
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._began = clock()
         self._told = self._began
         self._epochs = 0
@@ -34,21 +34,21 @@ class Progress:
         if self._console.is_terminal:
             self._live.start()
         else:
-            self._console.print(f"{self._study.plan.trial_count} trials, {self._slots} at a time", highlight=False)
+            self._console.print(f"{self._study.plan.trial_count} trials, {self._slots} at a time")
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._console.is_terminal:
             self._live.stop()
         else:
-            self._console.print(self._line(), highlight=False)
+            self._console.print(self._line())
 
     def note(self, event: Event) -> None:
         """Count an event and print a line where it is time for one."""
         self._epochs += event.kind == "epoch"
         if not self._console.is_terminal and self._clock() - self._told >= PLAIN_EVERY_S:
             self._told = self._clock()
-            self._console.print(self._line(), highlight=False)
+            self._console.print(self._line())
 
     def _line(self) -> str:
         states = list(self._study.records.values())

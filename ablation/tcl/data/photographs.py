@@ -1,0 +1,137 @@
+"""Read, fingerprint and decode photographs that lie in files, whatever the layout that lists them.
+
+Shapes: B pictures of a block, H = W = size_px, C = 3 colours.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ablation.faults import FaultsError
+from ablation.tcl.data.source import SourcePart
+
+BLOCK = 256
+FAULTS_LISTED = 10
+# What Pillow raises, beside OSError, for bytes that are no whole picture.
+UNDECODABLE = (SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One labelled file.
+
+    Attributes:
+        name: what its source calls it.
+        path: where it lies.
+        label: class index, 0-based.
+    """
+
+    name: str
+    path: Path
+    label: int
+
+
+def decode(file: Path | BinaryIO, size_px: int) -> npt.NDArray[np.uint8]:
+    """Decode one photograph to RGB of a size, bilinearly and antialiased.
+
+    Returns uint8 (size_px, size_px, 3). Raises OSError where the file cannot be read or is no whole picture.
+    """
+    try:
+        with Image.open(file) as image:
+            coloured = image.convert("RGB")
+    except UNDECODABLE as error:
+        raise OSError(str(error)) from error
+    if coloured.size != (size_px, size_px):
+        # Pillow's bilinear filter widens with the reduction: that is the antialiasing.
+        coloured = coloured.resize((size_px, size_px), Image.Resampling.BILINEAR)
+    # Pillow's own buffer is read-only, which torch warns of.
+    return np.array(coloured)
+
+
+def abridge(faults: Sequence[str], kind: str) -> list[str]:
+    """Keep the first faults of one kind and say how many more there are; ``kind`` names them in the plural."""
+    more = len(faults) - FAULTS_LISTED
+    return [*faults[:FAULTS_LISTED], f"… and {more} more {kind}"] if more > 0 else list(faults)
+
+
+def digest_photographs(photographs: Sequence[Photograph]) -> list[str]:
+    """Hash each file's bytes, in order; a file that cannot be read is left to decoding to report."""
+    with ThreadPoolExecutor(_threads()) as pool:
+        return list(pool.map(_digest_file, [photograph.path for photograph in photographs]))
+
+
+def fingerprint_photographs(parts: Iterable[tuple[str, Sequence[Photograph], Sequence[str]]]) -> str:
+    """Hash parts of (name, photographs, their digests) to 32 hexadecimal digits; where the files lie does not count."""
+    hasher = sha256()
+    for part, photographs, digests in parts:
+        for photograph, digest in zip(photographs, digests, strict=True):
+            hasher.update(f"{part}\0{photograph.name}\0{photograph.label}\0{digest}\n".encode())
+    return hasher.hexdigest()[:32]
+
+
+def photograph_part(photographs: Sequence[Photograph], digests: Sequence[str]) -> SourcePart:
+    """Turn photographs and the digests that were fingerprinted into a part that decodes them."""
+    return SourcePart(
+        labels_N=np.array([photograph.label for photograph in photographs], dtype=np.int64),
+        names=tuple(photograph.name for photograph in photographs),
+        decode=partial(_decode_photographs, photographs, digests),
+    )
+
+
+def _decode_photographs(
+    photographs: Sequence[Photograph], digests: Sequence[str], size_px: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    faults: list[str] = []
+    with ThreadPoolExecutor(_threads()) as pool:
+        # In blocks, so that no more than one of them waits in memory for the disk.
+        for start in range(0, len(photographs), BLOCK):
+            block = zip(photographs[start : start + BLOCK], digests[start : start + BLOCK], strict=True)
+            decoded = list(pool.map(partial(_decode_one, size_px=size_px), block))
+            faults += [result for result in decoded if isinstance(result, str)]
+            if not faults:
+                yield np.stack([result for result in decoded if not isinstance(result, str)])
+    if faults:
+        raise FaultsError(abridge(faults, "photographs that cannot be decoded"))
+
+
+def _decode_one(item: tuple[Photograph, str], size_px: int) -> npt.NDArray[np.uint8] | str:
+    """Decode, colour and resize one photograph; return the fault's words instead where that fails."""
+    photograph, digest = item
+    try:
+        content = photograph.path.read_bytes()
+        if sha256(content).hexdigest() != digest:
+            return f"{photograph.path} changed while it was being read; let nothing write there and start again"
+        return decode(io.BytesIO(content), size_px)
+    except OSError as error:
+        return (
+            f"{photograph.path} cannot be decoded ({_first_line(error)}); restore that file from the original archive"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    # Pillow names the buffer by its address, which says nothing and differs from run to run.
+    return "no known picture format" if "cannot identify" in str(error) else str(error).partition("\n")[0]
+
+
+def _digest_file(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        # Decoding meets the same error and tells it together with all others.
+        return "unreadable"
+
+
+def _threads() -> int:
+    return min(8, os.cpu_count() or 1)

@@ -1,0 +1,200 @@
+"""Intervals, tests and multiplicity for small numbers of paired replicates.
+
+Arrays end in the axis of replicates: ``values_R`` is one sample, ``values_AR`` is one sample an arm, and everything
+works on both. Why paired t and not the bootstrap: in simulations with 3 to 20 replicates BCa
+intervals cover 72 to 94 %, paired t covers 95 %.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+ALPHA = 0.05
+POWER = 0.80
+MOST_SIGN_FLIPS = 44  # two halves of 2^22 sums each: 32 MiB a half
+MOST_REPLICATES = 100_000
+_NO_SPREAD = 1e-12  # relative: what differences of equal decimals leave behind in float64
+
+
+class Interval(NamedTuple):
+    """A mean with a two-sided interval; arrays where many samples were given at once."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+
+class Paired(NamedTuple):
+    """A mean paired difference with its interval, spread, t and two-sided p."""
+
+    difference: Array
+    low: Array
+    high: Array
+    sd: Array
+    t: Array
+    p: Array
+
+
+def mean_interval(values_R: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """Estimate the mean over the last axis with Student's t interval.
+
+    Fewer than two values, or values without spread, give NaN ends: an interval of no width would claim certainty.
+    Source: Student, "The Probable Error of a Mean" (1908).
+    """
+    paired = _one_sample(np.asarray(values_R, dtype=float), confidence)
+    return Interval(paired.difference, paired.low, paired.high)
+
+
+def paired_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: float = CONFIDENCE) -> Paired:
+    """Estimate ``arm - against`` over replicates paired along the last axis, with t interval and two-sided p.
+
+    Fewer than two pairs, or differences without spread, give NaN for interval, t and p: the noise is unknown.
+    Raises ValueError where the shapes differ.
+    """
+    arm, against = np.asarray(arm_R, dtype=float), np.asarray(against_R, dtype=float)
+    if arm.shape != against.shape:
+        raise ValueError(f"shapes are {arm.shape} and {against.shape}, but must be equal; drop what has no pair")
+    scale = np.maximum(np.abs(arm), np.abs(against)).max(axis=-1, initial=0.0)
+    return _one_sample(arm - against, confidence, scale)
+
+
+def holm(p_values: ArrayLike, alpha: float = ALPHA) -> tuple[Array, NDArray[np.bool_]]:
+    """Adjust p values for the whole list by Holm's step-down rule; return adjusted p and which are rejected.
+
+    A NaN p stays NaN and is never rejected, but counts in the length of the list.
+    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979); statsmodels' multipletests.
+    """
+    multitest: Any = import_module("statsmodels.stats.multitest")  # heavy, and only the report needs it
+    p = np.asarray(p_values, dtype=float)
+    if p.size == 0:
+        return p, np.zeros(0, dtype=bool)
+    unknown = np.isnan(p)
+    reject, adjusted, _, _ = multitest.multipletests(np.where(unknown, 1.0, p), alpha=alpha, method="holm")
+    return np.where(unknown, np.nan, adjusted), np.asarray(reject, dtype=bool) & ~unknown
+
+
+def sign_flip_p(differences_R: ArrayLike) -> Array:
+    """Compute the exact two-sided p of the mean over all 2^n sign flips of the differences on the last axis.
+
+    Sums of two halves are matched by sorting, so n = 40 takes a moment and not a year. Raises ValueError above 44
+    differences. Source: Fisher, "The Design of Experiments" (1935), section 21.
+    """
+    differences = np.asarray(differences_R, dtype=float)
+    n = differences.shape[-1]
+    if n > MOST_SIGN_FLIPS:
+        raise ValueError(f"{n} differences given, but at most {MOST_SIGN_FLIPS} can be enumerated; use the t test")
+    if n == 0:
+        return np.full(differences.shape[:-1], np.nan)
+    return np.asarray(np.apply_along_axis(_sign_flip_p, -1, differences), dtype=float)
+
+
+def sign_flip_floor(n: int) -> float:
+    """Return the smallest p that a two-sided sign-flip test of ``n`` differences can reach: 2^(1 - n), at most 1."""
+    return min(1.0, 2.0 ** (1 - n))
+
+
+def power_of_paired_t(difference: float, sd: float, n: int, alpha: float = ALPHA) -> float:
+    """Compute the chance that a two-sided paired t test at ``alpha`` finds a true ``difference``.
+
+    ``sd`` is the standard deviation of single differences, in the unit of ``difference``.
+    Raises ValueError where ``n`` < 2 or ``sd`` <= 0. Source: noncentral t.
+    """
+    _check(n, sd)
+    return _power(abs(difference) / sd * n**0.5, n - 1, alpha)
+
+
+def detectable_difference(sd: ArrayLike, n: int, alpha: float = ALPHA, power: float = POWER) -> Array:
+    """Compute the smallest true difference that ``n`` pairs find with ``power``, in the unit of ``sd``.
+
+    Give ``alpha`` divided by the length of the list for what the first step of Holm can detect.
+    Raises ValueError where ``n`` < 2.
+    """
+    _check(n)
+    per_sd = _noncentrality(n - 1, alpha, power) / n**0.5
+    return np.asarray(np.asarray(sd, dtype=float) * per_sd)
+
+
+def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power: float = POWER) -> int:
+    """Find the fewest pairs that detect a true ``difference`` with ``power``.
+
+    Raises ValueError where no 100,000 pairs would do, as for a difference of 0.
+    """
+    _check(2, sd)
+    enough = 2
+    while power_of_paired_t(difference, sd, enough, alpha) < power:
+        enough *= 2
+        if enough > MOST_REPLICATES:
+            rule = f"must be within reach of {MOST_REPLICATES} pairs; ask for a larger one"
+            raise ValueError(f"difference is {difference} at sd {sd}, but {rule}")
+    few = enough // 2
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        if power_of_paired_t(difference, sd, middle, alpha) < power:
+            few = middle
+        else:
+            enough = middle
+    return enough
+
+
+def _one_sample(values_R: Array, confidence: float, scale: Array | float = 0.0) -> Paired:
+    n = values_R.shape[-1]
+    nothing = np.full(values_R.shape[:-1], np.nan)
+    if n == 0:
+        return Paired(nothing, nothing, nothing, nothing, nothing, nothing)
+    mean = np.asarray(values_R.mean(axis=-1))
+    if n == 1:
+        return Paired(mean, nothing, nothing, nothing, nothing, nothing)
+    sd = np.asarray(values_R.std(axis=-1, ddof=1))
+    size = np.maximum(np.abs(values_R).max(axis=-1), scale)
+    sd = np.where(sd <= _NO_SPREAD * size, 0.0, sd)
+    error = np.where(sd == 0.0, np.nan, sd / n**0.5)
+    reach = error * stats.t.ppf(0.5 + confidence / 2, n - 1)
+    t = mean / error
+    return Paired(mean, mean - reach, mean + reach, sd, t, np.asarray(2 * stats.t.sf(np.abs(t), n - 1)))
+
+
+def _sign_flip_p(differences_R: Array) -> float:
+    n = differences_R.size
+    left, right = _signed_sums(differences_R[: n // 2]), np.sort(_signed_sums(differences_R[n // 2 :]))
+    total = np.abs(differences_R).sum()
+    seen = abs(differences_R.sum()) - 1e-12 * total  # equal sums in another order of addition are ties
+    if seen <= 0:
+        return 1.0
+    above = right.size - np.searchsorted(right, seen - left, side="left")
+    below = np.searchsorted(right, -seen - left, side="right")
+    return float((above.sum() + below.sum()) / 2.0**n)
+
+
+def _signed_sums(values_R: Array) -> Array:
+    sums = np.zeros(1)
+    for value in values_R:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
+
+
+def _power(noncentrality: float, df: int, alpha: float) -> float:
+    edge = stats.t.ppf(1 - alpha / 2, df)
+    wrong_side = stats.nct.cdf(-edge, df, noncentrality)  # scipy gives NaN where it is below 1e-16
+    return float(stats.nct.sf(edge, df, noncentrality) + np.nan_to_num(wrong_side))
+
+
+def _noncentrality(df: int, alpha: float, power: float) -> float:
+    high = 1.0
+    while _power(high, df, alpha) < power:
+        high *= 2
+    return float(optimize.brentq(lambda nc: _power(nc, df, alpha) - power, 0.0, high, xtol=1e-10))
+
+
+def _check(n: int, sd: float = 1.0) -> None:
+    if n < 2:
+        raise ValueError(f"n is {n}, but a spread needs at least 2 pairs; plan more replicates")
+    if not sd > 0:
+        raise ValueError(f"sd is {sd}, but must be > 0; the spread of single differences is meant")

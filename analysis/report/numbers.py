@@ -1,0 +1,88 @@
+"""Numbers as people read them: units, true minus signs, p values, durations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a metric is printed: shares in percent, differences of shares in percentage points, the rest as it is."""
+
+    scale: float
+    suffix: str
+    points: str
+    digits: int
+
+    def value(self, number: float) -> str:
+        """Spell a value with its unit."""
+        return NOTHING if missing(number) else f"{decimal(number * self.scale, self.digits)}{self.suffix}"
+
+    def difference(self, number: float) -> str:
+        """Spell a difference with its sign, without unit."""
+        if missing(number):
+            return NOTHING
+        text = decimal(number * self.scale, self.digits)
+        return text if text.startswith(MINUS) or not text.strip("0.") else f"+{text}"
+
+    def interval(self, low: float, high: float) -> str:
+        """Spell the ends of an interval of values, without unit."""
+        if missing(low) or missing(high):
+            return NOTHING
+        return f"{decimal(low * self.scale, self.digits)} to {decimal(high * self.scale, self.digits)}"
+
+    def reach(self, low: float, high: float) -> str:
+        """Spell the ends of an interval of differences, with signs, without unit."""
+        return NOTHING if missing(low) or missing(high) else f"{self.difference(low)} to {self.difference(high)}"
+
+    def size(self, number: float) -> str:
+        """Spell the size of a difference with its unit."""
+        return f"{decimal(abs(number) * self.scale, self.digits)}{self.points}"
+
+
+def unit_of(values: Iterable[float], higher_is_better: bool) -> Unit:
+    """Choose how to print a metric: a maximised one that stays within 0..1 is taken for a share."""
+    known = [value for value in values if not missing(value)]
+    if known and higher_is_better and all(0 <= value <= 1 for value in known):
+        return Unit(100.0, f"{THIN}%", " percentage points", 1)
+    largest = max((abs(value) for value in known), default=1.0)
+    digits = 3 if largest == 0 else max(0, 3 - math.floor(math.log10(largest)))
+    return Unit(1.0, "", "", min(digits, 8))
+
+
+def decimal(number: float, digits: int) -> str:
+    """Spell a number with fixed decimals and a true minus; nothing is ever minus nought."""
+    text = f"{number:,.{digits}f}".replace(",", THIN)
+    return (MINUS if text.startswith("-") and text.strip("-0.") else "") + text.lstrip("-")
+
+
+def p_value(p: float) -> str:
+    """Spell a p value to two significant digits, from 0.001 up."""
+    if missing(p):
+        return NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Spell seconds as people would."""
+    if missing(seconds):
+        return NOTHING
+    if seconds < 90:
+        return f"{seconds:.0f}{THIN}s"
+    return f"{seconds / 60:.0f}{THIN}min" if seconds < 5400 else f"{seconds / 3600:.1f}{THIN}h"
+
+
+def count(number: int, noun: str) -> str:
+    """Spell a number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s".replace(",", THIN)
+
+
+def missing(number: float | None) -> bool:
+    """Say whether there is no number: None or NaN."""
+    return number is None or math.isnan(number)

@@ -1,0 +1,158 @@
+"""Sentences that follow the evidence: what was found, what could not be, and what weakens both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from analysis import inference
+from analysis.effects import REFERENCE
+from analysis.load import Study
+from analysis.report.numbers import THIN, Unit, count, duration, missing, p_value
+
+MOST_NAMED = 6  # a sentence that names more comparisons is a table
+
+
+def answer(study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int) -> tuple[str, ...]:
+    """Say in two sentences what the declared comparisons showed and what they could not show.
+
+    Claims only what stays significant after Holm. Without comparisons, or without two replicates in any, says so.
+    ``open_trials`` counts pending and interrupted ones: with any, the first sentence begins with "So far".
+    """
+    total, noun = len(comparisons), f"test {study.metric.replace('_', ' ')}"
+    if not total:
+        return (
+            f"This study declared no comparisons ({study.plan.get('design', 'unknown')} design), so it makes no claim.",
+            "Everything on this page is description.",
+        )
+    tested = comparisons[comparisons["p"].notna()]
+    if tested.empty:
+        return (
+            f"Nothing can be said yet: none of the {total} declared comparisons of {noun} has two replicates that "
+            "differ in any measurable way.",
+            "Everything on this page is description.",
+        )
+    found = comparisons[comparisons["significant"]]
+    first = _found(found, study, unit, total, noun) if len(found) else _none_found(tested, total, noun)
+    first = f"So far, {first[0].lower()}{first[1:]}" if open_trials else first
+    return (first, _second(comparisons, tested, unit, len(found)))
+
+
+def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) -> list[str]:
+    """List what weakens the answer: trials without result, unequal replicates, random search, bare floors."""
+    said = []
+    lost = counts["failed"] + counts["diverged"]
+    open_trials = counts["pending"] + counts["interrupted"]
+    if lost:
+        said.append(f"{count(lost, 'trial')} failed or diverged; they count as effort and are listed below.")
+    if open_trials:
+        verb = "has" if open_trials == 1 else "have"
+        said.append(
+            f"{count(open_trials, 'trial')} {verb} not ended: this is a look at an unfinished study, and looking "
+            "more than once makes false alarms likelier than the p values say."
+        )
+    short = comparisons[comparisons["dropped"] != ""]
+    if len(short):
+        said.append(
+            f"{count(len(short), 'comparison')} lost replicates that one arm did not finish; "
+            "pairs are what both arms have."
+        )
+    if study.plan.get("random_search"):
+        said.append("With so few trials a replicate the search was random: no proposal learned from another.")
+    sure = comparisons[comparisons["significant"]]
+    floors = sure[sure["p_flip_floor"] > inference.ALPHA]
+    if len(floors):
+        n = int(floors["n"].min())
+        said.append(
+            f"Significance here leans on the t test's assumption of normal differences: with {n} pairs the "
+            f"assumption-free sign-flip test cannot go below p = {p_value(inference.sign_flip_floor(n))}."
+        )
+    return said
+
+
+def verdict(row: Mapping[str, Any], higher_is_better: bool) -> str:
+    """Say what a declared comparison showed, in a word or four."""
+    if missing(row["p"]):
+        return "too little data"
+    if not row["significant"]:
+        return "cannot be told apart"
+    return "better" if (row["difference"] > 0) == higher_is_better else "worse"
+
+
+def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | None) -> str:
+    """Sum up what the study cost, and say whether every arm was given the same search."""
+    rows = list(rows)
+    planned = sorted({row["search"] for row in rows})
+    epochs = count(sum(row["epochs"] for row in rows), "epoch")
+    took = f"; the sweep took {duration(sweep_wall_s)}" if sweep_wall_s is not None else ""
+    fair = (
+        f"Every arm was given {count(planned[0], 'search trial')}."
+        if len(planned) == 1
+        else f"Arms were given unequal searches ({planned[0]} to {planned[-1]} trials): do not compare them."
+    )
+    trial_time = duration(sum(row["wall_s"] for row in rows))
+    return f"{fair} In all, {epochs} were trained in {trial_time} of trial time{took}."
+
+
+def chosen_values(values: Sequence[object]) -> str:
+    """Spell what replicates chose: each value of a few, median and range of more than four numbers."""
+    figures = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(values) > 4 and len(figures) == len(values):
+        return f"{median(figures):.3g} ({min(figures):.3g} to {max(figures):.3g})"
+    return " · ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)
+
+
+def _found(found: pd.DataFrame, study: Study, unit: Unit, total: int, noun: str) -> str:
+    strongest = found.reindex(found["difference"].abs().sort_values(ascending=False, kind="stable").index)
+    named = [_claim(row, study, unit) for row in strongest.head(MOST_NAMED).to_dict("records")]
+    more = f"; and {len(found) - MOST_NAMED} more in the table below" if len(found) > MOST_NAMED else ""
+    verb = "is" if len(found) == 1 else "are"
+    return (
+        f"Of {count(total, 'declared comparison')} of {noun}, {len(found)} {verb} significant after Holm’s "
+        f"correction: {'; '.join(named)}{more}."
+    )
+
+
+def _claim(row: Mapping[Any, Any], study: Study, unit: Unit) -> str:
+    better = (row["difference"] > 0) == study.higher_is_better
+    ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
+    against = "the reference" if row["against"] == REFERENCE else row["against"]
+    return (
+        f"{row['arm']} is {'better' if better else 'worse'} than {against} by {unit.size(row['difference'])} "
+        f"(95{THIN}% interval {unit.interval(*ends)})"
+    )
+
+
+def _none_found(tested: pd.DataFrame, total: int, noun: str) -> str:
+    smallest = p_value(float(tested["p_holm"].min()))
+    spelled = smallest if smallest.startswith("<") else f"= {smallest}"
+    return (
+        f"None of the {count(total, 'declared comparison')} of {noun} is significant after Holm’s correction "
+        f"(smallest adjusted p {spelled}): these arms cannot be told apart."
+    )
+
+
+def _second(comparisons: pd.DataFrame, tested: pd.DataFrame, unit: Unit, found: int) -> str:
+    rest = len(comparisons) - found
+    reach = unit.size(float(tested["detectable"].median()))
+    n = _range(tested["n"].tolist())
+    could = (
+        f"with {n} paired replicates and the spread seen here, only a true difference of about {reach} or more would "
+        f"have been found with 80{THIN}% power after the correction"
+    )
+    if not rest:
+        return f"Every declared comparison is significant; {could}, so a smaller one was found with luck."
+    which = (
+        f"The other {rest} cannot be told apart, which is no evidence of equality"
+        if found
+        else ("That is no evidence of equality")
+    )
+    return f"{which}: {could}."
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

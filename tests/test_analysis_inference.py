@@ -1,0 +1,157 @@
+"""Every statistic against tiny cases worked out by hand, and against scipy and statsmodels."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from analysis import inference
+
+T_2 = 4.302652729911275  # two-sided 95 % point of t with 2 degrees of freedom, from tables
+SAMPLE = np.array([0.61, 0.64, 0.60, 0.66, 0.63])
+OTHER = np.array([0.60, 0.61, 0.61, 0.63, 0.60])
+
+
+def test_mean_interval_of_1_2_3_is_2_plus_minus_t_over_root_3() -> None:
+    mean, low, high = inference.mean_interval([1.0, 2.0, 3.0])
+    assert mean == pytest.approx(2.0)
+    assert high - mean == pytest.approx(T_2 / 3**0.5)
+    assert mean - low == pytest.approx(T_2 / 3**0.5)
+
+
+def test_mean_interval_agrees_with_scipy_at_another_confidence() -> None:
+    _, low, high = inference.mean_interval(SAMPLE, confidence=0.9)
+    expected = stats.ttest_1samp(SAMPLE, 0.0).confidence_interval(0.9)
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+
+
+def test_paired_difference_agrees_with_scipy() -> None:
+    found = inference.paired_difference(SAMPLE, OTHER)
+    expected = stats.ttest_rel(SAMPLE, OTHER)
+    interval = expected.confidence_interval(0.95)
+    assert found.difference == pytest.approx(float((SAMPLE - OTHER).mean()))
+    assert (found.t, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_many_samples_at_once_equal_one_after_another() -> None:
+    both = inference.paired_difference(np.stack([SAMPLE, OTHER]), np.stack([OTHER, SAMPLE]))
+    one = inference.paired_difference(SAMPLE, OTHER)
+    assert both.p == pytest.approx([float(one.p)] * 2)
+    assert both.difference == pytest.approx([float(one.difference), -float(one.difference)])
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5, 0.5], [0.1 + 0.2, 0.3]])
+def test_values_that_show_no_spread_give_no_interval(values: list[float]) -> None:
+    mean, low, high = inference.mean_interval(values)
+    assert mean == pytest.approx(values[0])
+    assert np.isnan(low)
+    assert np.isnan(high)
+
+
+def test_equal_differences_of_unequal_decimals_claim_no_certainty() -> None:
+    assert np.isnan(inference.paired_difference([0.3, 0.8, 0.7], [0.2, 0.7, 0.6]).p)
+
+
+def test_no_values_give_nan() -> None:
+    assert np.isnan(inference.mean_interval([]).mean)
+
+
+def test_unequal_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be equal"):
+        inference.paired_difference([1.0, 2.0], [1.0])
+
+
+def test_holm_by_hand() -> None:
+    adjusted, rejected = inference.holm([0.01, 0.04, 0.03])
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06])
+    assert rejected.tolist() == [True, False, False]
+
+
+def test_holm_agrees_with_statsmodels() -> None:
+    p = np.random.default_rng(0).uniform(0, 0.1, 12)
+    assert inference.holm(p)[0] == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_an_unknown_p_is_never_rejected_but_lengthens_the_list() -> None:
+    adjusted, rejected = inference.holm([0.02, np.nan])
+    assert adjusted[0] == pytest.approx(0.04)
+    assert np.isnan(adjusted[1])
+    assert rejected.tolist() == [True, False]
+
+
+def test_holm_of_nothing_is_nothing() -> None:
+    assert inference.holm([])[0].size == 0
+
+
+def test_sign_flips_by_hand() -> None:
+    # Of the 8 signed sums of 1, 2, 4 only +7 and -7 are as far out as 7; of 1, -2, 4 the sum 3 is reached by 6.
+    assert inference.sign_flip_p([1.0, 2.0, 4.0]) == 2 / 8
+    assert inference.sign_flip_p([1.0, -2.0, 4.0]) == 6 / 8
+    assert inference.sign_flip_p([0.0, 0.0]) == 1.0
+    assert np.isnan(inference.sign_flip_p([]))
+
+
+def test_sign_flips_agree_with_plain_enumeration_and_with_scipy() -> None:
+    differences = np.round(np.random.default_rng(1).normal(0.3, 1, 9), 2)
+    sums = [abs(sum(s * d for s, d in zip(signs, differences, strict=True))) for signs in product((1, -1), repeat=9)]
+    expected = np.mean([value >= abs(differences.sum()) - 1e-9 for value in sums])
+    assert inference.sign_flip_p(differences) == expected
+    by_scipy = stats.permutation_test(
+        (differences, np.zeros(9)), lambda a, b: (a - b).mean(), permutation_type="samples"
+    )
+    assert inference.sign_flip_p(differences) == pytest.approx(by_scipy.pvalue)
+
+
+def test_sign_flip_floor_is_what_equal_signs_reach() -> None:
+    for n in (1, 2, 3, 6, 10):
+        assert inference.sign_flip_p(np.arange(1, n + 1.0)) == inference.sign_flip_floor(n)
+    assert inference.sign_flip_floor(0) == 1.0
+
+
+def test_too_many_sign_flips_are_refused_with_a_remedy() -> None:
+    with pytest.raises(ValueError, match="at most 44"):
+        inference.sign_flip_p(np.ones(45))
+
+
+@pytest.mark.parametrize("n", [3, 6, 20])
+def test_power_and_detectable_difference_agree_with_statsmodels(n: int) -> None:
+    assert inference.power_of_paired_t(0.8, 1.0, n) == pytest.approx(TTestPower().power(0.8, n, 0.05), abs=1e-6)
+    expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
+    assert inference.detectable_difference(2.0, n) == pytest.approx(2 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_detectable_difference_has_its_power_at_tiny_alphas_too(n: int) -> None:
+    # scipy's noncentral t gives NaN for the far tail here; the power must not.
+    found = float(inference.detectable_difference(1.0, n, alpha=0.05 / 50))
+    assert inference.power_of_paired_t(found, 1.0, n, alpha=0.05 / 50) == pytest.approx(0.8)
+
+
+def test_simulated_power_is_what_was_asked_for() -> None:
+    shift = float(inference.detectable_difference(1.0, 5, alpha=0.01))
+    draws = np.random.default_rng(2).normal(shift, 1.0, (20_000, 5))
+    found = inference.paired_difference(draws, np.zeros_like(draws)).p < 0.01
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_replicates_needed_is_the_first_number_with_enough_power() -> None:
+    n = inference.replicates_needed(1.0, 1.0)
+    assert n == 10
+    assert inference.power_of_paired_t(1.0, 1.0, n) >= 0.8 > inference.power_of_paired_t(1.0, 1.0, n - 1)
+    assert inference.replicates_needed(100.0, 1.0) == 2
+
+
+def test_no_number_of_replicates_detects_nothing() -> None:
+    with pytest.raises(ValueError, match="within reach of 100000 pairs"):
+        inference.replicates_needed(0.0, 1.0)
+
+
+def test_a_single_pair_or_no_spread_is_refused() -> None:
+    with pytest.raises(ValueError, match="n is 1"):
+        inference.detectable_difference(1.0, 1)
+    with pytest.raises(ValueError, match="sd is 0"):
+        inference.power_of_paired_t(1.0, 0.0, 5)

@@ -1,0 +1,102 @@
+"""What a run directory gives to the analysis, and what it says where something is missing."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ablation.faults import FaultsError
+from analysis import load
+from tests.made_runs import write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "run", statuses={"baseline/1/confirm/0": ("pending", None)}, artifacts=True)
+
+
+def test_trials_come_in_the_order_of_the_plan_whatever_the_file_says(run: Path) -> None:
+    ordered = load.trials(run)
+    pd.read_parquet(run / "trials.parquet").sample(frac=1, random_state=0).to_parquet(run / "trials.parquet")
+    pd.testing.assert_frame_equal(load.trials(run), ordered)
+    assert list(dict.fromkeys(ordered["arm"])) == ["reference", "material=wood", "span=1.0", "span=100.0", "baseline"]
+    assert ordered["trial_id"].tolist()[:3] == ["reference/0/search/0", "reference/0/search/1", "reference/0/confirm/0"]
+
+
+def test_trials_that_did_not_complete_are_there(run: Path) -> None:
+    assert "pending" in set(load.trials(run)["status"])
+    counts = load.accounting(run)
+    assert counts["pending"] == 1
+    assert counts["planned"] == 45 == sum(counts[status] for status in load.STATUSES)
+
+
+def test_only_the_columns_asked_for_are_read(run: Path) -> None:
+    assert load.trials(run, ["trial_id", "status"]).columns.tolist() == ["trial_id", "status"]
+    assert load.epochs(run, ["metric.val_strength"]).columns.tolist() == ["metric.val_strength"]
+
+
+def test_artifacts_come_with_their_trial(run: Path) -> None:
+    predictions = load.predictions(run)
+    assert predictions.columns.tolist() == ["trial_id", "image", "label", "predicted", "confidence"]
+    assert "reference/0/confirm/0" in set(predictions["trial_id"])
+    assert set(predictions["trial_id"]) == set(load.confusions(run)["trial_id"])
+
+
+def test_confusions_are_counted_from_predictions_where_only_these_were_left(run: Path) -> None:
+    for path in run.glob("artifacts/*/confusion.parquet"):
+        path.unlink()
+    counts = load.confusions(run)
+    assert counts["count"].sum() == len(load.predictions(run))
+    assert counts.columns.tolist() == ["trial_id", "label", "predicted", "count"]
+
+
+def test_a_study_without_artifacts_has_none(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    assert load.predictions(run).empty
+    assert load.confusions(run).empty
+
+
+@pytest.mark.parametrize("name", ["study.json", "trials.parquet", "epochs.parquet"])
+def test_a_missing_file_is_named_with_the_remedy(run: Path, name: str) -> None:
+    (run / name).unlink()
+    with pytest.raises(FaultsError, match=rf"{name} does not exist; (give a run directory|resume the study)"):
+        load.trials(run)
+        load.epochs(run)
+
+
+def test_a_missing_column_is_named(run: Path) -> None:
+    pd.read_parquet(run / "trials.parquet").drop(columns="wall_s").to_parquet(run / "trials.parquet")
+    with pytest.raises(FaultsError, match="has no column 'wall_s'"):
+        load.trials(run)
+
+
+def test_an_unknown_status_is_refused(run: Path) -> None:
+    pd.read_parquet(run / "trials.parquet").assign(status="finished").to_parquet(run / "trials.parquet")
+    with pytest.raises(FaultsError, match="status 'finished' is unknown"):
+        load.trials(run)
+
+
+def test_a_summary_that_plans_other_trials_is_refused(run: Path) -> None:
+    (run / "summary.json").write_text('{"planned": 46}')
+    with pytest.raises(FaultsError, match=r"plans 46 trials, trials\.parquet lists 45"):
+        load.accounting(run)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("{", "is no JSON"), ('{"schema_version": 9}', "schema_version 9"), ("[]", "schema_version None")],
+)
+def test_a_damaged_study_is_refused(run: Path, text: str, rule: str) -> None:
+    (run / "study.json").write_text(text)
+    with pytest.raises(FaultsError, match=rule):
+        load.study(run)
+
+
+def test_every_missing_part_of_a_plan_is_told_at_once(run: Path) -> None:
+    document = json.loads((run / "study.json").read_text())
+    del document["plan"]["arms"], document["plan"]["space"]["factors"]
+    (run / "study.json").write_text(json.dumps(document))
+    with pytest.raises(FaultsError) as error:
+        load.study(run)
+    assert [fault.split(";")[0].split()[-1] for fault in error.value.faults] == ["plan.arms", "plan.space.factors"]

@@ -1,0 +1,262 @@
+"""The page: the same bytes again, safe with any name, whole without a network, and no louder than its evidence."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from analysis import effects, load
+from analysis.report import curves, numbers, wording
+from analysis.report.__main__ import app
+from analysis.report.build import build, render
+from search_spaces.space import Arm, Choice
+from tests.made_runs import BRIDGES, write_run
+
+ROOT = Path(__file__).parents[1]
+LOST = {
+    "span=1.0/1/confirm/0": ("failed", "no_survivor"),
+    "span=1.0/1/search/0": ("diverged", "val_loss is nan after epoch 2"),
+    "baseline/2/confirm/0": ("pending", None),
+}
+
+
+class Page(HTMLParser):
+    """What a browser would see: text outside scripts, addresses, ids, tables, figures' data."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.specs: list[list[dict[str, object]]] = []
+        self._script: str | None = None
+        self.feed(source)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words).replace("\N{NARROW NO-BREAK SPACE}", " "))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.addresses += [value for name in ("src", "href", "action", "data") if (value := found.get(name))]
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        if tag in ("script", "style"):
+            self._script = found.get("type") or tag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self._script = None
+
+    def handle_data(self, data: str) -> None:
+        if self._script == "application/json":
+            self.specs.append(json.loads(data))
+        elif self._script is None:
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("whole") / "run", artifacts=True)
+
+
+@pytest.fixture(scope="module")
+def source(whole: Path) -> str:
+    return build(whole).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(source: str) -> Page:
+    return Page(source)
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    run = write_run(tmp_path_factory.mktemp("lost") / "run", statuses=LOST, random_search=True)
+    return Page(render(run)[0])
+
+
+def test_the_page_is_rebuilt_byte_for_byte_even_from_a_copy_elsewhere(whole: Path, source: str, tmp_path: Path) -> None:
+    tables = {path.name: path.read_bytes() for path in (whole / "report" / "tables").iterdir()}
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in whole.rglob("*"):
+        if path.is_file() and "report" not in path.parts:
+            (copy / path.relative_to(whole)).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path.relative_to(whole)).write_bytes(path.read_bytes())
+    assert build(copy).read_bytes() == source.encode()
+    assert {path.name: path.read_bytes() for path in (copy / "report" / "tables").iterdir()} == tables
+
+
+def test_the_page_is_one_file_below_8_mb_that_loads_nothing(page: Page, source: str) -> None:
+    assert len(source.encode()) < 8e6
+    assert not [address for address in page.addresses if not re.match(r"#|tables/[\w.=-]+\.csv$", address)]
+    assert "default-src 'none'" in source
+    assert not {"link", "iframe", "img", "object"} & set(page.tags)
+
+
+def test_links_lead_to_something(page: Page, whole: Path) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    for address in page.addresses:
+        assert (
+            address.removeprefix("#") in page.ids if address.startswith("#") else (whole / "report" / address).is_file()
+        )
+
+
+def test_the_answer_claims_what_was_planted_and_no_more(page: Page) -> None:
+    assert "Of 4 declared comparisons of test strength, 2 are significant after Holm’s correction" in page.text
+    assert (
+        "material=wood is worse than the reference by 10.0 percentage points (95 % interval 9.4 to 10.6)" in page.text
+    )
+    assert "The other 2 cannot be told apart, which is no evidence of equality: with 3 paired replicates" in page.text
+    assert "cannot go below p = 0.25" in page.text
+
+
+def test_every_section_is_there_in_order(page: Page) -> None:
+    sections = ["answer", "arms", "differences", "comparisons", "curves", "responses", "recall", "incomplete"]
+    sections += ["effort", "tuned", "method", "provenance"]
+    assert [name for name in page.ids if name in sections] == sections
+    assert "45 planned = 30 completed + 15 stopped + 0 diverged" in page.text
+
+
+def test_figures_hold_the_planted_numbers(page: Page) -> None:
+    forest = page.specs[0][0]["data"]
+    assert isinstance(forest, list)
+    means = [x for trace in forest[1:3] for x in trace["x"]]
+    assert sorted(round(x, 1) for x in means) == [-10.0, -6.1, -0.2, 0.3]
+    assert [spec["name"] for spec in page.specs[1]] == ["val strength", "train loss", "val beauty"]
+
+
+def test_what_failed_or_waits_is_listed_with_its_reason(lost: Page) -> None:
+    for trial_id, (status, reason) in LOST.items():
+        assert trial_id.split("=")[-1].split("/")[-1] in lost.text
+        assert status in lost.text
+        assert reason is None or reason in lost.text
+    assert "So far, " in lost.text
+    assert "2 trials failed or diverged" in lost.text
+    assert "1 trial has not ended" in lost.text
+    assert "the search was random" in lost.text
+    assert "no result from replicate 1" in lost.text
+
+
+def test_a_study_without_artifacts_has_a_page_without_classes(lost: Page) -> None:
+    assert "recall" not in lost.ids
+    assert "curves" in lost.ids
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    nasty = "</script><script>alert(1)</script><img src=http://x.y/z onerror=alert(2)>&{{7*7}}"
+    space = BRIDGES.model_copy(
+        update={
+            "description": nasty,
+            "factors": {**BRIDGES.factors, "deck.material": Choice(values=("steel", nasty))},
+            "baseline": {"deck.material": nasty, "deck.span": 1.0},
+        }
+    )
+    lost = {"reference/0/search/0": ("failed", nasty)}
+    run = write_run(tmp_path / "run", space, statuses=lost)
+    source, _ = render(run)
+    page = Page(source)
+    assert "<script>alert" not in source
+    assert "img" not in page.tags
+    assert "{{7*7}}" in page.text
+    assert page.tags.count("script") == 2 + len(page.specs)
+
+
+def test_identical_arms_cannot_be_told_apart(tmp_path: Path) -> None:
+    def noise(arm: Arm, replicate: int, seed: int) -> float:
+        return 0.7 + 0.01 * (hash((len(arm.name), replicate)) % 7 - 3)
+
+    run = write_run(tmp_path / "run", value=noise)
+    study, trials = load.study(run), load.trials(run)
+    comparisons = effects.comparisons_table(study, effects.replicates(study, trials))
+    first, second = wording.answer(study, comparisons, numbers.unit_of([0.7], True), 0)
+    assert "None of the 4 declared comparisons" in first
+    assert "cannot be told apart" in first
+    assert second.startswith("That is no evidence of equality")
+
+
+def test_where_less_is_better_a_smaller_value_is_called_better(tmp_path: Path) -> None:
+    space = BRIDGES.model_copy(update={"direction": "minimize"})
+    page = Page(render(write_run(tmp_path / "run", space))[0])
+    assert "material=wood is better than the reference by 0.0996 (95 % interval 0.0936 to 0.1056)" in page.text
+    assert "Left of the line is better" in page.text
+
+
+def test_a_study_that_confirmed_nothing_still_has_a_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    trials = pd.read_parquet(run / "trials.parquet")
+    late = trials["phase"] == "confirm"
+    trials.loc[late, "status"] = "pending"
+    trials[[name for name in trials.columns if "test_" not in name]].to_parquet(run / "trials.parquet")
+    text = Page(render(run)[0]).text
+    assert "Nothing can be said yet: none of the 4 declared comparisons" in text
+
+
+def test_a_joint_design_makes_no_claim(tmp_path: Path) -> None:
+    text = Page(render(write_run(tmp_path / "run", design="joint"))[0]).text
+    assert "This study declared no comparisons (joint design), so it makes no claim." in text
+
+
+def test_confirm_means_leave_unfinished_trials_out(whole: Path) -> None:
+    trials, epochs = load.trials(whole), load.epochs(whole)
+    means = curves.confirm_means(trials, epochs)
+    mine = means[means["arm"] == "reference"]
+    assert mine["trials"].tolist() == [3] * 4
+    final = trials[(trials["arm"] == "reference") & (trials["phase"] == "confirm")]["metric.val_strength"].mean()
+    assert mine["metric.val_strength"].iloc[-1] == pytest.approx(final * (1 - 0.5**5))
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "text"),
+    [(-0.04, 1, "0.0"), (-1.25, 1, "−1.2"), (1234.5, 1, "1 234.5"), (0.0, 2, "0.00")],
+)
+def test_decimals_have_a_true_minus_and_no_minus_nought(number: float, digits: int, text: str) -> None:
+    assert numbers.decimal(number, digits).replace("\N{NARROW NO-BREAK SPACE}", " ") == text
+
+
+def test_shares_are_percent_and_other_metrics_are_themselves() -> None:
+    assert numbers.unit_of([0.2, 0.9], True).difference(0.012) == "+1.2"
+    assert numbers.unit_of([0.2, 0.9], False).value(0.2) == "0.2000"
+    assert numbers.unit_of([120.0, 90.0], True).value(118.26) == "118.3"
+
+
+def test_the_command_writes_the_page_where_it_is_told(whole: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(whole), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert result.output.strip() == str(tmp_path / "out" / "index.html")
+    assert (tmp_path / "out" / "tables" / "arms.csv").is_file()
+
+
+def test_a_directory_that_is_no_run_is_refused_with_exit_code_2(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 2
+    assert "study.json does not exist; give a run directory" in result.output
+    twice = CliRunner().invoke(app, [str(tmp_path / "a" / "run"), str(tmp_path / "b" / "run"), "--out", str(tmp_path)])
+    assert twice.exit_code == 2
+    assert "would write 'run' twice" in twice.output
+
+
+def test_tables_of_an_earlier_report_do_not_linger(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    stale = run / "report" / "tables" / "recall.csv"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("old")
+    build(run)
+    assert not stale.exists()
+
+
+def test_the_report_needs_neither_torch_nor_ray_nor_optuna() -> None:
+    code = (
+        "import sys, analysis.report, analysis.report.__main__\n"
+        "assert not {'pandas', 'plotly', 'scipy'} & set(sys.modules)\n"
+        "import analysis.report.build, statsmodels.stats.multitest, plotly.offline\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "print(sorted(loaded & {'torch', 'ray', 'optuna', 'search_spaces'}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

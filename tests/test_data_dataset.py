@@ -1,0 +1,295 @@
+"""Opening data: every fault at once, decoded once, rebuilt when a byte changes, whole under concurrency."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablation.faults import FaultsError
+from ablation.tcl.config import Data, TclConfig
+from ablation.tcl.data import cache, dataset
+from ablation.tcl.data.dataset import open_dataset, prepare_dataset
+from ablation.tcl.data.source import Source, SourcePart
+
+CONFIG = TclConfig(data=Data(size_px=16))
+# Two pictures of each class in train, one in test.
+LINES = [f"train_{index:05d}.jpg {(index - 1) % 7 + 1}" for index in range(1, 15)]
+LINES += [f"test_{index:04d}.jpg {index}" for index in range(1, 8)]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ABLATION_CACHE", str(folder))
+    return folder
+
+
+def write_rafdb(folder: Path, lines: list[str], without: tuple[str, ...] = ()) -> Path:
+    (folder / "EmoLabel").mkdir(parents=True)
+    (folder / "Image" / "aligned").mkdir(parents=True)
+    (folder / "EmoLabel" / "list_patition_label.txt").write_text("\n".join(lines) + "\n")
+    for number, line in enumerate(lines):
+        name = line.split()[0] if line.split() else ""
+        if name.endswith(".jpg") and name not in without:
+            Image.new("RGB", (20, 20), (number * 9 % 256, 100, 50)).save(aligned(folder, name), quality=95)
+    return folder
+
+
+def aligned(folder: Path, name: str) -> Path:
+    return folder / "Image" / "aligned" / name.replace(".jpg", "_aligned.jpg")
+
+
+@pytest.fixture
+def raf(tmp_path: Path) -> Path:
+    return write_rafdb(tmp_path / "raf", LINES)
+
+
+def faults_of(uri: str) -> tuple[str, ...]:
+    with pytest.raises(FaultsError) as error:
+        prepare_dataset(uri, CONFIG)
+    return error.value.faults
+
+
+def folders(root: Path) -> list[str]:
+    return sorted(entry.name for entry in root.iterdir()) if root.exists() else []
+
+
+def test_rafdb_is_read_with_labels_from_zero_and_the_right_colours(raf: Path) -> None:
+    summary = prepare_dataset(f"rafdb:{raf}", CONFIG)
+    assert (summary.train_count, summary.test_count) == (14, 7)
+    assert summary.train_per_class == dict.fromkeys(summary.class_names, 2)
+    assert summary.class_names[0] == "Surprise"
+    opened = open_dataset(f"rafdb:{raf}", 16, fingerprint=summary.fingerprint)
+    assert opened.train.names[8] == "train_00009.jpg"
+    assert opened.train.labels_N[8] == 1
+    assert opened.train.images_NHWC.shape == (14, 16, 16, 3)
+    # The ninth line's picture is plain (72, 100, 50); JPEG moves a plain colour by a step or two.
+    assert np.abs(opened.train.images_NHWC[8].astype(int) - [72, 100, 50]).max() <= 3
+
+
+def test_pictures_are_memory_mapped_and_read_only(raf: Path) -> None:
+    images = open_dataset(f"rafdb:{raf}", 16).train.images_NHWC
+    assert isinstance(images, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0, 0, 0, 0] = 1
+
+
+def test_grey_and_larger_pictures_become_rgb_of_the_asked_size(raf: Path) -> None:
+    Image.linear_gradient("L").save(aligned(raf, "train_00001.jpg"), quality=95)
+    image = open_dataset(f"rafdb:{raf}", 16).train.images_NHWC[0].astype(int)
+    assert np.ptp(image, axis=2).max() == 0
+    # A ramp of 256 rows averaged down to 16: each row stands for 16 values.
+    np.testing.assert_allclose(image[2:-2, 8, 0], np.arange(2, 14) * 16 + 7.5, atol=2)
+
+
+def test_all_faults_are_told_in_one_error(tmp_path: Path) -> None:
+    lines = [*LINES, "train_00099.jpg", "train_00098.jpg 8", "val_00001.jpg 3", "train_00097.jpg 2", LINES[0]]
+    folder = write_rafdb(tmp_path / "raf", lines, without=("train_00097.jpg",))
+    aligned(folder, "train_00003.jpg").write_bytes(b"no picture")
+    whole = aligned(folder, "test_0002.jpg").read_bytes()
+    aligned(folder, "test_0002.jpg").write_bytes(whole[: len(whole) // 2])
+    faults = faults_of(f"rafdb:{folder}")
+    assert len(faults) == 7
+    told = "\n".join(faults)
+    for words in (
+        "line 22 is 'train_00099.jpg', but must be a file name and a label",
+        "line 23 labels train_00098.jpg '8', but must be one of 1 Surprise",
+        "line 24 names 'val_00001.jpg', but must start with 'train_' or 'test_'",
+        "line 25 names train_00097.jpg, but Image/aligned/train_00097_aligned.jpg is not there",
+        "line 26 names train_00001.jpg again, after line 1",
+        "train_00003_aligned.jpg cannot be decoded",
+        "test_0002_aligned.jpg cannot be decoded",
+    ):
+        assert words in told
+
+
+def test_a_photograph_that_cannot_be_read_is_a_fault_by_name(raf: Path) -> None:
+    aligned(raf, "test_0004.jpg").unlink()
+    aligned(raf, "test_0004.jpg").mkdir()
+    (fault,) = faults_of(f"rafdb:{raf}")
+    assert "test_0004_aligned.jpg cannot be decoded" in fault
+    assert "directory" in fault
+
+
+def test_many_faults_of_a_kind_are_abridged_after_ten(tmp_path: Path) -> None:
+    folder = write_rafdb(tmp_path / "raf", [*LINES, *(f"train_1{index:04d}.jpg 9" for index in range(13))])
+    faults = faults_of(f"rafdb:{folder}")
+    assert len(faults) == 11
+    assert faults[-1] == "… and 3 more labels out of range"
+
+
+def test_an_empty_part_is_a_fault(tmp_path: Path) -> None:
+    folder = write_rafdb(tmp_path / "raf", LINES[:14])
+    assert len(faults_of(f"rafdb:{folder}")) == 1
+    assert "lists no usable test picture" in faults_of(f"rafdb:{folder}")[0]
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg 1", "train_1/x.jpg 1", "train_1\\x.jpg 1"])
+def test_a_name_that_leaves_the_folder_is_malformed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "raf" / "Image" / "aligned" / "train_1").mkdir(parents=True)
+    folder = tmp_path / "raf"
+    (folder / "EmoLabel").mkdir()
+    (folder / "EmoLabel" / "list_patition_label.txt").write_text(name)
+    assert "but must be a file name and a label" in faults_of(f"rafdb:{folder}")[0]
+
+
+def test_a_missing_folder_and_a_wrong_layout_say_what_is_expected_and_what_is_there(tmp_path: Path) -> None:
+    assert "does not exist" in faults_of(f"rafdb:{tmp_path / 'nowhere'}")[0]
+    assert "a folder must follow the colon" in faults_of("rafdb:")[0]
+    (tmp_path / "repack" / "train").mkdir(parents=True)
+    fault = faults_of(f"rafdb:{tmp_path / 'repack'}")[0]
+    assert "no EmoLabel/list_patition_label.txt and no Image/aligned/" in fault
+    assert "it has train/" in fault
+
+
+def test_an_unknown_scheme_is_a_fault_with_the_nearest_known() -> None:
+    assert "did you mean 'rafdb'? known: rafdb, synthetic" in faults_of("raf-db:/data")[0]
+
+
+def test_faults_of_config_and_data_come_together() -> None:
+    with pytest.raises(FaultsError) as error:
+        prepare_dataset("sythetic", TclConfig(data=Data(size_px=16, crop_px=16)))
+    assert len(error.value.faults) == 2
+
+
+def test_a_cached_data_set_opens_without_its_source(raf: Path) -> None:
+    fingerprint = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
+    raf.rename(raf.with_name("gone"))
+    opened = open_dataset(f"rafdb:{raf}", 16, fingerprint=fingerprint)
+    assert len(opened.train.labels_N) == 14
+
+
+def test_nothing_is_decoded_twice(raf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_dataset(f"rafdb:{raf}", 16)
+
+    def refuse(source: Source, size_px: int) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(cache, "build", refuse)
+    again = open_dataset(f"rafdb:{raf}", 16)
+    assert again.train.images_NHWC is first.train.images_NHWC
+    with pytest.raises(AssertionError, match="decoded again"):
+        open_dataset(f"rafdb:{raf}", 17)
+
+
+def test_one_changed_byte_of_one_picture_gives_another_fingerprint(raf: Path, own_cache: Path) -> None:
+    before = prepare_dataset(f"rafdb:{raf}", CONFIG)
+    path = aligned(raf, "test_0003.jpg")
+    content = bytearray(path.read_bytes())
+    # The JFIF density, which moves no pixel: content is bytes, not looks.
+    content[15] ^= 1
+    path.write_bytes(content)
+    after = prepare_dataset(f"rafdb:{raf}", CONFIG)
+    assert after.fingerprint != before.fingerprint
+    assert len(folders(own_cache)) == 2
+
+
+def test_a_changed_label_gives_another_fingerprint_and_a_moved_folder_does_not(raf: Path, tmp_path: Path) -> None:
+    before = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
+    moved = raf.rename(tmp_path / "moved")
+    assert prepare_dataset(f"rafdb:{moved}", CONFIG).fingerprint == before
+    labels = moved / "EmoLabel" / "list_patition_label.txt"
+    labels.write_text(labels.read_text().replace("train_00001.jpg 1", "train_00001.jpg 2"))
+    assert prepare_dataset(f"rafdb:{moved}", CONFIG).fingerprint != before
+
+
+def test_data_that_changed_since_the_plan_is_refused_where_it_is_not_cached(raf: Path, own_cache: Path) -> None:
+    with pytest.raises(FaultsError, match="has changed since the study was planned"):
+        open_dataset(f"rafdb:{raf}", 16, fingerprint="0" * 32)
+    assert folders(own_cache) == []
+
+
+def test_a_failed_build_leaves_nothing(raf: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aligned(raf, "test_0007.jpg").write_bytes(b"")
+    faults_of(f"rafdb:{raf}")
+    assert folders(own_cache) == []
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache, "_sync", full)
+    with pytest.raises(OSError, match="No space left"):
+        open_dataset("synthetic", 16)
+    assert folders(own_cache) == []
+
+
+def test_a_damaged_cache_says_which_folder_to_delete(raf: Path, own_cache: Path) -> None:
+    fingerprint = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
+    cache._load.cache_clear()
+    (damaged,) = own_cache.iterdir()
+    images = damaged / "train_images.npy"
+    images.write_bytes(images.read_bytes()[:-100])
+    with pytest.raises(FaultsError, match=r"damaged.*delete that folder") as error:
+        open_dataset(f"rafdb:{raf}", 16, fingerprint=fingerprint)
+    assert str(damaged) in str(error.value)
+
+
+def test_a_photograph_that_changes_between_fingerprint_and_decoding_is_caught(raf: Path) -> None:
+    source = dataset.open_source(f"rafdb:{raf}")
+    Image.new("RGB", (20, 20)).save(aligned(raf, "train_00002.jpg"))
+    with pytest.raises(FaultsError, match=r"train_00002_aligned\.jpg changed while it was being read"):
+        cache.build(source, 16)
+
+
+def test_whoever_finishes_second_keeps_the_first_ones_data(own_cache: Path) -> None:
+    """The other process finishes while this one is in the middle of decoding."""
+    labels_N = np.array([0, 1])
+
+    def decode(size_px: int) -> Iterator[np.ndarray]:
+        if not nested:
+            nested.append(True)
+            cache.build(source, size_px)
+        yield np.full((2, size_px, size_px, 3), 5, np.uint8)
+
+    nested: list[bool] = []
+    part = SourcePart(labels_N, ("a", "b"), decode)
+    source = Source(("left", "right"), "f" * 32, part, part)
+    cache.build(source, 16)
+    assert folders(own_cache) == [f"v{cache.CACHE_VERSION}-{'f' * 32}-16px"]
+    assert (cache.load("f" * 32, 16).train.images_NHWC == 5).all()
+
+
+OPENER = """
+import sys
+from ablation.tcl.data.dataset import open_dataset
+print("ready", flush=True)
+sys.stdin.readline()
+opened = open_dataset(sys.argv[1], 16)
+print(opened.fingerprint, opened.train.images_NHWC.sum().item())
+"""
+
+
+def test_two_processes_that_build_at_once_both_end_right(raf: Path, own_cache: Path) -> None:
+    uri = f"rafdb:{raf}"
+    command = [sys.executable, "-c", OPENER, uri]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    # Both have imported everything before either begins.
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    told = [worker.communicate(timeout=60)[0].split() for worker in workers]
+    opened = open_dataset(uri, 16)
+    assert told == [[opened.fingerprint, str(opened.train.images_NHWC.sum())]] * 2
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert len(folders(own_cache)) == 1
+
+
+def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache.cache_folder() == Path(os.environ["ABLATION_CACHE"])
+    monkeypatch.delenv("ABLATION_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache.cache_folder() == Path("/somewhere/ablation")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.cache_folder() == Path.home() / ".cache" / "ablation"

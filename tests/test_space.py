@@ -1,0 +1,101 @@
+"""What a space says: arms, comparisons, corners, and what it refuses."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from pydantic import ValidationError
+
+from ablation.trial import build_config, load
+from search_spaces.space import Budget, Choice, Float, Levels, Space, When
+from search_spaces.tcl import SPACE, STRATEGIES
+
+QUICK = {"quick": Budget(replicates=2, trials=1, epochs=1, grace_epochs=1, reduction_factor=2)}
+
+
+def small_space(**changes: object) -> Space:
+    given: dict[str, object] = {
+        "name": "small",
+        "trial": "nowhere:run_trial",
+        "factors": {"a": Choice(values=(1, 2)), "b": Choice(values=("x", "y"))},
+        "nuisance": {"c": Float(low=0.1, high=1.0, default=0.5)},
+        "reference": {"a": 2, "b": "y"},
+        "baseline": {"a": 1, "b": "x"},
+        "metrics": ("score",),
+        "budgets": QUICK,
+    }
+    return Space.model_validate({**given, **changes})
+
+
+def test_one_at_a_time_has_reference_first_each_other_level_once_and_baseline_last() -> None:
+    arms = SPACE.arms("one-at-a-time")
+    names = [arm.name for arm in arms]
+    others = {f"{factor.split('.')[1]}={level}" for factor, choice in SPACE.factors.items() for level in choice.values}
+    own_levels = {f"{factor.split('.')[1]}={level}" for factor, level in SPACE.reference.items()}
+    assert names[0] == "reference" and names[-1] == "baseline"
+    assert set(names[1:-1]) == others - own_levels
+    assert len(names) == len(set(names)) == 13
+
+
+def test_factorial_merges_combinations_that_mean_the_same() -> None:
+    # By hand: 4 strategies × 4 margins × 4 attentions, and none and center each with none or pixel, no margin.
+    arms = SPACE.arms("factorial")
+    assert len(arms) == 4 * 4 * 4 + 2 * 2
+    assert len({frozenset(arm.levels.items()) for arm in arms}) == len(arms)
+
+
+def test_meaningless_combinations_take_the_nearest_meaningful_one_and_say_so() -> None:
+    arm = next(arm for arm in SPACE.arms() if arm.name == "negatives=center")
+    assert arm.levels == {"loss.negatives": "center", "model.attention": "pixel"}
+    assert any("selective" in note and "pixel" in note for note in arm.notes)
+    baseline = SPACE.arms()[-1]
+    assert "loss.weight" not in baseline.searched and "optim.center_lr" not in baseline.searched
+
+
+def test_joint_is_one_arm_that_searches_the_factors_too() -> None:
+    (arm,) = SPACE.arms("joint")
+    assert set(arm.searched) == {*SPACE.factors, *SPACE.nuisance}
+    assert SPACE.declared((arm,)) == ()
+    proposal: Levels = {"loss.negatives": "none", "loss.margin": 1.0, "model.attention": "element", "optim.lr": 0.1}
+    assert SPACE.configuration(arm, proposal)["model.attention"] == "none"
+
+
+def test_every_arm_is_compared_with_the_reference_and_the_strategies_with_the_baseline() -> None:
+    arms = SPACE.arms()
+    pairs = SPACE.declared(arms)
+    assert {arm for arm, against in pairs if against == "reference"} == {arm.name for arm in arms[1:]}
+    against_baseline = {arm for arm, against in pairs if against == "baseline"}
+    # The third strategy is the reference: that pair is already among the first.
+    assert against_baseline == {f"negatives={name}" for name in STRATEGIES if name != "fully-synthesized"}
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+
+
+def test_every_corner_of_the_space_is_a_valid_configuration() -> None:
+    run_trial = load(SPACE.trial)
+    for corner in SPACE.corners():
+        build_config(run_trial, corner)
+
+
+def test_corners_are_the_product_of_the_range_ends() -> None:
+    corners = list(small_space().corners())
+    expected = [{"a": a, "b": b, "c": c} for a, b, c in product((1, 2), ("x", "y"), (0.1, 1.0))]
+    assert sorted(corners, key=str) == sorted(expected, key=str)
+
+
+def test_a_space_lists_all_its_faults_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        small_space(reference={"a": 3}, conditions=(When(factor="z", among=(1,), reason="none"),), fixed={"c": 1})
+    text = str(caught.value)
+    for part in ("reference sets a to 3", "no level for 'b'", "'z'", "'c' is fixed and varied"):
+        assert part in text
+
+
+@pytest.mark.parametrize("bad", [{"low": 2.0}, {"default": 5.0}, {"low": 0.0, "log": True}])
+def test_a_range_refuses_what_cannot_be_sampled(bad: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Float.model_validate({"low": 0.5, "high": 1.0, "default": 0.7, **bad})
+
+
+def test_a_space_survives_json() -> None:
+    assert Space.model_validate_json(SPACE.model_dump_json()) == SPACE

@@ -1,0 +1,143 @@
+"""A study in progress, run without Ray: flow, fairness, failures, and going on where it stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ablation.engine.searcher import propose
+from ablation.ledger import read_events
+from ablation.paths import RunPaths
+from ablation.plan import Plan
+from ablation.records import TrialState
+from analysis.audit import audit
+from tests.plain_loop import run_study
+from tests.toy_study import toy_plan
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    return run_study(toy_plan(), tmp_path_factory.mktemp("runs") / "finished")
+
+
+def trials(paths: RunPaths) -> pd.DataFrame:
+    return pd.read_parquet(paths.trials)
+
+
+def test_every_planned_trial_is_accounted_for(finished: RunPaths) -> None:
+    table = trials(finished)
+    assert table["trial_id"].tolist() == [trial.trial_id for trial in toy_plan().trials()]
+    assert set(table["status"]) == {"completed", "stopped"}
+    assert audit(finished.root) == []
+
+
+def test_every_search_has_a_survivor_and_every_replicate_is_confirmed(finished: RunPaths) -> None:
+    table = trials(finished)
+    survivors = table[(table["phase"] == "search") & (table["status"] == "completed")]
+    assert len(survivors.groupby(["arm", "replicate"])) == len(toy_plan().arms) * 3
+    assert (table[table["phase"] == "confirm"]["status"] == "completed").all()
+
+
+def test_a_replicate_goes_on_to_its_confirm_run_while_others_still_search(finished: RunPaths) -> None:
+    events = read_events(finished.ledger)
+    first_confirm = next(event.seq for event in events if event.trial_id and "/confirm/" in event.trial_id)
+    last_search = max(event.seq for event in events if event.trial_id and "/search/" in event.trial_id)
+    assert first_confirm < last_search
+
+
+def test_all_arms_start_their_searches_from_the_same_points(finished: RunPaths) -> None:
+    table = trials(finished)
+    plan = toy_plan()
+    first = table[(table["phase"] == "search") & (table["index"] < plan.startup_trials)]
+    assert (first.groupby(["replicate", "index"])["config.toy.offset"].nunique() == 1).all()
+    assert first[first["index"] == 0]["config.toy.offset"].unique().tolist() == [1.0]
+    assert first[first["index"] == 1]["config.toy.offset"].nunique() == plan.budget.replicates
+
+
+@pytest.mark.parametrize("kept_epochs", [1, 40, 150, 290])
+def test_an_interrupted_study_goes_on_to_the_same_result(tmp_path: Path, finished: RunPaths, kept_epochs: int) -> None:
+    root = tmp_path / "interrupted"
+    run_study(toy_plan(), root, at_a_time=1, most_epochs=kept_epochs)
+    assert {"pending"} <= set(trials(RunPaths(root))["status"])
+    resumed = run_study(toy_plan(), root, at_a_time=1)
+    whole = run_study(toy_plan(), tmp_path / "whole", at_a_time=1)
+    assert audit(resumed.root) == []
+    kept = [name for name in trials(whole).columns if name not in ("wall_s", "attempts")]
+    pd.testing.assert_frame_equal(trials(resumed)[kept], trials(whole)[kept])
+
+
+def test_a_finished_study_does_nothing_more(finished: RunPaths) -> None:
+    before = trials(finished)
+    again = run_study(toy_plan(), finished.root)
+    pd.testing.assert_frame_equal(before, trials(again))
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "status", "reason"),
+    [
+        ("raise", "failed", "ToyError: asked to"),
+        ("nan", "diverged", "train_loss not finite in epoch 2"),
+        ("none", "failed", "val_score is None"),
+        ("missing", "failed", "lacks val_score"),
+        ("short", "failed", "ended early"),
+    ],
+)
+def test_a_trial_that_misbehaves_ends_alone_and_is_counted(
+    tmp_path: Path, misbehave: str, status: str, reason: str
+) -> None:
+    paths = run_study(toy_plan(misbehave=misbehave), tmp_path / "run")
+    table = trials(paths)
+    search = table[table["phase"] == "search"]
+    # At rung 1 some are stopped before they can misbehave in epoch 2.
+    assert set(search["status"]) <= {status, "stopped"}
+    assert search[search["status"] == status]["reason"].str.contains(reason, regex=False).all()
+    confirm = table[table["phase"] == "confirm"]
+    assert set(confirm["status"]) == {"failed"} and set(confirm["reason"]) == {"no_survivor"}
+    assert audit(paths.root) == []
+
+
+def test_optuna_hears_of_stopped_trials_as_pruned_and_of_running_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    import optuna
+
+    plan = _long_plan()
+    told: list[Any] = []
+
+    def note(study: optuna.Study, added: list[Any]) -> None:
+        told.extend(added)
+
+    monkeypatch.setattr(optuna.Study, "add_trials", note)
+    trial = next(trial for trial in plan.trials() if trial.index == plan.startup_trials)
+    outcomes: list[Any] = ["completed", "stopped", "failed", "diverged", None]
+    states = [TrialState(str(n), proposal={"toy.offset": 0.5}, outcome=outcome) for n, outcome in enumerate(outcomes)]
+    for state in states:
+        _add_epoch(state)
+    propose(plan, trial, states)
+    kinds = Counter(frozen.state.name for frozen in told)
+    assert kinds == {"COMPLETE": 1, "PRUNED": 1, "FAIL": 2, "RUNNING": 1}
+    pruned = next(frozen for frozen in told if frozen.state.name == "PRUNED")
+    assert pruned.intermediate_values == {1: 0.25}
+
+
+def test_proposals_repeat_given_the_same_records_and_differ_between_indices() -> None:
+    plan = _long_plan()
+    late = [trial for trial in plan.trials() if trial.arm == "reference" and trial.index >= plan.startup_trials][:2]
+    states = [TrialState(str(n), proposal={"toy.offset": n / 4}, outcome="completed") for n in range(6)]
+    for state in states:
+        _add_epoch(state)
+    once, again, other = (propose(plan, trial, states) for trial in (late[0], late[0], late[1]))
+    assert once == again != other
+
+
+def _long_plan() -> Plan:
+    plan = toy_plan()
+    return plan.model_copy(update={"budget": plan.budget.model_copy(update={"trials": 12})})
+
+
+def _add_epoch(state: TrialState) -> None:
+    from ablation.records import EpochRow
+
+    state.epochs.append(EpochRow(epoch=1, seq=0, epoch_s=0.1, images=1, metrics={"val_score": 0.25}))
