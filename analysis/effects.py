@@ -108,7 +108,8 @@ def comparisons_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         row["p_flip"] = float(inference.sign_flip_p(flips)) if n <= inference.MOST_SIGN_FLIPS else np.nan
         row["p_flip_floor"] = inference.sign_flip_floor(n)
         alpha = inference.ALPHA / len(study.comparisons)
-        row["detectable"] = float(inference.detectable_difference(float(paired.sd), n, alpha)) if n > 1 else np.nan
+        known = paired.sd > 0  # NaN for a single pair; differences without spread say nothing of the noise
+        row["detectable"] = float(inference.detectable_difference(float(paired.sd), n, alpha)) if known else np.nan
         rows.append(row)
     columns = ["arm", "against", "n", "dropped", "difference", "low", "high", "sd", "p", "p_holm", "significant"]
     frame = pd.DataFrame(rows, columns=[*columns, "p_flip", "p_flip_floor", "detectable"])

@@ -77,6 +77,18 @@ class Study:
         return (self.metric, *(name for name in self.space["metrics"] if name != self.metric))
 
     @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which a search may stop trials: the plan's, else grace · η^k below the full length."""
+        if "rungs" in self.plan:
+            return tuple(self.plan["rungs"])
+        budget = self.plan["budget"]
+        rung, found = budget["grace_epochs"], []
+        while rung < budget["epochs"]:
+            found.append(rung)
+            rung *= budget["reduction_factor"]
+        return tuple(found)
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether the space maximises its metrics."""
         return bool(self.space.get("direction", "maximize") == "maximize")

@@ -60,9 +60,9 @@ SPACE = Space(
         "quick": Budget(
             replicates=3,
             trials=3,
-            epochs=9,
-            grace_epochs=3,
-            reduction_factor=3,
+            epochs=8,
+            grace_epochs=2,
+            reduction_factor=4,
             fixed={"model.backbone": "small", "data.size_px": 48},
         ),
         "standard": Budget(

@@ -117,3 +117,12 @@ def test_recall_of_each_class_is_the_mean_over_replicates(tmp_path: Path) -> Non
     assert table.loc[("reference", "stormy"), "mean"] == pytest.approx(0.78)
     assert table.loc[("material=wood", "calm"), "difference"] == pytest.approx(-0.02)
     assert table.loc[("reference", "calm"), "n"] == 3
+
+
+def test_differences_without_spread_are_not_tested(tmp_path: Path) -> None:
+    study, _, table = tables(
+        write_run(tmp_path / "run", value=lambda arm, replicate, seed: 0.5 + 0.1 * len(arm.name) / 9)
+    )
+    rows = effects.comparisons_table(study, table)
+    assert rows[["p", "low", "high", "detectable"]].isna().all(axis=None)
+    assert not rows["significant"].any()

@@ -19,7 +19,7 @@ from ablation.faults import FaultsError
 from ablation.tcl.backbones import BACKBONES, Backbone, build_backbone, initialise, load_weights, read_state
 
 # Name: width, channels and positions a side of the last map at 48 px.
-CONTRACT = {"small": (4, 16, 6), "resnet18": (16, 512, 2), "resnet50": (16, 2048, 2)}
+CONTRACT = {"small": (4, 16, 3), "resnet18": (16, 512, 2), "resnet50": (16, 2048, 2)}
 every_backbone = pytest.mark.parametrize("name", list(BACKBONES))
 
 
@@ -133,16 +133,16 @@ def test_exact_name_wins_over_a_stripped_one() -> None:
 def test_nearly_all_matched_is_loaded_and_the_rest_is_named() -> None:
     backbone, source = build(seed=8), build(seed=7)
     state = source.state_dict()
-    kept = backbone.stem[0][0].weight.detach().clone()  # type: ignore[index, union-attr]
-    state["stem.0.0.weight"] = torch.zeros(2, 1, 3, 3)
+    kept = backbone.stem[0].weight.detach().clone()  # type: ignore[index, union-attr]
+    state["stem.0.weight"] = torch.zeros(4, 1, 4, 4)
     del state["stage1.norm1.bias"]
     match = load_weights(backbone, state, source="x")
     assert match.unmatched == (
-        "stem.0.0.weight has shape (2, 1, 3, 3), but must have (2, 3, 3, 3)",
+        "stem.0.weight has shape (4, 1, 4, 4), but must have (4, 3, 4, 4)",
         "stage1.norm1.bias is missing",
     )
     assert 0.9 <= match.share < 1
-    assert torch.equal(backbone.stem[0][0].weight, kept)  # type: ignore[index, union-attr]
+    assert torch.equal(backbone.stem[0].weight, kept)  # type: ignore[index, union-attr]
     assert torch.equal(backbone.state_dict()["stage1.norm1.weight"], state["stage1.norm1.weight"])
 
 
@@ -152,7 +152,7 @@ def test_less_than_nine_tenths_is_an_error_that_lists_what_did_not_match(tmp_pat
     with pytest.raises(FaultsError, match=r"matches 0 of \d+, but must match at least 90%") as caught:
         build(weights=str(path))
     assert "vit.patch.weight" in caught.value.faults[0]
-    assert "stage3.conv1.weight is missing" in caught.value.faults
+    assert "stage2.conv1.weight is missing" in caught.value.faults
 
 
 def test_refused_weights_leave_the_backbone_unchanged() -> None:

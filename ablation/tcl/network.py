@@ -76,12 +76,11 @@ def build_network(model: config.Model, num_classes: int, generator: torch.Genera
     if faults:
         raise FaultsError(faults)
     backbone = build_backbone(model.backbone, width=model.width, weights=model.weights, generator=generator)
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         pooling = ATTENTION[model.attention].build(backbone.channels)
         head = nn.Linear(backbone.channels, num_classes)
     # The head first: arms of a replicate that differ in attention then start from the same backbone and head.
     for part in (head, pooling):
-        part.to_empty(device="cpu")
         initialise(part, generator)
     pooling.switch_off()
     return Network(backbone, pooling, head)

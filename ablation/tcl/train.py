@@ -9,11 +9,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ablation import checkpoint
@@ -26,6 +24,7 @@ from ablation.tcl.data.dataset import Dataset, open_dataset
 from ablation.tcl.evaluate import outputs, scores
 from ablation.tcl.loss import TripletCenterLoss
 from ablation.tcl.network import build_network
+from ablation.tcl.optimizer import MomentumSGD
 from ablation.tcl.schedule import SCHEDULES
 from ablation.trial import EpochRecord, TrialContext
 
@@ -66,7 +65,11 @@ class Training:
         self.network = build_network(config.model, num_classes, generator).to(self.device)
         self.network.to(memory_format=torch.channels_last)
         self.metric_loss = _metric_loss(config, num_classes, self.network.dim, generator, self.device)
-        self.optimizers = _optimizers(config, self.network, self.metric_loss)
+        self.optimizer = MomentumSGD(
+            self.network, momentum=config.optim.momentum, weight_decay=config.optim.weight_decay
+        )
+        # The centers have plain SGD at their own rate α, and no weight decay.
+        self.center_optimizer = None if self.metric_loss is None else MomentumSGD(self.metric_loss)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=_use_bfloat16(config, self.device))
         self._load_data()
 
@@ -151,12 +154,13 @@ class Training:
             logged["effective_dimensions"] = effective_dimensions(out.attention_BD.detach())
         else:
             logged["effective_dimensions"] = nan
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
+        if self.center_optimizer is not None:
+            self.center_optimizer.zero_grad()
         torch.autograd.backward(total)
-        self.optimizers["network"].param_groups[0]["lr"] = lr
-        for optimizer in self.optimizers.values():
-            optimizer.step()
+        self.optimizer.step(lr)
+        if self.center_optimizer is not None:
+            self.center_optimizer.step(self.config.optim.center_lr)
         return {"train_loss": objective.detach(), "ce_loss": ce.detach(), **logged}
 
     def _score_test(self) -> dict[str, float]:
@@ -180,8 +184,7 @@ class Training:
         tensors = checkpoint.with_prefix("network", self.network.state_dict())
         if self.metric_loss is not None:
             tensors |= checkpoint.with_prefix("metric_loss", self.metric_loss.state_dict())
-        for name, parameter in self._momenta().items():
-            tensors[f"momentum.{name}"] = parameter
+        tensors |= checkpoint.with_prefix("momentum", self.optimizer.state_dict())
         checkpoint.save(
             self.context.checkpoint_dir,
             checkpoint.Checkpoint(
@@ -201,20 +204,8 @@ class Training:
         self.network.load_state_dict(checkpoint.without_prefix("network", found.tensors))
         if self.metric_loss is not None:
             self.metric_loss.load_state_dict(checkpoint.without_prefix("metric_loss", found.tensors))
-        momenta = checkpoint.without_prefix("momentum", found.tensors)
-        state = self.optimizers["network"].state
-        for name, parameter in self.network.named_parameters():
-            if name in momenta:
-                state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])
-        self.records = [replace(record) for record in found.records]
-
-    def _momenta(self) -> dict[str, Tensor]:
-        state = self.optimizers["network"].state
-        return {
-            name: state[parameter]["momentum_buffer"]
-            for name, parameter in self.network.named_parameters()
-            if state.get(parameter, {}).get("momentum_buffer") is not None
-        }
+        self.optimizer.load_state_dict(checkpoint.without_prefix("momentum", found.tensors))
+        self.records = list(found.records)
 
 
 def _metric_loss(
@@ -233,22 +224,6 @@ def _metric_loss(
         center_step=config.loss.center_step,
         generator=generator,
     ).to(device)
-
-
-def _optimizers(
-    config: TclConfig, network: nn.Module, metric_loss: TripletCenterLoss | None
-) -> dict[str, torch.optim.SGD]:
-    """Give the network SGD with momentum, and the centers plain SGD without weight decay at their own rate α."""
-    optim = config.optim
-    fused: dict[str, Any] = {"fused": True}  # one kernel for all parameters, on CPU and CUDA
-    optimizers = {
-        "network": torch.optim.SGD(
-            network.parameters(), lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay, **fused
-        )
-    }
-    if metric_loss is not None:
-        optimizers["centers"] = torch.optim.SGD(metric_loss.parameters(), lr=optim.center_lr, **fused)
-    return optimizers
 
 
 def _class_weights(labels_N: Tensor, config: TclConfig, num_classes: int) -> Tensor | None:

@@ -78,7 +78,7 @@ def _figure(
             hovertemplate="epoch %{x}: %{y:.4g}<extra>confirm mean</extra>",
         )
     if len(lines):
-        for rung in study.plan.get("rungs", ()):
+        for rung in study.rungs:
             figure.add_vline(x=rung, line={"color": QUIET, "width": 1, "dash": "dot"})
     look = layout(460, "epoch", axis(name.removeprefix("metric."), unit))
     look["xaxis"] |= {"rangemode": "tozero"}

@@ -123,8 +123,8 @@ def recall_map(table: pd.DataFrame, column: str, study: Study) -> go.Figure:
     z = [[None if cell is None or np.isnan(cell[column]) else float(cell[column]) for cell in row] for row in cells]
     largest = max((abs(value) for row in z for value in row if value is not None), default=1.0) or 1.0
     colours = DIVERGING if differs else SCALE
-    sign = "+" if differs else ""
-    text = [["" if value is None else f"{value:{sign}.0f}".replace("-", "−") for value in row] for row in z]
+    points = Unit(1.0, "", "", 1)
+    text = [[_cell(value, points if differs else None) for value in row] for row in z]
     hover = "%{y}<br>%{x}: %{z:.1f}<br>%{customdata}<extra></extra>"
     figure = go.Figure(
         go.Heatmap(
@@ -151,6 +151,12 @@ def recall_map(table: pd.DataFrame, column: str, study: Study) -> go.Figure:
     look["margin"] |= {"t": 40, "b": 8}
     figure.update_layout(**look)
     return figure
+
+
+def _cell(value: float | None, signed: Unit | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if signed is None else signed.difference(value)
 
 
 def _recall_hover(cell: pd.Series[float] | None) -> str:

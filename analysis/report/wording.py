@@ -60,6 +60,12 @@ def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) 
             f"{count(len(short), 'comparison')} lost replicates that one arm did not finish; "
             "pairs are what both arms have."
         )
+    still = int((comparisons["p"].isna() & (comparisons["n"] > 1)).sum())
+    if still:
+        said.append(
+            f"{count(still, 'comparison')} could not be tested: the difference is the same in every replicate, "
+            "which says nothing of the noise."
+        )
     if study.plan.get("random_search"):
         said.append("With so few trials a replicate the search was random: no proposal learned from another.")
     sure = comparisons[comparisons["significant"]]
@@ -76,7 +82,7 @@ def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) 
 def verdict(row: Mapping[str, Any], higher_is_better: bool) -> str:
     """Say what a declared comparison showed, in a word or four."""
     if missing(row["p"]):
-        return "too little data"
+        return "too little data" if row["n"] < 2 else "no spread, not tested"
     if not row["significant"]:
         return "cannot be told apart"
     return "better" if (row["difference"] > 0) == higher_is_better else "worse"
