@@ -22,11 +22,11 @@ START_UP_S = 10.0
 def print_header(console: Console, prepared: Prepared) -> None:
     """Say which budget and data a study runs on, and how much is to come."""
     plan, budget = prepared.plan, prepared.plan.budget
+    console.print(f"{plan.space.name}: {plan.space.description}")
     console.print(
-        f"{plan.space.name}: {plan.space.description}\n"
-        f"budget {prepared.budget_name} ({prepared.budget_reason}): {len(plan.arms)} arms × {budget.replicates} replicates × "
-        f"({budget.trials} search + {budget.seeds} confirm) trials = {plan.trial_count} trials of up to "
-        f"{budget.epochs} epochs"
+        f"budget {prepared.budget_name} ({prepared.budget_reason}): "
+        f"{len(plan.arms)} arms × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "
+        f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if prepared.data is not None:
         console.print(f"data {escape(prepared.data['uri'])}")

@@ -34,6 +34,9 @@ class StudyFile(Frozen):
     budget_name: str
     data: dict[str, Any] | None
     plan: Plan
+    # What follows from the plan, spelled out for readers of the file.
+    rungs: tuple[int, ...]
+    search_is_random: bool
 
     @property
     def data_uri(self) -> str | None:
@@ -58,6 +61,8 @@ def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | Non
         budget_name=budget_name,
         data=data,
         plan=plan,
+        rungs=plan.rungs,
+        search_is_random=plan.search_is_random,
     )
 
 

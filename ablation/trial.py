@@ -137,5 +137,7 @@ def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
 
 def _spell_fault(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
-    rule = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    rule = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    if not where:
+        return rule  # a rule between several values names them itself
     return f"{where} is {error['input']!r}, but must be {rule}"

@@ -78,15 +78,13 @@ class Study:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which a search may stop trials: the plan's, else grace · η^k below the full length."""
-        if "rungs" in self.plan:
-            return tuple(self.plan["rungs"])
-        budget = self.plan["budget"]
-        rung, found = budget["grace_epochs"], []
-        while rung < budget["epochs"]:
-            found.append(rung)
-            rung *= budget["reduction_factor"]
-        return tuple(found)
+        """Epochs at which a search may stop trials."""
+        return tuple(self.document["rungs"])
+
+    @property
+    def search_is_random(self) -> bool:
+        """Whether searches were too short to learn from their own trials."""
+        return bool(self.document["search_is_random"])
 
     @property
     def higher_is_better(self) -> bool:

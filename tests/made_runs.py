@@ -143,8 +143,6 @@ def _study(
         "seed": 7,
         "arms": [arm.model_dump(mode="json") for arm in arms],
         "comparisons": [list(pair) for pair in space.declared(arms)],
-        "rungs": [budget.grace_epochs],
-        "random_search": random_search,
     }
     data = {"uri": "made", "fingerprint": "f" * 16, "class_names": list(classes), "train_count": 80, "test_count": 20}
     return {
@@ -158,6 +156,8 @@ def _study(
         "budget_name": "quick",
         "data": data,
         "plan": plan,
+        "rungs": [budget.grace_epochs],
+        "search_is_random": random_search,
     }
 
 

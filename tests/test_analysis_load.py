@@ -100,9 +100,3 @@ def test_every_missing_part_of_a_plan_is_told_at_once(run: Path) -> None:
     with pytest.raises(FaultsError) as error:
         load.study(run)
     assert [fault.split(";")[0].split()[-1] for fault in error.value.faults] == ["plan.arms", "plan.space.factors"]
-
-
-def test_rungs_follow_from_the_budget_where_the_plan_lists_none() -> None:
-    budget = {"grace_epochs": 3, "reduction_factor": 3, "epochs": 27}
-    assert load.Study({"plan": {"budget": budget}}).rungs == (3, 9)
-    assert load.Study({"plan": {"budget": budget, "rungs": [5]}}).rungs == (5,)

@@ -14,6 +14,7 @@ from ablation.ledger import Event
 from ablation.plan import effort
 
 PLAIN_EVERY_S = 20.0
+EPOCHS_BEFORE_ESTIMATE = 20  # the first ones come with the start-up of their workers
 
 
 class Progress:
@@ -70,8 +71,10 @@ class Progress:
         left = self._epochs_expected - done
         if self._study.is_finished:
             return "done"
-        if epochs_per_s <= 0 or left <= 0:
-            return "nearly done" if left <= 0 else "time left not known yet"
+        if left <= 0:
+            return "nearly done"
+        if self._epochs < EPOCHS_BEFORE_ESTIMATE:
+            return "time left not known yet"
         return f"about {_spell_s(left / epochs_per_s)} left"
 
     def _table(self) -> Group:

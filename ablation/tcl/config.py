@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Group(BaseModel):
@@ -77,3 +77,12 @@ class TclConfig(Group):
     data: Data = Data()
     optim: Optim = Optim()
     train: Train = Train()
+
+    @model_validator(mode="after")
+    def _attention_has_a_use(self) -> Self:
+        if self.loss.negatives == "none" and self.model.attention in ("element", "selective"):
+            raise ValueError(
+                f"model.attention is {self.model.attention!r}, but with loss.negatives 'none' there is no distance "
+                "for element attention to weigh; use 'none' or 'pixel'"
+            )
+        return self

@@ -66,7 +66,7 @@ def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) 
             f"{count(still, 'comparison')} could not be tested: the difference is the same in every replicate, "
             "which says nothing of the noise."
         )
-    if study.plan.get("random_search"):
+    if study.search_is_random:
         said.append("With so few trials a replicate the search was random: no proposal learned from another.")
     sure = comparisons[comparisons["significant"]]
     floors = sure[sure["p_flip_floor"] > inference.ALPHA]

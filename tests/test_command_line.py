@@ -1,0 +1,129 @@
+"""Bad input is told all at once, before anything starts, with exit code 2; plans are printed without running."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from ablation import run as run_module
+
+ROOT = Path(__file__).parent.parent
+APP = typer.Typer()
+APP.command()(run_module.main)
+
+
+@pytest.fixture(autouse=True)
+def away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ABLATION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("nothing may start")
+
+    monkeypatch.setattr(run_module, "run_prepared", refuse)
+    yield
+
+
+def told(*arguments: str) -> str:
+    """Run the command with input that is at fault and return what it says."""
+    result = CliRunner().invoke(APP, list(arguments))
+    assert result.exit_code == 2, result.output
+    assert not list(Path().glob("runs/*"))
+    return result.output
+
+
+def toy(*arguments: str) -> tuple[str, ...]:
+    return "--space", "tests.toy_study:SPACE", *arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--space", "tlc"), "did you mean 'tcl'?"),
+        (("--space", "missing.py"), "missing.py does not exist"),
+        (("--space", "tests.toy_study:NOTHING"), "has no 'NOTHING'"),
+        (("--space", "no.such.module:SPACE"), "cannot import 'no.such.module'"),
+        (toy("--set", "toy.spede=1"), "did you mean 'toy.speed'?"),
+        (toy("--set", "toy.misbehave"), "must be key=value"),
+        (toy("--set", "toy.offset=9"), "toy.offset is 9, but must be less than or equal to 3"),
+        (toy("--set", "toy.bonus=1"), "choose its levels with --arms"),
+        (toy("--set", "toy.offset=soon"), "toy.offset is 'soon', but must be a valid number"),
+        (toy("--replicates", "1"), "--replicates is 1, but must be greater than or equal to 2"),
+        (toy("--trials", "0"), "--trials is 0"),
+        (toy("--epochs", "-3"), "--epochs is -3"),
+        (toy("--seed", "-1"), "--seed is -1"),
+        (toy("--budget", "quik"), "did you mean 'quick'?"),
+        (toy("--design", "factor"), "did you mean 'factorial'?"),
+        (toy("--metric", "scores"), "did you mean 'score'?"),
+        (toy("--arms", "bones*"), "matches no arm"),
+        (toy("--data", "rafdb:x"), "takes no data"),
+        (toy("--name", "a/b"), "--name is 'a/b'"),
+        (toy("--name", "new", "--resume"), "found no run"),
+        (toy("--cpus-per-trial", "0"), "--cpus-per-trial is 0.0, but must be greater than 0"),
+        (toy("--gpus-per-trial", "some"), "--gpus-per-trial is 'some'"),
+        (toy("--max-concurrent", "0"), "--max-concurrent is 0"),
+        (("--space", "tcl", "--data", "rafdb:nowhere"), "nowhere"),
+        (("--space", "tcl", "--data", "imagenet:x"), "'imagenet' is no kind of data"),
+        (("--space", "tcl", "--set", "loss.wieght=1"), "did you mean 'loss.weight'?"),
+        (("--space", "tcl", "--set", "train.batch_size=1"), "train.batch_size is 1"),
+    ],
+)
+def test_bad_input_is_refused_with_value_rule_and_remedy(arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in told(*arguments)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    output = told(
+        "--space", "tcl", "--data", "rafdb:nowhere", "--set", "x.y=1", "--set", "optim.momentum=2",
+        "--replicates", "0", "--metric", "f1", "--name", "a b", "--max-concurrent", "0",
+    )  # fmt: skip
+    for part in ("nowhere", "'x.y'", "optim.momentum is 2", "--replicates", "--metric", "--name", "--max-concurrent"):
+        assert part in output, part
+    assert output.count("error:") == 7
+
+
+def test_every_fault_of_a_data_directory_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "raf"
+    (data / "EmoLabel").mkdir(parents=True)
+    (data / "Image/aligned").mkdir(parents=True)
+    for name in ("train_00001", "train_00002", "test_0001"):
+        Image.new("RGB", (10, 10)).save(data / f"Image/aligned/{name}_aligned.jpg")
+    (data / "Image/aligned/train_00002_aligned.jpg").write_bytes(b"no picture")
+    lines = ["train_00001.jpg 8", "train_00002.jpg 1", "train_00003.jpg 2", "test_0001.jpg 3"]
+    (data / "EmoLabel/list_patition_label.txt").write_text("\n".join(lines))
+    output = told("--space", "tcl", "--data", f"rafdb:{data}")
+    for part in ("train_00001", "8", "train_00002_aligned.jpg", "train_00003"):
+        assert part in output, part
+
+
+def test_a_name_that_exists_needs_resume(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/mine").mkdir(parents=True)
+    assert "--resume" in told(*toy("--name", "mine", "--out", "elsewhere"))
+
+
+def test_a_plan_is_printed_and_nothing_runs() -> None:
+    result = CliRunner().invoke(APP, list(toy("--plan", "--json")))
+    assert result.exit_code == 0, result.output
+    plan = json.loads(result.stdout[result.stdout.index("{") :])
+    assert plan["trials"] == 5 * 3 * (4 + 1)
+    assert plan["epochs_most"] == plan["trials"] * 9
+    assert plan["sweep_expected_s"] < plan["sweep_most_s"]
+    words = CliRunner().invoke(APP, list(toy("--plan"))).output
+    for part in ("bonus=0.05", "75 trials", "epochs: 675 at most", "time: about", "declared comparisons"):
+        assert part in words, part
+    assert not list(Path().glob("runs/*"))
+
+
+def test_ray_is_not_imported_before_the_input_was_checked() -> None:
+    check = "import sys, ablation.run; print('ray' in sys.modules)"
+    asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "False"

@@ -1,0 +1,82 @@
+"""The engine with Ray: one small sweep, with all that can go wrong in a trial, read back from its files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ablation.paths import RunPaths
+from analysis.audit import audit
+
+ROOT = Path(__file__).parent.parent
+SWEEP = ("-m", "ablation.run", "--space", "tests.toy_study:SPACE", "--name", "toy", "--replicates", "2")
+
+
+def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    out = tmp_path_factory.mktemp("runs")
+    done = python(*SWEEP, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "50 planned =" in done.stderr
+    return RunPaths(out / "toy")
+
+
+def test_a_sweep_ends_with_every_trial_accounted_for(swept: RunPaths) -> None:
+    assert audit(swept.root) == []
+    summary = json.loads(swept.summary.read_text())
+    assert summary["planned"] == 50 == summary["completed"] + summary["stopped"]
+
+
+def test_actors_are_reused_and_output_goes_to_each_trials_log(swept: RunPaths) -> None:
+    trials = pd.read_parquet(swept.trials)
+    for row in trials.itertuples():
+        lines = swept.log(str(row.trial_id)).read_text().splitlines()
+        assert lines == [f"{row.trial_id} epoch {epoch + 1}" for epoch in range(len(lines))]
+        assert len(lines) == row.epochs_trained
+    assert (trials["attempts"] == 1).all()
+
+
+def test_the_report_stands_at_the_end(swept: RunPaths) -> None:
+    assert "bonus=0.05" in swept.page.read_text()
+
+
+def test_a_finished_sweep_resumed_does_nothing(swept: RunPaths) -> None:
+    before = pd.read_parquet(swept.trials)
+    again = python(*SWEEP, "--out", str(swept.root.parent), "--resume", "--no-report")
+    assert again.returncode == 0, again.stderr
+    pd.testing.assert_frame_equal(before, pd.read_parquet(swept.trials))
+
+
+def test_resuming_with_another_plan_is_refused(swept: RunPaths) -> None:
+    refused = python(*SWEEP, "--out", str(swept.root.parent), "--resume", "--epochs", "5")
+    assert refused.returncode == 2
+    assert "budget differs" in refused.stderr
+
+
+def test_status_counts_the_ledger(swept: RunPaths) -> None:
+    shown = python("-m", "ablation.status", str(swept.root))
+    counts = pd.read_parquet(swept.trials)["status"].value_counts()
+    for status, count in counts.items():
+        assert f"{status} {count:>6}" in shown.stdout
+
+
+def test_trials_that_fail_are_counted_and_the_sweep_says_so(tmp_path: Path) -> None:
+    done = python(*SWEEP, "--out", str(tmp_path), "--arms", "reference", "--set", "toy.misbehave=raise", "--no-report")
+    assert done.returncode == 1, done.stderr
+    paths = RunPaths(tmp_path / "toy")
+    trials = pd.read_parquet(paths.trials)
+    failed = trials[trials["status"] == "failed"]
+    assert set(trials[trials["phase"] == "search"]["status"]) <= {"failed", "stopped"}
+    assert set(failed[failed["phase"] == "confirm"]["reason"]) == {"no_survivor"}
+    first = str(failed["trial_id"].iloc[0])
+    assert "ToyError: asked to" in paths.log(first).read_text()
+    assert audit(paths.root) == []
