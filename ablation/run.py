@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -140,9 +141,12 @@ def prepare_run(
         found.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
     if not resume and paths.root.exists():
         found.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
+    gpus = visible_gpus(resources.address)
+    if resources.address is None:
+        found += _too_large(resources, gpus)
     prepared: Prepared | None = None
     try:
-        prepared = prepare(request, visible_gpus(resources.address) if request.budget == "auto" else 0)
+        prepared = prepare(request, gpus)
     except FaultsError as error:
         found += error.faults
     if prepared is not None and resume and paths.study.is_file():
@@ -197,6 +201,20 @@ def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
         if not root.exists():
             return RunPaths(root)
     raise AssertionError("a counter does not end")
+
+
+def _too_large(resources: Resources, gpus: float) -> list[str]:
+    """Say where one trial asks for more than this machine has."""
+    asked_gpus = 0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
+    limits = (
+        ("--cpus-per-trial", resources.cpus_per_trial, os.cpu_count() or 1, "CPUs"),
+        ("--gpus-per-trial", asked_gpus, gpus, "GPUs"),
+    )
+    return [
+        f"{option} is {asked:g}, but this machine has {there:g} {unit}; ask for less, or give a cluster's --address"
+        for option, asked, there, unit in limits
+        if asked > there
+    ]
 
 
 def _changes(file: study_file.StudyFile, prepared: Prepared) -> list[str]:

@@ -69,6 +69,8 @@ def toy(*arguments: str) -> tuple[str, ...]:
         (toy("--name", "a/b"), "--name is 'a/b'"),
         (toy("--name", "new", "--resume"), "found no run"),
         (toy("--cpus-per-trial", "0"), "--cpus-per-trial is 0.0, but must be greater than 0"),
+        (toy("--cpus-per-trial", "4096"), "--cpus-per-trial is 4096, but this machine has"),
+        (toy("--gpus-per-trial", "64"), "--gpus-per-trial is 64, but this machine has"),
         (toy("--gpus-per-trial", "some"), "--gpus-per-trial is 'some'"),
         (toy("--max-concurrent", "0"), "--max-concurrent is 0"),
         (("--space", "tcl", "--data", "rafdb:nowhere"), "nowhere"),

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +49,16 @@ def command_lines(text: str) -> list[list[str]]:
     """Split what is typed in console and shell blocks into words, without comments."""
     typed = "\n".join(blocks(text, "console") + blocks(text, "sh")).replace("\\\n", " ")
     return [shlex.split(line.removeprefix("$ "), comments=True) for line in typed.splitlines()]
+
+
+def run_arguments(text: str) -> list[list[str]]:
+    """Return the arguments of every ablation.run that is typed, also inside a quoted command."""
+    found = []
+    for words in command_lines(text):
+        inner = [part for word in words for part in (shlex.split(word) if " -m " in word else [word])]
+        if "ablation.run" in inner:
+            found.append(inner[inner.index("ablation.run") + 1 :])
+    return found
 
 
 def run_options() -> set[str]:
@@ -103,7 +114,7 @@ def test_modules_that_are_run_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", ("README.md", "docs/cluster.md"))
 def test_options_of_run_exist(page: str) -> None:
-    typed = [words for words in command_lines(written_out(page)) if "ablation.run" in words]
+    typed = run_arguments(written_out(page))
     assert typed, "no command line found; has the blocks' language changed?"
     used = {word.partition("=")[0] for words in typed for word in words if word.startswith("--")}
     assert used - run_options() == set()
@@ -130,12 +141,13 @@ def test_make_targets_exist() -> None:
 
 
 def test_settings_and_arms_of_the_examples_are_accepted() -> None:
-    typed = [words for words in command_lines(PRESENT) if "ablation.run" in words and "--set" in words]
+    typed = [words for words in run_arguments(PRESENT) if "--set" in words]
+    assert typed
     tcl = find_space("tcl")
     for words in typed:
-        options = dict(zip(words, words[1:], strict=False))
+        options = dict(pairwise(words))
         assert options["--set"].partition("=")[0] in tcl.fixed
-        arms = [arm.name for arm in tcl.arms(options["--design"])]  # type: ignore[arg-type]  # checked by arms
+        arms = [arm.name for arm in tcl.arms(options["--design"])]  # type: ignore[arg-type]  # any text
         assert any(arm.startswith(options["--arms"].rstrip("*")) for arm in arms)
 
 
