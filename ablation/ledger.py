@@ -6,6 +6,7 @@ a whole stretch of the log, is put at once (temporary file, fsync, rename) and i
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,6 +62,7 @@ class Ledger:
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _lock(directory)
         self._directory = directory
         self._clock = clock
         self.history = read_events(directory)
@@ -108,7 +110,10 @@ class Ledger:
         """Flush what is left and end the background flushing."""
         self._closed.set()
         self._flusher.join()
-        self.flush()
+        try:
+            self.flush()
+        finally:
+            self._lock_file.close()
 
     def _flush_regularly(self) -> None:
         while not self._closed.wait(FLUSH_EVERY_S):
@@ -120,18 +125,29 @@ class Ledger:
                 return
 
 
+def _lock(directory: Path) -> IO[bytes]:
+    """Keep a second driver on this machine out; the lock goes with the process, however it ends."""
+    file = (directory / ".lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise LedgerError(f"another driver is at work on {directory.parent}; wait for it or end it") from error
+    return file
+
+
 def read_events(directory: Path) -> list[Event]:
     """Read the whole log in order.
 
     Raises LedgerError where a part is damaged (its digest does not match) or a stretch of the log is missing.
     """
     events: list[Event] = []
-    for part in _parts(directory):
-        if part.last < len(events):
-            continue  # a compacted part already told this stretch
+    for part in _uncovered(_parts(directory)):
         if part.first != len(events):
             raise LedgerError(f"{directory} lacks events {len(events)}..{part.first - 1}; restore the missing part")
         events += _read_part(part)
+        if [event.seq for event in events[part.first :]] != list(range(part.first, part.last + 1)):
+            raise LedgerError(f"{part.path} does not hold the events that its name says; restore it from a copy")
     return events
 
 
@@ -154,6 +170,15 @@ def _parts(directory: Path) -> list[_Part]:
     return sorted(parts)
 
 
+def _uncovered(parts: list[_Part]) -> Iterator[_Part]:
+    """Leave out parts whose stretch a merged one has told already: a crash may have left them beside it."""
+    told = -1
+    for part in parts:
+        if part.last > told:
+            told = part.last
+            yield part
+
+
 def _read_part(part: _Part) -> Iterator[Event]:
     content = part.path.read_bytes()
     if not part.path.stem.endswith(_digest(content)):
@@ -173,12 +198,15 @@ def _put_part(directory: Path, events: list[Event]) -> None:
 
 def _compact(directory: Path) -> None:
     """Merge small parts as they grow in number; a crash in between leaves both, and the longer one is read."""
-    small = [part for part in _parts(directory) if part.last - part.first < LARGE_PART_EVENTS]
+    parts = _parts(directory)
+    small = [part for part in _uncovered(parts) if part.last - part.first < LARGE_PART_EVENTS]
     if len(small) <= COMPACT_ABOVE:
         return
     _put_part(directory, [event for part in small for event in _read_part(part)])
-    for part in small:
-        part.path.unlink()
+    told = {part.path for part in _uncovered(_parts(directory))}
+    for part in _parts(directory):
+        if part.path not in told:
+            part.path.unlink()
 
 
 def put_whole(path: Path, content: bytes) -> None:

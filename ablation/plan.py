@@ -141,4 +141,7 @@ def detectable_effect(plan: Plan, power: float = 0.8, level: float = 0.05) -> fl
         shift = effect * math.sqrt(replicates)
         return float(stats.nct.sf(critical, replicates - 1, shift)) - power
 
-    return float(optimize.brentq(shortfall, 0.0, 1000.0))
+    highest = 1.0
+    while shortfall(highest) < 0:
+        highest *= 2
+    return float(optimize.brentq(shortfall, 0.0, highest))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablation.plan import Plan, detectable_effect, effort
+from ablation.probe import local_slots, measure_epoch_s
 from ablation.request import Prepared
+from ablation.resources import Resources
 from ablation.tables import STATUSES
 
 START_UP_S = 10.0
@@ -38,13 +39,15 @@ def print_accounting(console: Console, summary: Mapping[str, Any]) -> None:
     console.print(f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s")
 
 
-def show_plan(prepared: Prepared, epoch_s: float, as_json: bool) -> None:
-    """Print a plan with its cost, given a measured epoch; one trial per CPU or quarter GPU of this machine."""
-    found = plan_facts(prepared, epoch_s)
+def show_plan(prepared: Prepared, resources: Resources, as_json: bool) -> None:
+    """Time an epoch here and print a plan with its cost on this machine."""
+    found = plan_facts(prepared, measure_epoch_s(prepared), local_slots(resources))
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 160  # a file has no edge to cut the table at
     print_header(console, prepared)
     console.print(_arms_table(prepared.plan))
     for arm in prepared.plan.arms:
@@ -54,10 +57,9 @@ def show_plan(prepared: Prepared, epoch_s: float, as_json: bool) -> None:
         console.print(line, markup=False)
 
 
-def plan_facts(prepared: Prepared, epoch_s: float) -> dict[str, Any]:
+def plan_facts(prepared: Prepared, epoch_s: float, slots: int) -> dict[str, Any]:
     """Return a plan's numbers: effort in epochs, time in seconds, what it can detect in standard deviations."""
     plan, spent = prepared.plan, effort(prepared.plan)
-    slots = os.cpu_count() or 1
     return {
         "space": plan.space.name,
         "design": plan.design,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
+from ablation.faults import FaultsError
 from ablation.request import Prepared
+from ablation.resources import Resources
 from ablation.trial import TrialContext, build_config, load
 
 
@@ -14,12 +17,25 @@ def visible_gpus(address: str | None) -> float:
     if address is not None:
         from ablation.engine.driver import cluster_gpus
 
-        return cluster_gpus(address)
+        try:
+            return cluster_gpus(address)
+        except ConnectionError as error:
+            raise FaultsError([f"--address is {address!r}, but no Ray cluster answers there ({error})"]) from error
     try:
         import torch
     except ModuleNotFoundError:
         return 0  # a study of another model need not have torch
     return torch.cuda.device_count()
+
+
+def local_slots(resources: Resources) -> int:
+    """Count the trials that this machine can run at once."""
+    gpus = visible_gpus(None)
+    per_trial = (0.25 if gpus else 0.0) if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
+    slots = int((os.cpu_count() or 1) / resources.cpus_per_trial)
+    if per_trial:
+        slots = min(slots, int(gpus / per_trial))
+    return max(1, min(slots, resources.max_concurrent or slots))
 
 
 def measure_epoch_s(prepared: Prepared) -> float:

@@ -205,6 +205,9 @@ def _data(
     except FaultsError as error:
         faults += error.faults
         return None
+    except OSError as error:
+        faults.append(f"--data {uri!r} cannot be prepared: {error}; make room, or allow reading and writing there")
+        return None
     return summary.model_dump(mode="json")
 
 

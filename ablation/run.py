@@ -22,7 +22,7 @@ from ablation import study_file, tables
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.plan_text import print_accounting, print_header, show_plan
-from ablation.probe import measure_epoch_s, visible_gpus
+from ablation.probe import visible_gpus
 from ablation.request import Prepared, Request, checked_options, name_faults, prepare
 from ablation.resources import Resources
 from search_spaces.space import Space
@@ -81,13 +81,13 @@ def main(
             console.print(f"[red]error:[/red] {escape(fault)}")
         raise typer.Exit(2) from error
     if plan:
-        show_plan(study.prepared, measure_epoch_s(study.prepared), as_json)
+        show_plan(study.prepared, study.resources, as_json)
         return
     code = run_prepared(study, report)
     if code == INTERRUPTED:
         command = [argument for argument in sys.argv[1:] if argument != "--resume"]
         named = [] if name is not None else ["--name", study.paths.root.name]
-        go_on = shlex.join(["python", "-m", "ablation.run", *command, *named, "--resume"])
+        go_on = shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume"])
         console.print(f"go on with: {go_on}")
     raise typer.Exit(code)
 
@@ -141,11 +141,11 @@ def prepare_run(
         found.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
     if not resume and paths.root.exists():
         found.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
-    gpus = visible_gpus(resources.address)
-    if resources.address is None:
-        found += _too_large(resources, gpus)
     prepared: Prepared | None = None
     try:
+        gpus = visible_gpus(resources.address)
+        if resources.address is None:
+            found += _too_large(resources, gpus)
         prepared = prepare(request, gpus)
     except FaultsError as error:
         found += error.faults
@@ -166,30 +166,32 @@ def run_prepared(study: PreparedRun, report: bool = True) -> int:
         described = study_file.describe(
             paths.root.name, study.prepared.plan, study.prepared.budget_name, study.prepared.data, sys.argv
         )
+        paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
         study_file.write(described, paths)
     print_header(console, study.prepared)
     try:
-        finished = sweep(study_file.read(paths), paths, study.resources)
+        ended = sweep(study_file.read(paths), paths, study.resources)
     finally:
         summary = tables.materialise(paths)
-    if report:
-        write_report(paths)
+    is_reported = write_report(paths) if report else True
     print_accounting(console, summary)
     console.print(f"results: {paths.root}")
-    if report and paths.page.is_file():
+    if report and is_reported:
         console.print(f"report:  {paths.page}")
-    if not finished:
+    if ended == "interrupted":
         return INTERRUPTED
     failed = summary["failed"] + summary["diverged"]
-    return 1 if failed > FAILED_SHARE_TOLERATED * summary["planned"] else 0
+    is_whole = ended == "finished" and failed <= FAILED_SHARE_TOLERATED * summary["planned"]
+    return 0 if is_whole and is_reported else 1
 
 
-def write_report(paths: RunPaths) -> None:
-    """Build the page in a process of its own: it needs nothing of what the sweep has loaded."""
+def write_report(paths: RunPaths) -> bool:
+    """Build the page in a process of its own, which needs nothing of what the sweep has loaded; say if it worked."""
     built = subprocess.run([sys.executable, "-m", "analysis.report", str(paths.root)], check=False)
     if built.returncode != 0:
         again = f"python -m analysis.report {shlex.quote(str(paths.root))}"
         console.print(f"[red]the report could not be built[/red]; the results are whole. Try: {again}")
+    return built.returncode == 0
 
 
 def _fresh_paths(out: Path, space: str | Space) -> RunPaths:

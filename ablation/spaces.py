@@ -60,5 +60,8 @@ def _import_file(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise FaultsError([f"{path} cannot be imported: {type(error).__name__}: {error}"]) from error
     return module

@@ -81,8 +81,9 @@ def load(import_path: str) -> Any:
     module_name, _, name = import_path.partition(":")
     try:
         module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise FaultsError([f"cannot import {module_name!r} of {import_path!r}: {error}; is it on the path?"]) from error
+    except Exception as error:  # whatever a module of the user's does when imported
+        why = f"{type(error).__name__}: {error}"
+        raise FaultsError([f"cannot import {module_name!r} of {import_path!r} ({why}); is it on the path?"]) from error
     if not hasattr(module, name):
         raise FaultsError([f"{module_name} has no {name!r}; write 'package.module:name'"])
     return getattr(module, name)

@@ -195,6 +195,9 @@ def _proposals(run: Run) -> Iterator[str]:
 def _rungs(run: Run) -> Iterator[str]:
     """Recompute ASHA from epochs alone: at a rung, in order of seq, a trial stays among the best max(1, n // η)."""
     budget = run.plan["budget"]
+    # A trial that broke in an epoch was never judged there, and one still open may yet be.
+    broken = run.trials[run.trials["status"].isin(["diverged", "failed", "interrupted"])]
+    last = set(zip(broken["trial_id"], broken["epochs_trained"], strict=True))
     places = run.trials.set_index("trial_id")[[*KEY, "phase"]]
     epochs = run.epochs.join(places, on="trial_id").sort_values("seq")
     epochs = epochs[epochs["phase"] == "search"]
@@ -204,7 +207,7 @@ def _rungs(run: Run) -> Iterator[str]:
         for _, arrivals in epochs[epochs["epoch"] == rung].groupby(KEY):
             values: list[float] = []
             for trial, value in zip(arrivals["trial_id"], run.sign * arrivals[run.validation], strict=True):
-                if not math.isfinite(value):
+                if not math.isfinite(value) or (trial, rung) in last:
                     continue
                 values.append(value)
                 if sum(other > value for other in values) >= max(1, len(values) // budget["reduction_factor"]):
@@ -213,7 +216,7 @@ def _rungs(run: Run) -> Iterator[str]:
     for row in run.trials.to_dict("records"):
         stopped = None if pd.isna(row["stopped_at_rung"]) else int(row["stopped_at_rung"])
         trial, status = row["trial_id"], row["status"]
-        if status not in ("diverged", "failed") and stopped != expected.get(trial):
+        if status in ("completed", "stopped") and stopped != expected.get(trial):
             yield f"trials: {trial} stopped at {stopped}, but the rungs say {expected.get(trial)}"
         if (status == "stopped") != (stopped is not None) and status in ("stopped", "completed"):
             yield f"trials: {trial} is {status}, with stopped_at_rung {stopped}"

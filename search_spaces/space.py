@@ -113,7 +113,7 @@ class When(Frozen):
     factor: str
     among: tuple[Level, ...]
     drops: tuple[str, ...] = ()
-    replaces: dict[str, dict[Level, Level]] = {}
+    replaces: dict[str, tuple[tuple[Level, Level], ...]] = Field(default={}, description="(old, new) levels by factor")
     reason: str
 
 
@@ -191,10 +191,31 @@ class Space(Frozen):
             yield f"{name!r} is a factor and a nuisance hyperparameter; keep one"
         for name in self.fixed.keys() & (self.factors.keys() | self.nuisance.keys()):
             yield f"{name!r} is fixed and varied; keep one"
+        for name, choice in self.factors.items():
+            for level in choice.values:
+                if isinstance(level, str) and ("/" in level or "__" in level):
+                    yield f"level {level!r} of {name} holds '/' or '__', which stand between the parts of trial ids"
+        for factor, level in self._mentioned():
+            if factor in self.factors and level not in self.factors[factor].values:
+                known_levels = list(self.factors[factor].values)
+                yield f"a When or Comparison names level {level!r} of {factor}; choose from {known_levels}"
+        for comparison in self.comparisons:
+            if comparison.factor is not None and comparison.factor not in self.factors:
+                yield f"a Comparison names {comparison.factor!r}, which is no factor; known: {sorted(self.factors)}"
         known = self.factors.keys() | self.nuisance.keys()
         for when in self.conditions:
             for name in {when.factor, *when.drops, *when.replaces} - known:
                 yield f"a When names {name!r}, which is neither factor nor nuisance hyperparameter"
+
+    def _mentioned(self) -> Iterator[tuple[str, Level]]:
+        """Yield the (factor, level) pairs that conditions and comparisons name."""
+        for when in self.conditions:
+            yield from ((when.factor, level) for level in when.among)
+            for factor, pairs in when.replaces.items():
+                yield from ((factor, level) for pair in pairs for level in pair)
+        for comparison in self.comparisons:
+            if comparison.factor is not None:
+                yield from ((comparison.factor, level) for level in comparison.levels)
 
     def arm(self, levels: Mapping[str, Level], name: str | None = None) -> Arm:
         """Build the nearest meaningful arm to ``levels`` (all factors), saying what was replaced and why."""
@@ -204,15 +225,15 @@ class Space(Frozen):
                 continue
             dropped.update(when.drops)
             for factor, mapping in when.replaces.items():
-                if levels[factor] in mapping:
-                    old, levels[factor] = levels[factor], mapping[levels[factor]]
+                if levels[factor] in dict(mapping):
+                    old, levels[factor] = levels[factor], dict(mapping)[levels[factor]]
                     notes.append(
                         f"{factor}={old} stands as {levels[factor]} with {when.factor}={levels[when.factor]}: "
                         f"{when.reason}"
                     )
         kept = {factor: level for factor, level in levels.items() if factor not in dropped}
         searched = tuple(name for name in self.nuisance if name not in dropped)
-        return Arm(name=name or spell(kept), levels=kept, searched=searched, notes=tuple(notes))
+        return Arm(name=name or self.spell(kept), levels=kept, searched=searched, notes=tuple(notes))
 
     def arms(self, design: Design = "one-at-a-time") -> tuple[Arm, ...]:
         """List a design's arms, reference first and baseline last; arms that mean the same are one."""
@@ -223,7 +244,7 @@ class Space(Frozen):
         baseline = self.arm(self.baseline, "baseline")
         if design == "one-at-a-time":
             candidates = [
-                self.arm({**self.reference, factor: level}, spell({factor: level}))
+                self.arm({**self.reference, factor: level}, self.spell({factor: level}))
                 for factor, choice in self.factors.items()
                 for level in choice.values
             ]
@@ -269,14 +290,19 @@ class Space(Frozen):
             for corner in product(*ends):
                 yield self.configuration(arm, dict(zip(arm.searched, corner, strict=True)))
 
+    def spell(self, levels: Mapping[str, Level]) -> str:
+        """Spell levels as an arm's name, ``negatives=nearest,margin=0.2``, with as much of a name as tells it apart."""
+        lasts = [factor.rpartition(".")[2] for factor in self.factors]
+        short = {name: last if lasts.count(last) == 1 else name for name, last in zip(self.factors, lasts, strict=True)}
+        return ",".join(f"{short[name]}={level}" for name, level in levels.items())
+
+    def default(self, name: str) -> Level:
+        """Return where a search starts: a factor's reference level, a hyperparameter's default."""
+        return self.reference[name] if name in self.factors else self.nuisance[name].default
+
     def domain(self, name: str) -> Float | Int | Choice:
         """Return the domain of a factor or nuisance hyperparameter."""
         return self.factors[name] if name in self.factors else self.nuisance[name]
-
-
-def spell(levels: Mapping[str, Level]) -> str:
-    """Spell levels as an arm's name: ``negatives=nearest,margin=0.2``."""
-    return ",".join(f"{name.rpartition('.')[2]}={level}" for name, level in levels.items())
 
 
 def _key(arm: Arm) -> frozenset[tuple[str, Level]]:

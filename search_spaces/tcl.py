@@ -27,7 +27,7 @@ SPACE = Space(
             factor="loss.negatives",
             among=("none", "center"),
             drops=("loss.margin",),
-            replaces={"model.attention": {"element": "none", "selective": "pixel"}},
+            replaces={"model.attention": (("element", "none"), ("selective", "pixel"))},
             reason="element attention enters only a distance to negatives, and without negatives there is no margin",
         ),
         When(

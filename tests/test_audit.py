@@ -54,11 +54,11 @@ def edit_study(change: Callable[[dict[str, Any]], None]) -> Callable[[RunPaths],
 
 
 def drop_part(paths: RunPaths) -> None:
-    sorted(paths.ledger.iterdir())[-1].unlink()
+    sorted(paths.ledger.glob("*.parquet"))[-1].unlink()
 
 
 def flip_byte(paths: RunPaths) -> None:
-    part = sorted(paths.ledger.iterdir())[0]
+    part = sorted(paths.ledger.glob("*.parquet"))[0]
     content = bytearray(part.read_bytes())
     content[-100] ^= 4
     part.write_bytes(content)
@@ -68,7 +68,7 @@ def forge_part(paths: RunPaths) -> None:
     """Change an outcome in the ledger and give the part a digest that fits."""
     import hashlib
 
-    part = sorted(paths.ledger.iterdir())[-1]
+    part = sorted(paths.ledger.glob("*.parquet"))[-1]
     table = pd.read_parquet(part)
     forged = table["payload"].str.replace('"outcome": "stopped"', '"outcome": "completed"', n=1)
     assert (forged != table["payload"]).any()

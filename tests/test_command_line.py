@@ -71,6 +71,7 @@ def toy(*arguments: str) -> tuple[str, ...]:
         (toy("--cpus-per-trial", "0"), "--cpus-per-trial is 0.0, but must be greater than 0"),
         (toy("--cpus-per-trial", "4096"), "--cpus-per-trial is 4096, but this machine has"),
         (toy("--gpus-per-trial", "64"), "--gpus-per-trial is 64, but this machine has"),
+        (toy("--gpus-per-trial", "-1"), "--gpus-per-trial is '-1', but must be"),
         (toy("--gpus-per-trial", "some"), "--gpus-per-trial is 'some'"),
         (toy("--max-concurrent", "0"), "--max-concurrent is 0"),
         (("--space", "tcl", "--data", "rafdb:nowhere"), "nowhere"),
@@ -125,7 +126,15 @@ def test_a_plan_is_printed_and_nothing_runs() -> None:
     assert not list(Path().glob("runs/*"))
 
 
+def test_a_space_file_that_cannot_be_imported_is_told() -> None:
+    Path("broken.py").write_text("this is no python")
+    assert "broken.py cannot be imported: SyntaxError" in told("--space", "broken.py")
+
+
 def test_ray_is_not_imported_before_the_input_was_checked() -> None:
-    check = "import sys, ablation.run; print('ray' in sys.modules)"
+    check = (
+        "import sys; from ablation.request import Request, prepare; "
+        "prepare(Request('tests.toy_study:SPACE'), 0); print('ray' in sys.modules)"
+    )
     asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "False"

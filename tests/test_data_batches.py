@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ablation.faults import FaultsError
 from ablation.tcl.config import Data
-from ablation.tcl.data.batches import Augmentation, Batches, Sampling, plain_batches, split_validation
+from ablation.tcl.data.batches import Augmentation, Batches, Sampling, normalise, split_validation
 
 SIZE = 12
 
@@ -78,18 +78,10 @@ def test_augmentation_off_gives_exactly_the_normalised_pictures() -> None:
         assert images_BCHW.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_plain_batches_keep_order_and_leave_none_out() -> None:
-    images, labels = pictures(17), np.arange(17)
-    found = list(plain_batches(images, labels, 8))
-    assert [len(labels_B) for _, labels_B in found] == [8, 8, 1]
-    np.testing.assert_array_equal(torch.cat([labels_B for _, labels_B in found]), labels)
-    np.testing.assert_allclose(torch.cat([images_BCHW for images_BCHW, _ in found]), reference(images), atol=1e-5)
-
-
-def test_plain_and_unaugmented_batches_agree_to_the_bit() -> None:
+def test_unaugmented_batches_are_the_normalised_pictures_to_the_bit() -> None:
     images = pictures(8)
-    (plain, _), (trained, order) = next(plain_batches(images, np.arange(8), 8)), next(batches(images).epoch(0))
-    assert torch.equal(plain[order], trained)
+    trained, order = next(batches(images).epoch(0))
+    assert torch.equal(normalise(torch.from_numpy(images))[order], trained)
 
 
 def test_every_picture_has_a_shift_and_flip_of_its_own() -> None:

@@ -38,7 +38,7 @@ def test_a_later_session_goes_on_with_a_higher_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [0.0, 0.25, 0.5, 0.75])
 def test_a_truncated_part_is_refused_by_name(tmp_path: Path, kept: float) -> None:
     write_three_parts(tmp_path)
-    part = sorted(tmp_path.iterdir())[1]
+    part = sorted(tmp_path.glob("*.parquet"))[1]
     part.write_bytes(part.read_bytes()[: int(kept * part.stat().st_size)])
     with pytest.raises(LedgerError, match=part.name):
         read_events(tmp_path)
@@ -46,7 +46,7 @@ def test_a_truncated_part_is_refused_by_name(tmp_path: Path, kept: float) -> Non
 
 def test_a_flipped_byte_is_refused_by_name(tmp_path: Path) -> None:
     write_three_parts(tmp_path)
-    part = sorted(tmp_path.iterdir())[2]
+    part = sorted(tmp_path.glob("*.parquet"))[2]
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
@@ -56,7 +56,7 @@ def test_a_flipped_byte_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_missing_part_is_refused(tmp_path: Path) -> None:
     write_three_parts(tmp_path)
-    sorted(tmp_path.iterdir())[1].unlink()
+    sorted(tmp_path.glob("*.parquet"))[1].unlink()
     with pytest.raises(LedgerError, match="lacks events 1"):
         read_events(tmp_path)
 
@@ -67,7 +67,7 @@ def test_many_parts_are_merged_without_losing_an_event(tmp_path: Path, monkeypat
         for number in range(23):
             ledger.append("started", str(number), attempt=1)
             ledger.flush()
-    assert len(list(tmp_path.iterdir())) <= 5
+    assert len(list(tmp_path.glob("*.parquet"))) <= 5
     assert [event.trial_id for event in read_events(tmp_path)] == [str(number) for number in range(23)]
 
 
@@ -76,6 +76,25 @@ def test_parts_left_beside_their_merger_are_read_once(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
     write_three_parts(tmp_path)
     assert [event.seq for event in read_events(tmp_path)] == [0, 1, 2]
+
+
+def test_parts_left_by_a_crash_are_merged_no_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+        write_three_parts(tmp_path)
+    with Ledger(tmp_path) as ledger:
+        for number in range(3, 9):
+            ledger.append("started", f"trial {number}", attempt=1)
+            ledger.flush()
+    assert [event.trial_id for event in read_events(tmp_path)] == [f"trial {number}" for number in range(9)]
+
+
+def test_a_second_driver_is_kept_out(tmp_path: Path) -> None:
+    with Ledger(tmp_path), pytest.raises(LedgerError, match="another driver is at work"):
+        Ledger(tmp_path)
+    with Ledger(tmp_path):
+        pass
 
 
 def test_a_failed_write_is_told_and_nothing_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ablation.trial import build_config, load
-from search_spaces.space import Budget, Choice, Float, Levels, Space, When
+from search_spaces.space import Budget, Choice, Comparison, Float, Levels, Space, When
 from search_spaces.tcl import SPACE, STRATEGIES
 
 QUICK = {"quick": Budget(replicates=2, trials=1, epochs=1, grace_epochs=1, reduction_factor=2)}
@@ -85,9 +85,14 @@ def test_corners_are_the_product_of_the_range_ends() -> None:
 
 def test_a_space_lists_all_its_faults_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
-        small_space(reference={"a": 3}, conditions=(When(factor="z", among=(1,), reason="none"),), fixed={"c": 1})
+        small_space(
+            reference={"a": 3},
+            conditions=(When(factor="z", among=(1,), reason="none"),),
+            fixed={"c": 1},
+            comparisons=(Comparison(against="reference", factor="a", levels=(9,)),),
+        )
     text = str(caught.value)
-    for part in ("reference sets a to 3", "no level for 'b'", "'z'", "'c' is fixed and varied"):
+    for part in ("reference sets a to 3", "no level for 'b'", "'z'", "'c' is fixed and varied", "names level 9 of a"):
         assert part in text
 
 
@@ -95,6 +100,15 @@ def test_a_space_lists_all_its_faults_at_once() -> None:
 def test_a_range_refuses_what_cannot_be_sampled(bad: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Float.model_validate({"low": 0.5, "high": 1.0, "default": 0.7, **bad})
+
+
+def test_factors_of_the_same_last_name_give_arms_of_their_own() -> None:
+    depth = Choice(values=(2, 4))
+    levels: Levels = {"enc.depth": 2, "dec.depth": 2}
+    factors = {"enc.depth": depth, "dec.depth": depth}
+    space = small_space(factors=factors, reference=levels, baseline={"enc.depth": 4, "dec.depth": 4})
+    names = [arm.name for arm in space.arms("factorial")]
+    assert len(names) == len(set(names)) == 4
 
 
 def test_a_space_survives_json() -> None:

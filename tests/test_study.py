@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from ablation import tables
 from ablation.engine.searcher import propose
-from ablation.ledger import read_events
+from ablation.engine.study import Study
+from ablation.ledger import Ledger, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.records import TrialState
+from ablation.records import ConflictError, TrialState
+from ablation.trial import EpochRecord
 from analysis.audit import audit
 from tests.plain_loop import run_study
 from tests.toy_study import toy_plan
@@ -70,6 +75,43 @@ def test_an_interrupted_study_goes_on_to_the_same_result(tmp_path: Path, finishe
     pd.testing.assert_frame_equal(trials(resumed)[kept], trials(whole)[kept])
 
 
+def test_a_ledger_cut_anywhere_goes_on_to_a_sound_end(tmp_path: Path, finished: RunPaths) -> None:
+    events = read_events(finished.ledger)
+    for cut in range(1, len(events), 37):
+        paths = RunPaths(tmp_path / str(cut))
+        paths.root.mkdir()
+        shutil.copy(finished.study, paths.study)
+        with Ledger(paths.ledger) as ledger:
+            for event in events[:cut]:
+                ledger.append(event.kind, event.trial_id, **event.payload)
+        tables.materialise(paths)
+        assert audit(paths.root) == [], cut
+        run_study(toy_plan(), paths.root)
+        assert audit(paths.root) == [], cut
+        assert set(trials(paths)["status"]) == {"completed", "stopped"}
+
+
+def test_a_ledger_whose_decision_does_not_follow_is_refused(tmp_path: Path, finished: RunPaths) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        for event in read_events(finished.ledger):
+            turned = {"goes_on": not event.payload["goes_on"]} if event.kind == "decided" else {}
+            ledger.append(event.kind, event.trial_id, **{**event.payload, **turned})
+    with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConflictError, match="does not follow"):
+        Study(toy_plan(), ledger)
+
+
+def test_numbers_of_other_libraries_are_taken(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        study = Study(toy_plan(), ledger)
+        assignment = study.next_assignment()
+        assert assignment is not None
+        metrics: dict[str, Any] = {"val_score": np.float32(0.5), "count": np.int64(3)}
+        record = EpochRecord(epoch=np.int64(1), epoch_s=np.float32(0.1), metrics=metrics)  # type: ignore[arg-type]
+        assert study.report(assignment.trial.trial_id, record, 0.1, None)
+    (epoch,) = (event for event in read_events(tmp_path / "ledger") if event.kind == "epoch")
+    assert epoch.payload["metrics"] == {"val_score": 0.5, "count": 3.0}
+
+
 def test_a_finished_study_does_nothing_more(finished: RunPaths) -> None:
     before = trials(finished)
     again = run_study(toy_plan(), finished.root)
@@ -80,7 +122,7 @@ def test_a_finished_study_does_nothing_more(finished: RunPaths) -> None:
     ("misbehave", "status", "reason"),
     [
         ("raise", "failed", "ToyError: asked to"),
-        ("nan", "diverged", "train_loss not finite in epoch 2"),
+        ("nan", "diverged", "train_loss not finite in epoch 1"),
         ("none", "failed", "val_score is None"),
         ("missing", "failed", "lacks val_score"),
         ("short", "failed", "ended early"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,11 +39,15 @@ def test_a_sweep_ends_with_every_trial_accounted_for(swept: RunPaths) -> None:
 
 def test_actors_are_reused_and_output_goes_to_each_trials_log(swept: RunPaths) -> None:
     trials = pd.read_parquet(swept.trials)
+    processes: set[str] = set()
     for row in trials.itertuples():
         lines = swept.log(str(row.trial_id)).read_text().splitlines()
-        assert lines == [f"{row.trial_id} epoch {epoch + 1}" for epoch in range(len(lines))]
+        told = [line.partition(" process ")[0] for line in lines]
+        assert told == [f"{row.trial_id} epoch {epoch + 1}" for epoch in range(len(lines))]
         assert len(lines) == row.epochs_trained
+        processes |= {line.partition(" process ")[2] for line in lines}
     assert (trials["attempts"] == 1).all()
+    assert len(processes) <= (os.cpu_count() or 1)
 
 
 def test_the_report_stands_at_the_end(swept: RunPaths) -> None:
@@ -67,6 +72,27 @@ def test_status_counts_the_ledger(swept: RunPaths) -> None:
     counts = pd.read_parquet(swept.trials)["status"].value_counts()
     for status, count in counts.items():
         assert f"{status} {count:>6}" in shown.stdout
+
+
+def test_a_trial_that_loses_its_worker_starts_again_and_ends_well(tmp_path: Path) -> None:
+    arguments = ("--arms", "baseline", "--trials", "1", "--set", "toy.misbehave=die once", "--no-report")
+    done = python(*SWEEP, "--out", str(tmp_path), *arguments)
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "toy/trials.parquet")
+    assert (trials["status"] == "completed").all()
+    assert (trials["attempts"] == 2).all()
+    assert audit(tmp_path / "toy") == []
+
+
+def test_a_sweep_out_of_time_says_how_to_go_on_and_does(tmp_path: Path) -> None:
+    arguments = ("--arms", "baseline", "--trials", "1", "--no-report")
+    cut = python(*SWEEP, "--out", str(tmp_path), *arguments, "--max-hours", "1e-9")
+    assert cut.returncode == 130, cut.stderr
+    assert "--resume" in cut.stderr and "--name toy" in cut.stderr
+    assert set(pd.read_parquet(tmp_path / "toy/trials.parquet")["status"]) == {"pending"}
+    resumed = python(*SWEEP, "--out", str(tmp_path), *arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert audit(tmp_path / "toy") == []
 
 
 def test_trials_that_fail_are_counted_and_the_sweep_says_so(tmp_path: Path) -> None:

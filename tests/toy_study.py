@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+import signal
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,7 +44,9 @@ def run_trial(config: ToyConfig, context: TrialContext) -> Iterator[EpochRecord]
         metrics = {"val_score": value, "train_loss": 1 - value, "note": math.nan}
         if toy.misbehave == "raise" and epoch == 2:
             raise ToyError("asked to")
-        if toy.misbehave == "nan" and epoch == 2:
+        if toy.misbehave == "die once" and epoch == 2:
+            _die_once(context)
+        if toy.misbehave == "nan" and epoch == 1:
             metrics["train_loss"] = math.nan
         if toy.misbehave == "none" and epoch == 2:
             metrics["val_score"] = None  # type: ignore[assignment]  # what a broken trial may yield
@@ -52,8 +56,17 @@ def run_trial(config: ToyConfig, context: TrialContext) -> Iterator[EpochRecord]
             return
         if context.phase == "confirm" and epoch == context.epochs:
             metrics["test_score"] = final + noise.gauss(0, 0.01)
-        print(f"{context.trial_id} epoch {epoch}")
+        print(f"{context.trial_id} epoch {epoch} process {os.getpid()}")
         yield EpochRecord(epoch=epoch, epoch_s=0.01, metrics=metrics, images=10)
+
+
+def _die_once(context: TrialContext) -> None:
+    """Kill the worker, as a machine that runs out of memory would, unless this trial has done so before."""
+    context.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    mark = context.checkpoint_dir / "died"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 SPACE = Space(

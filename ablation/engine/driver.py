@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 # Read by Ray when it is imported or started, so they stand before the import.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -40,25 +41,30 @@ from ablation.study_file import StudyFile
 
 MOST_RETRIES = 3
 
+SweepEnd = Literal["finished", "interrupted", "short"]
 
-def sweep(file: StudyFile, paths: RunPaths, resources: Resources) -> bool:
-    """Run every trial that the ledger does not know as ended; return whether the plan was carried out to its end.
 
+def sweep(file: StudyFile, paths: RunPaths, resources: Resources) -> SweepEnd:
+    """Run every trial that the ledger does not know as ended, and say how it ended.
+
+    "interrupted" is by a signal or for lack of time; "short" should not be: trials are left and nobody asked for it.
     Raises what went wrong in the study itself; a trial's failure is an event, not an exception.
     """
     deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours
     ending = Ending(deadline)
-    with _connected(resources.address), Ledger(paths.ledger) as ledger, _heeding_signals(ending):
-        study = Study(file.plan, ledger)
+    with _heeding_signals(ending), _connected(resources.address), Ledger(paths.ledger) as ledger:
         ledger.append("session_opened", process=os.getpid(), resources=resources.model_dump())
+        study = Study(file.plan, ledger)
         slots, per_trial = _slots(resources)
         with Progress(study, slots) as progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
             study.observer = progress.note
             if not study.is_finished:
-                _fit(study, _workplace(file, paths, per_trial), ending, slots, per_trial, Path(scratch))
+                _fit(study, paths, _workplace(file, paths, per_trial), ending, slots, per_trial, Path(scratch))
     if ending.fault is not None:
         raise ending.fault
-    return study.is_finished
+    if study.is_finished:
+        return "finished"
+    return "interrupted" if ending.is_due else "short"
 
 
 def cluster_gpus(address: str) -> float:
@@ -69,6 +75,7 @@ def cluster_gpus(address: str) -> float:
 
 def _fit(
     study: Study,
+    paths: RunPaths,
     workplace: Workplace,
     ending: Ending,
     slots: int,
@@ -79,7 +86,7 @@ def _fit(
         tune.with_resources(TrialActor, per_trial),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(study, workplace, ending),
-            scheduler=StudyScheduler(study, ending),
+            scheduler=StudyScheduler(study, paths, ending),
             num_samples=-1,
             max_concurrent_trials=slots,
             reuse_actors=True,
@@ -107,6 +114,7 @@ def _workplace(file: StudyFile, paths: RunPaths, per_trial: dict[str, float]) ->
         device="cuda" if per_trial.get("GPU") else "cpu",
         cpu_threads=max(1, int(per_trial["CPU"])),
         checkpoint_epochs=file.plan.rungs,
+        import_path=tuple(sys.path),
     )
 
 

@@ -83,7 +83,7 @@ class Progress:
         for heading in ("arm", "searched", "confirmed", "running", f"best val {plan.metric}"):
             table.add_column(heading, justify="left" if heading == "arm" else "right")
         for arm in plan.arms:
-            states = {key: state for key, state in self._study.records.items() if key.startswith(f"{arm.name}/")}
+            states = {key: state for key, state in list(self._study.records.items()) if key.startswith(f"{arm.name}/")}
             ended = {key for key, state in states.items() if state.has_ended}
             searched = sum("/search/" in key for key in ended)
             values = [state.last(f"val_{plan.metric}") for state in states.values() if state.outcome == "completed"]

@@ -6,6 +6,7 @@ the sweep ends.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from ray.tune.search import Searcher
 
 from ablation.engine.study import Study
 from ablation.engine.trainable import Report, Workplace
+from ablation.paths import RunPaths
+from ablation.plan import PlannedTrial
 
 
 class Ending:
@@ -87,30 +90,35 @@ class StudySearcher(LeftOutOfSnapshots, Searcher):
 class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
     """Pass each report to the study and its answer to Tune."""
 
-    def __init__(self, study: Study, ending: Ending) -> None:
+    def __init__(self, study: Study, paths: RunPaths, ending: Ending) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._study = study
+        self._paths = paths
         self._ending = ending
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop a trial when the study says so."""
         report: Report = result["report"]
+        planned: PlannedTrial = trial.config["assignment"].trial
+        is_kept = planned.phase == "confirm"
+        checkpoint = report.checkpoint if is_kept else None
         goes_on = False
         with self._ending.noting_faults():
             if report.record is None:
-                self._study.end(our_id(trial), "failed", report.failure, report.elapsed_s, report.checkpoint)
+                self._study.end(planned.trial_id, "failed", report.failure, report.elapsed_s, checkpoint)
             else:
-                goes_on = self._study.report(our_id(trial), report.record, report.elapsed_s, report.checkpoint)
+                goes_on = self._study.report(planned.trial_id, report.record, report.elapsed_s, checkpoint)
+            if not goes_on and not is_kept:
+                # Only confirmed models are reused, and a large search would fill the disk.
+                shutil.rmtree(self._paths.checkpoint_dir(planned.trial_id), ignore_errors=True)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """End a trial that lost its worker once too often."""
-        with self._ending.noting_faults():
-            self._study.end(our_id(trial), "failed", f"worker lost {trial.num_failures} times: {_last_error(trial)}")
 
 
 class StudyCallback(LeftOutOfSnapshots, Callback):
-    """Tell the study when trials start and start again."""
+    """Tell the study when trials start, start again, and are given up.
+
+    Here and not in the scheduler, whose ``on_trial_error`` Tune calls for every failure, also one that it will retry.
+    """
 
     def __init__(self, study: Study, ending: Ending) -> None:
         self._study = study
@@ -125,6 +133,11 @@ class StudyCallback(LeftOutOfSnapshots, Callback):
         """Note why a trial starts again."""
         with self._ending.noting_faults():
             self._study.retried(our_id(trial), _last_error(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """End a trial that lost its worker once too often."""
+        with self._ending.noting_faults():
+            self._study.end(our_id(trial), "failed", f"worker lost {trial.num_failures} times: {_last_error(trial)}")
 
 
 class EndingStopper(LeftOutOfSnapshots, Stopper):

@@ -38,7 +38,7 @@ def propose(plan: Plan, trial: PlannedTrial, earlier: Sequence[records.TrialStat
     if not arm.searched:
         return {}
     if trial.index == 0:
-        return {name: plan.space.domain(name).default for name in arm.searched}
+        return {name: plan.space.default(name) for name in arm.searched}
     if trial.index < plan.startup_trials:
         return {name: _random_value(plan, trial, name) for name in arm.searched}
     distributions = {name: _distribution(plan.space.domain(name)) for name in arm.searched}

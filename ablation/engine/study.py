@@ -1,6 +1,6 @@
 """A study in progress: which trial comes next, what an epoch decides, how a trial ends. No Ray in here.
 
-Whoever runs trials (Tune's hooks, a plain loop) calls ``next_assignment``, ``started``, ``report`` and ``lost``; every
+Whoever runs trials (Tune's hooks, a plain loop) calls ``next_assignment``, ``started``, ``report`` and ``end``; every
 change is an event first, and the records are the fold of events, so going on after a crash is the same code as going
 on.
 """
@@ -11,13 +11,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 from ablation.engine import rungs
 from ablation.engine.searcher import propose
 from ablation.ledger import Event, EventKind, Ledger
 from ablation.plan import Plan, PlannedTrial
-from ablation.records import Outcome, TrialState, apply, fold
+from ablation.records import ConflictError, Outcome, TrialState, apply, fold
 from ablation.trial import EpochRecord
 from search_spaces.space import Levels
 
@@ -53,6 +54,7 @@ class Study:
         self._rung_values: dict[tuple[str, int, int], list[float]] = {}
         self._decisions: dict[tuple[str, int], bool] = {}
         for event in ledger.history:
+            self._check_decision(event)
             self._note_rung(event)
         # Trials that an earlier session left unfinished come first, then confirm runs, then the search.
         begun = [trial for trial in self._trials.values() if self._is_open(trial.trial_id)]
@@ -95,15 +97,16 @@ class Study:
         state = self.records[trial_id]
         if state.has_ended:
             return False
+        fault = self._fault(record, state)
+        if fault is not None:
+            self.end(trial_id, "failed", fault, elapsed_s)
+            return False
+        record = _plain(record)
         known = state.at(record.epoch)
         if known is not None and not _same(known.metrics, record.metrics):
             self.end(trial_id, "failed", f"epoch {record.epoch} was repeated with other metrics", elapsed_s)
             return False
         if known is None:
-            fault = self._fault(record, state)
-            if fault is not None:
-                self.end(trial_id, "failed", fault, elapsed_s)
-                return False
             self._event("epoch", trial_id, **asdict(record))
         return self._decide(self._trials[trial_id], record, elapsed_s, checkpoint)
 
@@ -115,7 +118,9 @@ class Study:
         wall_s: float = 0.0,
         checkpoint: str | None = None,
     ) -> None:
-        """End a trial for good and let its replicate move on."""
+        """End a trial for good and let its replicate move on; what has ended stays as it ended."""
+        if self.records[trial_id].has_ended:
+            return
         self._event("ended", trial_id, outcome=outcome, reason=reason, wall_s=wall_s, checkpoint=checkpoint)
         self._confirm_when_searched(_replicate_key(self._trials[trial_id]))
 
@@ -149,17 +154,23 @@ class Study:
         return stays
 
     def _fault(self, record: EpochRecord, state: TrialState) -> str | None:
-        if record.epoch != len(state.epochs) + 1:
-            return f"epoch {record.epoch} was reported after epoch {len(state.epochs)}; epochs must count up by one"
-        unusable = [name for name, value in record.metrics.items() if not isinstance(value, int | float)]
+        values = {**record.metrics, "epoch": record.epoch, "epoch_s": record.epoch_s, "images": record.images}
+        unusable = [name for name, value in values.items() if not isinstance(value, Real)]
         if unusable:
-            return f"metrics must be numbers, but {unusable[0]} is {record.metrics[unusable[0]]!r}"
+            return f"a record holds numbers, but {unusable[0]} is {values[unusable[0]]!r}"
+        if record.epoch < 1 or record.epoch > len(state.epochs) + 1:
+            return f"epoch {record.epoch} was reported after epoch {len(state.epochs)}; epochs must count up by one"
         wanted = [f"val_{self.plan.metric}"]
         planned = self._trials[state.trial_id]
         if planned.phase == "confirm" and record.epoch == planned.epochs:
             wanted.append(f"test_{self.plan.metric}")
         missing = [name for name in wanted if name not in record.metrics]
-        return f"the record of epoch {record.epoch} lacks {' and '.join(missing)}" if missing else None
+        if missing:
+            return f"the record of epoch {record.epoch} lacks {' and '.join(missing)}"
+        early = [name for name in record.metrics if name.startswith("test_")]
+        if early and len(wanted) == 1:
+            return f"{early[0]} in epoch {record.epoch}: test data are scored at the end of confirm trials only"
+        return None
 
     def _propose(self, trial: PlannedTrial) -> None:
         replicate = self._replicates[_replicate_key(trial)]
@@ -209,6 +220,14 @@ class Study:
             self._rung_values.setdefault(key, []).append(event.payload["value"])
             self._decisions[event.trial_id, event.payload["rung"]] = event.payload["goes_on"]
 
+    def _check_decision(self, event: Event) -> None:
+        """Make a recorded decision a second time; raises ConflictError where it comes out otherwise."""
+        if event.kind == "decided" and event.trial_id is not None:
+            rung, value = event.payload["rung"], event.payload["value"]
+            earlier = self._rung_values.get((*_replicate_key(self._trials[event.trial_id]), rung), [])
+            if rungs.goes_on(value, earlier, self.plan.budget.reduction_factor) != event.payload["goes_on"]:
+                raise ConflictError(f"the ledger's decision on {event.trial_id} at rung {rung} does not follow from it")
+
     def _has_ended(self, trial_id: str) -> bool:
         return trial_id in self.records and self.records[trial_id].has_ended
 
@@ -231,6 +250,12 @@ def _group(trials: Any) -> dict[tuple[str, int], Replicate]:
 
 def _replicate_key(trial: PlannedTrial) -> tuple[str, int]:
     return trial.arm, trial.replicate
+
+
+def _plain(record: EpochRecord) -> EpochRecord:
+    """Turn numbers of any library into Python's own, which JSON knows."""
+    metrics = {name: float(value) for name, value in record.metrics.items()}
+    return EpochRecord(int(record.epoch), float(record.epoch_s), metrics, int(record.images))
 
 
 def _is_judged(metric: str) -> bool:

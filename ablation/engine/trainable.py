@@ -6,6 +6,7 @@ trial is a report too, so the actor stays warm.
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ class Workplace:
     device: str
     cpu_threads: int
     checkpoint_epochs: tuple[int, ...]
+    import_path: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class TrialActor(tune.Trainable):
 
     def _next_report(self) -> Report:
         if self._records is None:
+            # Ray's workers know the driver's folder, but not what it added for a space that lies elsewhere.
+            sys.path.extend(folder for folder in self._workplace.import_path if folder not in sys.path)
             run_trial = load(self._workplace.run_trial)
             self._records = run_trial(build_config(run_trial, self._assignment.config), self._context())
         record = next(self._records, None)

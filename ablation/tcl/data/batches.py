@@ -108,19 +108,6 @@ class Batches:
         return torch.multinomial(weight_N, count, replacement=True, generator=generator)
 
 
-def plain_batches(
-    images_NHWC: npt.NDArray[np.uint8],
-    labels_N: npt.NDArray[np.int64],
-    batch_size: int,
-    device: torch.device | str = "cpu",
-) -> Iterator[Batch]:
-    """Yield (images_BCHW float32 in channels_last, labels_B int64) in order, unaugmented, none left out."""
-    device = torch.device(device)
-    for start in range(0, len(labels_N), batch_size):
-        stop = start + batch_size
-        yield normalise(_to_device(images_NHWC[start:stop], device)), _to_device(labels_N[start:stop], device)
-
-
 def normalise(images_BHWC: Tensor) -> Tensor:
     """Turn uint8 (B, H, W, C) into float32 (B, C, H, W) in [−2, 2], channels_last in memory."""
     return images_BHWC.to(torch.float32).mul_(SCALE).add_(OFFSET).permute(0, 3, 1, 2)
