@@ -25,6 +25,7 @@ PAYLOAD_KEYS = {
     "epoch": ["epoch", "epoch_s", "metrics"],
     "ended": ["outcome"],
     "proposed": ["config"],
+    "decided": ["rung"],
 }
 
 
@@ -195,9 +196,11 @@ def _proposals(run: Run) -> Iterator[str]:
 def _rungs(run: Run) -> Iterator[str]:
     """Recompute ASHA from epochs alone: at a rung, in order of seq, a trial stays among the best max(1, n // η)."""
     budget = run.plan["budget"]
-    # A trial that broke in an epoch was never judged there, and one still open may yet be.
-    broken = run.trials[run.trials["status"].isin(["diverged", "failed", "interrupted"])]
-    last = set(zip(broken["trial_id"], broken["epochs_trained"], strict=True))
+    # A trial that diverged in an epoch is not judged there, and one that is still open may not have been yet.
+    decided = run.payloads("decided")
+    judged = set(zip(decided["trial_id"], decided["rung"], strict=True))
+    broken = run.trials[run.trials["status"].isin(["diverged", "interrupted"])]
+    unjudged = set(zip(broken["trial_id"], broken["epochs_trained"], strict=True)) - judged
     places = run.trials.set_index("trial_id")[[*KEY, "phase"]]
     epochs = run.epochs.join(places, on="trial_id").sort_values("seq")
     epochs = epochs[epochs["phase"] == "search"]
@@ -207,7 +210,7 @@ def _rungs(run: Run) -> Iterator[str]:
         for _, arrivals in epochs[epochs["epoch"] == rung].groupby(KEY):
             values: list[float] = []
             for trial, value in zip(arrivals["trial_id"], run.sign * arrivals[run.validation], strict=True):
-                if not math.isfinite(value) or (trial, rung) in last:
+                if not math.isfinite(value) or (trial, rung) in unjudged:
                     continue
                 values.append(value)
                 if sum(other > value for other in values) >= max(1, len(values) // budget["reduction_factor"]):
