@@ -27,7 +27,7 @@ sweep: $(VENV)/.installed  ## the study of the seed paper on generated faces, mi
 	$(BIN)/python -m ablation.run --space tcl $(ARGS)
 
 test: $(VENV)/.installed-test  ## the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -22,8 +22,8 @@ def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | 
     if not paths.study.is_file():
         study_file.write(study_file.describe(root.name, plan, "quick", None, ["tests"]), paths)
     with Ledger(paths.ledger) as ledger:
-        ledger.append("session_opened", process=0, resources={})
         study = Study(plan, ledger)
+        study.open_session(process=0, resources={})
         running: list[tuple[Assignment, Iterator[EpochRecord], float]] = []
         epochs = 0
         while most_epochs is None or epochs < most_epochs:

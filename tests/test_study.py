@@ -77,7 +77,7 @@ def test_an_interrupted_study_goes_on_to_the_same_result(tmp_path: Path, finishe
 
 def test_a_ledger_cut_anywhere_goes_on_to_a_sound_end(tmp_path: Path, finished: RunPaths) -> None:
     events = read_events(finished.ledger)
-    for cut in range(1, len(events), 37):
+    for cut in range(1, len(events), 101):
         paths = RunPaths(tmp_path / str(cut))
         paths.root.mkdir()
         shutil.copy(finished.study, paths.study)

@@ -44,7 +44,7 @@ def run_trial(config: ToyConfig, context: TrialContext) -> Iterator[EpochRecord]
         metrics = {"val_score": value, "train_loss": 1 - value, "note": math.nan}
         if toy.misbehave == "raise" and epoch == 2:
             raise ToyError("asked to")
-        if toy.misbehave == "die once" and epoch == 2:
+        if toy.misbehave == "die once" and epoch == 2 and context.trial_id == "baseline/0/search/0":
             _die_once(context)
         if toy.misbehave == "nan" and epoch == 1:
             metrics["train_loss"] = math.nan

@@ -52,13 +52,15 @@ def sweep(file: StudyFile, paths: RunPaths, resources: Resources) -> SweepEnd:
     """
     deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours
     ending = Ending(deadline)
-    with _heeding_signals(ending), _connected(resources.address), Ledger(paths.ledger) as ledger:
-        ledger.append("session_opened", process=os.getpid(), resources=resources.model_dump())
+    with _heeding_signals(ending), Ledger(paths.ledger) as ledger:
         study = Study(file.plan, ledger)
-        slots, per_trial = _slots(resources)
-        with Progress(study, slots) as progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
-            study.observer = progress.note
-            if not study.is_finished:
+        if study.is_finished:
+            return "finished"
+        study.open_session(os.getpid(), resources.model_dump())
+        with _connected(resources.address):
+            slots, per_trial = _slots(resources)
+            with Progress(study, slots) as progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
+                study.observer = progress.note
                 _fit(study, paths, _workplace(file, paths, per_trial), ending, slots, per_trial, Path(scratch))
     if ending.fault is not None:
         raise ending.fault

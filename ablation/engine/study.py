@@ -62,6 +62,10 @@ class Study:
         self._search = deque(
             trial for trial in self._trials.values() if trial.phase == "search" and trial.trial_id not in self.records
         )
+
+    def open_session(self, process: int, resources: Mapping[str, Any]) -> None:
+        """Begin, or go on, to hand out trials; the ledger notes by whom and with what."""
+        self._ledger.append("session_opened", process=process, resources=dict(resources))
         for key in self._replicates:
             self._confirm_when_searched(key)
 
