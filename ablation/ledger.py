@@ -183,7 +183,7 @@ def _read_part(part: _Part) -> Iterator[Event]:
     content = part.path.read_bytes()
     if not part.path.stem.endswith(_digest(content)):
         raise LedgerError(f"{part.path} is damaged: its content does not match its name; restore it from a copy")
-    for row in pq.read_table(pa.BufferReader(content), schema=SCHEMA).to_pylist():
+    for row in pq.read_table(pa.BufferReader(content), schema=SCHEMA, use_threads=False).to_pylist():
         yield Event(**{**row, "payload": json.loads(row["payload"])})
 
 

@@ -73,11 +73,12 @@ class StudySearcher(LeftOutOfSnapshots, Searcher):
     def suggest(self, trial_id: str) -> Any:  # Ray's annotation leaves FINISHED out
         """Return the next trial, None to wait for one, FINISHED when none will come."""
         with self._ending.noting_faults():
-            assignment = None if self._ending.is_due else self._study.next_assignment()
+            if self._ending.is_due or not self._study.has_trials_left:
+                # Not None where an ending is due: with no trial running, Tune would wait for one for ever.
+                return str(Searcher.FINISHED)
+            assignment = self._study.next_assignment()
             if assignment is not None:
                 return {"assignment": assignment, "workplace": self._workplace}
-            if not self._study.has_trials_left:
-                return str(Searcher.FINISHED)
         return None
 
     def save(self, checkpoint_path: str) -> None:
