@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 from ablation.faults import FaultsError
+from ablation.request import Request, prepare
 from ablation.tcl.config import Data, TclConfig
 from ablation.tcl.data import cache, dataset
 from ablation.tcl.data.dataset import open_dataset, prepare_dataset
@@ -151,7 +154,7 @@ def test_a_missing_folder_and_a_wrong_layout_say_what_is_expected_and_what_is_th
 
 
 def test_an_unknown_scheme_is_a_fault_with_the_nearest_known() -> None:
-    assert "did you mean 'rafdb'? known: rafdb, synthetic" in faults_of("raf-db:/data")[0]
+    assert "did you mean 'rafdb'? known: fer2013, folder, rafdb, synthetic" in faults_of("raf-db:/data")[0]
 
 
 def test_faults_of_config_and_data_come_together() -> None:
@@ -192,6 +195,28 @@ def test_one_changed_byte_of_one_picture_gives_another_fingerprint(raf: Path, ow
     assert len(folders(own_cache)) == 2
 
 
+def test_one_changed_byte_is_one_changed_value_in_a_cache_of_its_own(raf: Path) -> None:
+    """Bitmaps keep a byte for each colour of each pixel, whatever the file is called: the last is the top right's."""
+    path = aligned(raf, "train_00002.jpg")
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(path, format="BMP")
+    before = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
+    path.write_bytes(path.read_bytes()[:-1] + b"\x99")
+    after = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
+    old, new = (open_dataset(f"rafdb:{raf}", 16, fingerprint=digest) for digest in (before, after))
+    assert np.argwhere(old.train.images_NHWC != new.train.images_NHWC).tolist() == [[1, 0, 15, 0]]
+    assert new.train.images_NHWC[1, 0, 15].tolist() == [0x99, 2, 3]
+
+
+def test_a_planned_study_goes_on_with_the_data_it_was_planned_with_or_not_at_all(raf: Path, own_cache: Path) -> None:
+    planned = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
+    old = open_dataset(f"rafdb:{raf}", 16).train.images_NHWC.copy()
+    Image.new("RGB", (20, 20)).save(aligned(raf, "train_00001.jpg"))
+    np.testing.assert_array_equal(open_dataset(f"rafdb:{raf}", 16, fingerprint=planned).train.images_NHWC, old)
+    shutil.rmtree(own_cache)
+    with pytest.raises(FaultsError, match="has changed since the study was planned"):
+        open_dataset(f"rafdb:{raf}", 16, fingerprint=planned)
+
+
 def test_a_changed_label_gives_another_fingerprint_and_a_moved_folder_does_not(raf: Path, tmp_path: Path) -> None:
     before = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
     moved = raf.rename(tmp_path / "moved")
@@ -207,18 +232,104 @@ def test_data_that_changed_since_the_plan_is_refused_where_it_is_not_cached(raf:
     assert folders(own_cache) == []
 
 
-def test_a_failed_build_leaves_nothing(raf: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_leaves_nothing(raf: Path, own_cache: Path) -> None:
     aligned(raf, "test_0007.jpg").write_bytes(b"")
     faults_of(f"rafdb:{raf}")
     assert folders(own_cache) == []
 
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(cache, "_sync", full)
-    with pytest.raises(OSError, match="No space left"):
-        open_dataset("synthetic", 16)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_at_the_last_moment_is_a_fault_and_leaves_nothing(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(cache, "_sync_folder", full)
+    (fault,) = faults_of("synthetic")
+    assert f"the disk of the cache folder {own_cache} is full ({os.strerror(number)})" in fault
     assert folders(own_cache) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of 256 KiB; the test that asks for it is skipped where that is not permitted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here: {getattr(error, 'stderr', '') or error}")
+    yield folder
+    # Lazily: a test's frame may still hold memory maps of files there.
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_on_the_command_line_and_leaves_nothing(
+    raf: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """21 pictures of 512² pixels in three colours are 15.75 MiB; a whole small cache fits before and after."""
+    monkeypatch.setenv("ABLATION_CACHE", str(small_disk / "cache"))
+    fingerprint = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
+    before = folders(small_disk / "cache")
+    with pytest.raises(FaultsError) as error:
+        prepare(Request("tcl", data=f"rafdb:{raf}", settings=("data.size_px=512",)), gpus=0)
+    assert error.value.faults == (
+        f"the disk of the cache folder {small_disk / 'cache'} is full (No space left on device), but 21 pictures "
+        "decoded at 512 px take 16 MiB there; make room, or set ABLATION_CACHE to a folder on another disk",
+    )
+    assert folders(small_disk / "cache") == before
+    cache._load.cache_clear()
+    assert len(open_dataset(f"rafdb:{raf}", 16, fingerprint=fingerprint).train.labels_N) == 14
+
+
+def test_a_disk_with_room_for_the_pictures_alone_leaves_no_cache_without_labels(
+    raf: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is written may be what no longer fits: whatever room is left, the cache is whole or not there."""
+    monkeypatch.setenv("ABLATION_CACHE", str(small_disk / "cache"))
+    source = dataset.open_source(f"rafdb:{raf}")
+    outcomes = []
+    for pages in range(40, 56):
+        (small_disk / "other").write_bytes(bytes(4096 * pages))
+        try:
+            cache.build(source, 32)
+        except FaultsError as error:
+            assert "is full" in str(error)
+            assert folders(small_disk / "cache") == []
+            outcomes.append("refused")
+        else:
+            (built,) = (small_disk / "cache").iterdir()
+            assert np.load(built / "test_images.npy").shape == (7, 32, 32, 3)
+            assert json.loads((built / "about.json").read_text())["test_names"] == list(source.test.names)
+            shutil.rmtree(built)
+            outcomes.append("built")
+    assert (outcomes[0], outcomes[-1]) == ("built", "refused")
+    assert outcomes == sorted(outcomes)
+
+
+def test_a_cache_folder_that_cannot_be_made_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for folder, why in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "cache", "Not a directory")):
+        monkeypatch.setenv("ABLATION_CACHE", str(folder))
+        (fault,) = faults_of("synthetic")
+        assert fault == (
+            f"the cache folder {folder} cannot be written ({why}), but decoded pictures are kept there; "
+            "allow writing, or set ABLATION_CACHE to a folder that can be written"
+        )
+
+
+def test_faults_of_the_source_are_told_beside_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ABLATION_CACHE", str(tmp_path / "file"))
+    folder = write_rafdb(tmp_path / "raf", [*LINES, "train_00098.jpg 8"])
+    assert [("labels train_00098.jpg" in fault, "cache folder" in fault) for fault in faults_of(f"rafdb:{folder}")] == [
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_a_damaged_cache_says_which_folder_to_delete(raf: Path, own_cache: Path) -> None:

@@ -8,7 +8,9 @@ Shapes: N pictures, B of a block, H = W = size_px, C = 3 colours.
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -66,40 +68,47 @@ def build(source: Source, size_px: int) -> None:
     """Decode a source into the cache, atomically.
 
     Another process that builds the same at the same time does no harm: the first to finish wins, and both hold the
-    same bytes. Raises FaultsError with the source's faults and those of all its pictures, OSError where the disk is
-    full or read-only; either way nothing half-written stays.
+    same bytes. Raises FaultsError with the source's faults and those of all its pictures, or where the disk is full or
+    read-only; either way nothing half-written stays.
     """
     place = _place(source.fingerprint, size_px)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent))
     try:
-        faults = list(source.faults)
-        for name, part in (("train", source.train), ("test", source.test)):
-            try:
-                _write_part(partial, name, part, size_px)
-            except FaultsError as error:
-                faults += error.faults
-        if faults:
-            raise FaultsError(faults)
-        about = {
-            "class_names": source.class_names,
-            "train_names": source.train.names,
-            "test_names": source.test.names,
-        }
-        with (partial / "about.json").open("wb") as file:
-            file.write(json.dumps(about).encode())
-            _sync(file.fileno())
-        # mkdtemp lets nobody else in, but a machine's cache may be shared.
-        partial.chmod(0o755)
-        _sync_folder(partial)
-        _move(partial, place)
-    finally:
-        # After a successful move there is nothing left to remove.
-        shutil.rmtree(partial, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent))
+        try:
+            _write(partial, source, size_px)
+            _move(partial, place)
+        finally:
+            # After a successful move there is nothing left to remove.
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise FaultsError([*source.faults, _spell_refusal(error, source, size_px)]) from error
 
 
 def _place(fingerprint: str, size_px: int) -> Path:
     return cache_folder() / f"v{CACHE_VERSION}-{fingerprint}-{size_px}px"
+
+
+def _write(folder: Path, source: Source, size_px: int) -> None:
+    faults = list(source.faults)
+    for name, part in (("train", source.train), ("test", source.test)):
+        try:
+            _write_part(folder, name, part, size_px)
+        except FaultsError as error:
+            faults += error.faults
+    if faults:
+        raise FaultsError(faults)
+    about = {
+        "class_names": source.class_names,
+        "train_names": source.train.names,
+        "test_names": source.test.names,
+    }
+    with (folder / "about.json").open("wb") as file:
+        file.write(json.dumps(about).encode())
+        _sync(file.fileno())
+    # mkdtemp lets nobody else in, but a machine's cache may be shared.
+    folder.chmod(0o755)
+    _sync_folder(folder)
 
 
 def _write_part(folder: Path, name: str, part: SourcePart, size_px: int) -> None:
@@ -118,6 +127,22 @@ def _write_part(folder: Path, name: str, part: SourcePart, size_px: int) -> None
     with (folder / f"{name}_labels.npy").open("wb") as file:
         np.lib.format.write_array(file, part.labels_N.astype(np.int64), allow_pickle=False)
         _sync(file.fileno())
+
+
+def _spell_refusal(error: OSError, source: Source, size_px: int) -> str:
+    """Say why the cache could not be written and what to do about it."""
+    folder, remedy = cache_folder(), "set ABLATION_CACHE to a folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        pictures = len(source.train.labels_N) + len(source.test.labels_N)
+        needed_mib = math.ceil(pictures * size_px**2 * 3 / 2**20)
+        return (
+            f"the disk of the cache folder {folder} is full ({error.strerror}), but {pictures} pictures decoded at "
+            f"{size_px} px take {needed_mib} MiB there; make room, or {remedy} on another disk"
+        )
+    return (
+        f"the cache folder {folder} cannot be written ({error.strerror or error}), but decoded pictures are kept "
+        f"there; allow writing, or {remedy} that can be written"
+    )
 
 
 def _move(partial: Path, place: Path) -> None:

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from ablation.faults import FaultsError, nearest
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data import cache
+from ablation.tcl.data.fer2013 import open_fer2013
+from ablation.tcl.data.folder import open_folder
 from ablation.tcl.data.rafdb import open_rafdb
 from ablation.tcl.data.source import Source
 from ablation.tcl.data.synthetic import open_synthetic
@@ -23,6 +25,8 @@ from ablation.tcl.data.synthetic import open_synthetic
 SOURCES: dict[str, Callable[[str], Source]] = {
     "synthetic": open_synthetic,
     "rafdb": open_rafdb,
+    "folder": open_folder,
+    "fer2013": open_fer2013,
 }
 
 
@@ -80,8 +84,9 @@ def open_dataset(uri: str, size_px: int, *, fingerprint: str | None = None) -> D
     """Open a data set, decoding it where this machine has not done so yet.
 
     ``uri`` is ``scheme`` or ``scheme:argument`` of SOURCES. With a ``fingerprint`` that the cache holds, the source is
-    not looked at. Raises FaultsError with every fault of the source, or where its content has another fingerprint than
-    the one given; OSError where the cache cannot be written.
+    not looked at: a planned study goes on with the data that it was planned with, whatever became of the source.
+    Raises FaultsError with every fault of the source, or where its content has another fingerprint than the one given,
+    or where the cache cannot be written.
     """
     if fingerprint is not None and cache.holds(fingerprint, size_px):
         return _dataset(uri, cache.load(fingerprint, size_px))

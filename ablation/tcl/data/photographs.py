@@ -50,14 +50,39 @@ def decode(file: Path | BinaryIO, size_px: int) -> npt.NDArray[np.uint8]:
     """
     try:
         with Image.open(file) as image:
-            coloured = image.convert("RGB")
+            return fit(image, size_px)
     except UNDECODABLE as error:
         raise OSError(str(error)) from error
+
+
+def fit(image: Image.Image, size_px: int) -> npt.NDArray[np.uint8]:
+    """Turn a picture of any kind into uint8 RGB (size_px, size_px, 3), bilinearly and antialiased."""
+    coloured = image.convert("RGB")
     if coloured.size != (size_px, size_px):
         # Pillow's bilinear filter widens with the reduction: that is the antialiasing.
         coloured = coloured.resize((size_px, size_px), Image.Resampling.BILINEAR)
     # Pillow's own buffer is read-only, which torch warns of.
     return np.array(coloured)
+
+
+def existing_folder(scheme: str, argument: str, expected: str) -> Path:
+    """Return the folder that follows a scheme's colon; raise FaultsError where it is none.
+
+    ``expected`` says what such a folder has.
+    """
+    folder = Path(argument).expanduser()
+    if not argument:
+        raise FaultsError([f"data is '{scheme}:', but a folder must follow the colon: the one that has {expected}"])
+    if not folder.is_dir():
+        what = "is not a directory" if folder.exists() else "does not exist"
+        raise FaultsError([f"data is '{scheme}:{argument}', but {folder} {what}; give the one that has {expected}"])
+    return folder
+
+
+def spell_entries(folder: Path) -> str:
+    """Spell what a folder holds, abridged: what was there instead of what was looked for."""
+    found = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    return ", ".join(abridge(found, "entries")) or "nothing"
 
 
 def abridge(faults: Sequence[str], kind: str) -> list[str]:

@@ -15,8 +15,10 @@ from ablation.tcl.data.photographs import (
     Photograph,
     abridge,
     digest_photographs,
+    existing_folder,
     fingerprint_photographs,
     photograph_part,
+    spell_entries,
 )
 from ablation.tcl.data.source import Source
 
@@ -25,6 +27,7 @@ CLASS_NAMES = ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "
 LABELS = {str(number): number - 1 for number in range(1, len(CLASS_NAMES) + 1)}
 LABEL_FILE = "EmoLabel/list_patition_label.txt"
 IMAGE_FOLDER = "Image/aligned"
+EXPECTED = f"{LABEL_FILE} and {IMAGE_FOLDER}/"
 PARTS = ("train", "test")
 
 
@@ -101,8 +104,8 @@ def open_rafdb(argument: str) -> Source:
     ``argument`` is the folder that has ``EmoLabel`` and ``Image``. Raises FaultsError where it does not; faults of
     single lines are gathered in the source, so that those of single photographs can join them.
     """
-    folder = Path(argument).expanduser()
-    _check_layout(argument, folder)
+    folder = existing_folder("rafdb", argument, EXPECTED)
+    _check_layout(folder)
     listing = _Listing(folder)
     listing.read()
     parts = [(part, listing.photographs[part], digest_photographs(listing.photographs[part])) for part in PARTS]
@@ -111,21 +114,14 @@ def open_rafdb(argument: str) -> Source:
     return Source(CLASS_NAMES, fingerprint_photographs(parts), train, test, tuple(faults))
 
 
-def _check_layout(argument: str, folder: Path) -> None:
-    expected = f"{LABEL_FILE} and {IMAGE_FOLDER}/"
-    if not argument:
-        raise FaultsError([f"data is 'rafdb:', but a folder must follow the colon: the one that has {expected}"])
-    if not folder.is_dir():
-        what = "is not a directory" if folder.exists() else "does not exist"
-        raise FaultsError([f"data is 'rafdb:{argument}', but {folder} {what}; give the one that has {expected}"])
+def _check_layout(folder: Path) -> None:
     missing = [LABEL_FILE] if not (folder / LABEL_FILE).is_file() else []
     missing += [f"{IMAGE_FOLDER}/"] if not (folder / IMAGE_FOLDER).is_dir() else []
     if missing:
-        found = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
-        shown = ", ".join(abridge(found, "entries")) or "nothing"
         raise FaultsError(
             [
-                f"{folder} has no {' and no '.join(missing)}, but RAF-DB's basic set must have {expected}; "
-                f"it has {shown}; give the folder into which basic.zip was unpacked"
+                f"{folder} has no {' and no '.join(missing)}, but RAF-DB's basic set must have {EXPECTED}; "
+                f"it has {spell_entries(folder)}; give the folder into which basic.zip was unpacked, or open a copy "
+                "with a folder per class as folder:DIR"
             ]
         )
