@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
-
-from scipy import optimize, stats
 
 from ablation.engine.rungs import goes_on
 from ablation.seeds import derive_seed
@@ -124,24 +121,3 @@ def _search_epochs(plan: Plan, random_source: random.Random) -> int:
                 break
         epochs += reached
     return epochs
-
-
-def detectable_effect(plan: Plan, power: float = 0.8, level: float = 0.05) -> float | None:
-    """Return the paired difference, in standard deviations of such differences, found with the given power.
-
-    Paired t over the plan's replicates at ``level`` divided by the number of declared comparisons, Holm's first and
-    strictest step. None where nothing is compared.
-    """
-    if not plan.comparisons:
-        return None
-    replicates, strictest = plan.budget.replicates, level / len(plan.comparisons)
-    critical = stats.t.isf(strictest / 2, replicates - 1)
-
-    def shortfall(effect: float) -> float:
-        shift = effect * math.sqrt(replicates)
-        return float(stats.nct.sf(critical, replicates - 1, shift)) - power
-
-    highest = 1.0
-    while shortfall(highest) < 0:
-        highest *= 2
-    return float(optimize.brentq(shortfall, 0.0, highest))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from ablation.plan import Plan, detectable_effect, effort
-from ablation.probe import local_slots, measure_epoch_s
+from ablation.checkpoint import KEPT
+from ablation.plan import Plan, effort
+from ablation.power import Spread, detectable_effect_sd, replicates_needed
+from ablation.probe import Probe, Slots, local_slots, probe
 from ablation.request import Prepared
 from ablation.resources import Resources
 from ablation.tables import STATUSES
@@ -33,15 +37,33 @@ def print_header(console: Console, prepared: Prepared) -> None:
         console.print(f"data {escape(prepared.data['uri'])}")
 
 
+def header_facts(prepared: Prepared) -> dict[str, Any]:
+    """Return what ``print_header`` says, for programs."""
+    plan = prepared.plan
+    return {
+        "space": plan.space.name,
+        "design": plan.design,
+        "metric": plan.metric,
+        "budget_name": prepared.budget_name,
+        "budget_reason": prepared.budget_reason,
+        "budget": plan.budget.model_dump(),
+        "arms": [arm.name for arm in plan.arms],
+        "comparisons": plan.comparisons,
+        "trials": plan.trial_count,
+        "data": None if prepared.data is None else prepared.data["uri"],
+    }
+
+
 def print_accounting(console: Console, summary: Mapping[str, Any]) -> None:
     """Print what became of every planned trial."""
     parts = " + ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
     console.print(f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s")
 
 
-def show_plan(prepared: Prepared, resources: Resources, as_json: bool) -> None:
-    """Time an epoch here and print a plan with its cost on this machine."""
-    found = plan_facts(prepared, measure_epoch_s(prepared), local_slots(resources))
+def show_plan(prepared: Prepared, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
+    """Measure two epochs here and print a plan with its cost on this machine; raises FaultsError where they fail."""
+    slots = local_slots(resources)
+    found = plan_facts(prepared, probe(prepared, slots), slots, spread)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -53,13 +75,13 @@ def show_plan(prepared: Prepared, resources: Resources, as_json: bool) -> None:
     for arm in prepared.plan.arms:
         for note in arm.notes:
             console.print(f"{arm.name}: {note}", markup=False)
-    for line in _facts_in_words(found, prepared.plan):
+    for line in (*_cost_in_words(found), *_search_in_words(found), *_power_in_words(found)):
         console.print(line, markup=False)
 
 
-def plan_facts(prepared: Prepared, epoch_s: float, slots: int) -> dict[str, Any]:
-    """Return a plan's numbers: effort in epochs, time in seconds, what it can detect in standard deviations."""
-    plan, spent = prepared.plan, effort(prepared.plan)
+def plan_facts(prepared: Prepared, measured: Probe, slots: Slots, spread: Spread | None = None) -> dict[str, Any]:
+    """Return a plan's numbers: effort in epochs, time, hours of hardware, bytes on disk, and what it can detect."""
+    plan = prepared.plan
     return {
         "space": plan.space.name,
         "design": plan.design,
@@ -71,15 +93,52 @@ def plan_facts(prepared: Prepared, epoch_s: float, slots: int) -> dict[str, Any]
         "trials": plan.trial_count,
         "rungs": plan.rungs,
         "search_is_random": plan.search_is_random,
+        **_cost(plan, measured, slots),
+        **_power(plan, spread),
+    }
+
+
+def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
+    spent = effort(plan)
+    expected_s = START_UP_S + spent.epochs_expected * measured.epoch_s / slots.count
+    most_s = START_UP_S + spent.epochs_most * measured.epoch_s / slots.count
+    confirmed = len(plan.arms) * plan.budget.replicates * plan.budget.seeds
+    return {
         "epochs_most": spent.epochs_most,
         "epochs_expected": spent.epochs_expected,
-        "epoch_s": epoch_s,
-        "slots": slots,
-        "sweep_expected_s": START_UP_S + spent.epochs_expected * epoch_s / slots,
-        "sweep_most_s": START_UP_S + spent.epochs_most * epoch_s / slots,
-        "detectable_sd": detectable_effect(plan),
-        "sign_flip_floor": 2.0 ** (1 - plan.budget.replicates),
+        "epoch_s": measured.epoch_s,
+        "probe_s": measured.took_s,
+        "slots": slots.count,
+        "cpus_per_trial": slots.cpus,
+        "gpus_per_trial": slots.gpus,
+        "sweep_expected_s": expected_s,
+        "sweep_most_s": most_s,
+        "cpu_hours_expected": slots.count * slots.cpus * expected_s / 3600,
+        "cpu_hours_most": slots.count * slots.cpus * most_s / 3600,
+        "gpu_hours_expected": slots.count * slots.gpus * expected_s / 3600,
+        "gpu_hours_most": slots.count * slots.gpus * most_s / 3600,
+        "checkpoint_bytes": measured.checkpoint_bytes,
+        # Search trials keep theirs while they run, confirm trials for good.
+        "checkpoints_kept_bytes": KEPT * confirmed * measured.checkpoint_bytes,
+        "checkpoints_most_bytes": KEPT * (confirmed + slots.count) * measured.checkpoint_bytes,
     }
+
+
+def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"sign_flip_floor": 2.0 ** (1 - plan.budget.replicates)}
+    facts |= {"spread": None if spread is None else asdict(spread), "detectable_sd": None, "detectable": None}
+    facts |= {"half": None}
+    if plan.comparisons:
+        replicates, comparisons = plan.budget.replicates, len(plan.comparisons)
+        found_sd = detectable_effect_sd(replicates, comparisons)
+        facts |= {"detectable_sd": found_sd, "detectable": None if spread is None else found_sd * spread.sd}
+        facts["half"] = {
+            "detectable_sd": found_sd / 2,
+            "replicates_needed": replicates_needed(found_sd / 2, comparisons),
+            "detectable_sd_of_one_comparison": detectable_effect_sd(replicates, 1),
+            "replicates_needed_for_one_comparison": replicates_needed(found_sd / 2, 1),
+        }
+    return facts
 
 
 def _arms_table(plan: Plan) -> Table:
@@ -97,21 +156,52 @@ def _arms_table(plan: Plan) -> Table:
     return table
 
 
-def _facts_in_words(found: Mapping[str, Any], plan: Plan) -> list[str]:
+def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
+    hardware = "gpu" if found["gpus_per_trial"] else "cpu"
     lines = [
         f"epochs: {found['epochs_most']} at most, about {found['epochs_expected']:.0f} with early stopping at "
-        f"epochs {', '.join(map(str, plan.rungs)) or '(none)'}",
+        f"epochs {', '.join(map(str, found['rungs'])) or '(none)'}",
         f"time: about {found['sweep_expected_s'] / 60:.1f} min, at most {found['sweep_most_s'] / 60:.1f} min, for "
-        f"{found['epoch_s']:.2f} s an epoch (measured, alone) and {found['slots']} trials at a time",
+        f"{found['epoch_s']:.2f} s an epoch (measured, alone, in {found['probe_s']:.1f} s) and {found['slots']} trials "
+        "at a time",
+        f"{hardware.upper()}-hours: about {found[f'{hardware}_hours_expected']:.2g}, at most "
+        f"{found[f'{hardware}_hours_most']:.2g}, for {found[f'{hardware}s_per_trial']:g} {hardware.upper()} a trial",
     ]
-    if found["search_is_random"]:
-        lines.append(
-            f"search: {plan.budget.trials} trials a replicate are the default and random points; TPE needs more"
+    if found["checkpoint_bytes"]:
+        kept, most, one = (
+            decimal(found[name]) for name in ("checkpoints_kept_bytes", "checkpoints_most_bytes", "checkpoint_bytes")
         )
-    if found["detectable_sd"] is not None:
-        lines.append(
-            f"{len(plan.comparisons)} declared comparisons over {plan.budget.replicates} replicates: detects a paired "
-            f"difference of {found['detectable_sd']:.1f} standard deviations of such differences (power 80 %, Holm); "
-            f"exact sign-flip p cannot fall below {found['sign_flip_floor']:.3g}"
+        lines.append(f"checkpoints: {kept} kept for confirm trials, {most} at most while the sweep runs, {one} each")
+    return lines
+
+
+def _search_in_words(found: Mapping[str, Any]) -> list[str]:
+    if not found["search_is_random"]:
+        return []
+    trials = found["budget"]["trials"]
+    return [f"search: {trials} trials a replicate are the default and random points; TPE needs more"]
+
+
+def _power_in_words(found: Mapping[str, Any]) -> list[str]:
+    half, spread, comparisons = found["half"], found["spread"], len(found["comparisons"])
+    if half is None:
+        return []
+    here = f"{comparisons} declared comparison{'s' * (comparisons > 1)} over {found['budget']['replicates']} replicates"
+    in_units = (
+        f"in units of {found['metric']}: not known; give --spread-from RUN or --spread SD"
+        if spread is None
+        else f"in {found['metric']}: {found['detectable']:.3g}, where one standard deviation of such differences is "
+        f"{spread['sd']:.3g} ({spread['source']})"
+    )
+    lines = [
+        f"{here}: detects a paired difference of {found['detectable_sd']:.1f} standard deviations of such differences "
+        f"(power 80 %, Holm); exact sign-flip p cannot fall below {found['sign_flip_floor']:.3g}",
+        in_units,
+        f"half that difference: {half['replicates_needed']} replicates for the same comparisons",
+    ]
+    if comparisons > 1:
+        lines[-1] += (
+            f"; with --arms down to one comparison {half['replicates_needed_for_one_comparison']}, and the replicates "
+            f"planned would detect {half['detectable_sd_of_one_comparison']:.1f} standard deviations"
         )
     return lines

@@ -1,4 +1,4 @@
-"""What trials may take of the machine or cluster they run on."""
+"""What trials may take of the machine or cluster they run on, and how a sweep tells of itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Resources(Frozen):
-    """Share of the hardware per trial and limits of the whole; recorded, but no part of what is studied."""
+    """Share of the hardware per trial, limits of the whole, form of the log: recorded, but not what is studied."""
 
     cpus_per_trial: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gpus_per_trial: NonNegative | Literal["auto"] = Field(
@@ -20,4 +20,6 @@ class Resources(Frozen):
     )
     max_concurrent: int | None = Field(default=None, ge=1)
     address: str | None = None
+    watchdog_minutes: float = Field(default=60.0, gt=0, allow_inf_nan=False, description="longest epoch; a hang ends")
     max_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    log_format: Literal["text", "json"] = Field(default="text", description="json: one object a line on stderr")

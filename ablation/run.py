@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -20,8 +20,12 @@ from rich.markup import escape
 
 from ablation import study_file, tables
 from ablation.faults import FaultsError
+from ablation.json_lines import print_json_line
 from ablation.paths import RunPaths
-from ablation.plan_text import print_accounting, print_header, show_plan
+from ablation.plan import Plan
+from ablation.plan_text import header_facts, print_accounting, print_header, show_plan
+from ablation.power import Spread, stated_spread
+from ablation.power import spread_from as spread_from_run
 from ablation.probe import visible_gpus
 from ablation.request import Prepared, Request, checked_options, name_faults, prepare
 from ablation.resources import Resources
@@ -59,6 +63,13 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that --name.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
+    log_format: Annotated[str, typer.Option(help="text, or json: one object a line on stderr")] = "text",
+    spread: Annotated[
+        float | None, typer.Option(metavar="SD", help="With --plan: spread of differences between arms, a guess.")
+    ] = None,
+    spread_from: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="With --plan: the spread of that run.")
+    ] = None,
 ) -> None:
     """Find out which parts of a model matter: plan → search → confirm → report."""
     request = Request(
@@ -71,25 +82,53 @@ def main(
         "max_concurrent": max_concurrent,
         "address": address,
         "max_hours": max_hours,
+        "log_format": log_format,
     }
     try:
         faults: list[str] = []
         resources = checked_options(Resources, asked, faults)
+        faults += _spread_faults(plan, spread, spread_from)
         study = prepare_run(request, name, out, resources or Resources(), resume, faults)
+        if plan:
+            show_plan(study.prepared, study.resources, as_json, _spread(spread, spread_from, study.prepared.plan))
+            return
     except FaultsError as error:
         for fault in error.faults:
-            console.print(f"[red]error:[/red] {escape(fault)}")
+            if log_format == "json":
+                print_json_line("fault", {"fault": fault})
+            else:
+                console.print(f"[red]error:[/red] {escape(fault)}")
         raise typer.Exit(2) from error
-    if plan:
-        show_plan(study.prepared, study.resources, as_json)
-        return
     code = run_prepared(study, report)
     if code == INTERRUPTED:
         command = [argument for argument in sys.argv[1:] if argument != "--resume"]
         named = [] if name is not None else ["--name", study.paths.root.name]
         go_on = shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume"])
-        console.print(f"go on with: {go_on}")
+        if log_format == "json":
+            print_json_line("go_on", {"command": go_on})
+        else:
+            console.print(f"go on with: {go_on}")
     raise typer.Exit(code)
+
+
+def _spread_faults(plan: bool, stated: float | None, run: Path | None) -> list[str]:
+    faults = []
+    if not plan and (stated is not None or run is not None):
+        faults.append("--spread and --spread-from are for --plan; add it, or leave them out")
+    if stated is not None and run is not None:
+        faults.append("--spread and --spread-from both give a spread; keep one")
+    try:
+        _spread(stated, None, None)
+    except FaultsError as error:
+        faults += error.faults
+    return faults
+
+
+def _spread(stated: float | None, run: Path | None, plan: Plan | None) -> Spread | None:
+    """Return the spread of differences between arms that --spread or --spread-from gives, if either is there."""
+    if run is not None and plan is not None:
+        return spread_from_run(run, plan)
+    return None if stated is None else stated_spread(stated)
 
 
 @dataclass(frozen=True)
@@ -168,16 +207,29 @@ def run_prepared(study: PreparedRun, report: bool = True) -> int:
         )
         paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
         study_file.write(described, paths)
-    print_header(console, study.prepared)
+    is_json = study.resources.log_format == "json"
+    if is_json:
+        print_json_line("study", {**header_facts(study.prepared), "run": str(paths.root), "resume": study.resume})
+    else:
+        print_header(console, study.prepared)
     try:
         ended = sweep(study_file.read(paths), paths, study.resources)
     finally:
         summary = tables.materialise(paths)
-    is_reported = write_report(paths) if report else True
-    print_accounting(console, summary)
-    console.print(f"results: {paths.root}")
-    if report and is_reported:
-        console.print(f"report:  {paths.page}")
+    page = write_report(paths, is_json) if report else None
+    code = _exit_code(ended, summary, is_reported=page is not None or not report)
+    if is_json:
+        told = {"ended": ended, "exit_code": code, "run": str(paths.root), "report": page and str(page)}
+        print_json_line("accounting", {**summary, **told})
+    else:
+        print_accounting(console, summary)
+        console.print(f"results: {paths.root}")
+        if page is not None:
+            console.print(f"report:  {page}")
+    return code
+
+
+def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int:
     if ended == "interrupted":
         return INTERRUPTED
     failed = summary["failed"] + summary["diverged"]
@@ -185,13 +237,18 @@ def run_prepared(study: PreparedRun, report: bool = True) -> int:
     return 0 if is_whole and is_reported else 1
 
 
-def write_report(paths: RunPaths) -> bool:
-    """Build the page in a process of its own, which needs nothing of what the sweep has loaded; say if it worked."""
-    built = subprocess.run([sys.executable, "-m", "analysis.report", str(paths.root)], check=False)
-    if built.returncode != 0:
-        again = f"python -m analysis.report {shlex.quote(str(paths.root))}"
+def write_report(paths: RunPaths, is_json: bool = False) -> Path | None:
+    """Build the page in a process of its own, which needs nothing of what the sweep has loaded; None if it failed."""
+    command = [sys.executable, "-m", "analysis.report", str(paths.root)]
+    built = subprocess.run(command, check=False, stderr=subprocess.PIPE if is_json else None, text=True)
+    if built.returncode == 0:
+        return paths.page
+    again = f"python -m analysis.report {shlex.quote(str(paths.root))}"
+    if is_json:
+        print_json_line("report_failed", {"error": built.stderr, "again": again})
+    else:
         console.print(f"[red]the report could not be built[/red]; the results are whole. Try: {again}")
-    return built.returncode == 0
+    return None
 
 
 def _fresh_paths(out: Path, space: str | Space) -> RunPaths:

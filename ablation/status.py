@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from ablation import study_file
-from ablation.ledger import read_events
+from ablation.ledger import LedgerError, read_events
 from ablation.paths import RunPaths
-from ablation.records import TrialState, fold
+from ablation.records import ConflictError, TrialState, fold
 from ablation.tables import STATUSES, status
 
 
@@ -18,11 +18,11 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Print the accounting of a run, read from its ledger."""
     paths = RunPaths(run)
     try:
-        plan = study_file.read(paths).plan
-    except FileNotFoundError as error:
+        file, events = study_file.read(paths), read_events(paths.ledger)
+        plan, records = study_file.plan_now(file, events), fold(events)
+    except (FileNotFoundError, study_file.DamagedStudyError, LedgerError, ConflictError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    records = fold(read_events(paths.ledger))
     found = [status(records.get(trial.trial_id, TrialState(trial.trial_id))) for trial in plan.trials()]
     typer.echo(f"{run}: {plan.trial_count} trials planned")
     for name in STATUSES:

@@ -74,6 +74,12 @@ def toy(*arguments: str) -> tuple[str, ...]:
         (toy("--gpus-per-trial", "-1"), "--gpus-per-trial is '-1', but must be"),
         (toy("--gpus-per-trial", "some"), "--gpus-per-trial is 'some'"),
         (toy("--max-concurrent", "0"), "--max-concurrent is 0"),
+        (toy("--log-format", "xml"), "--log-format is 'xml', but must be 'text' or 'json'"),
+        (toy("--spread", "0.1"), "--spread and --spread-from are for --plan"),
+        (toy("--plan", "--spread", "0"), "--spread is 0, but must be a number > 0"),
+        (toy("--plan", "--spread", "1", "--spread-from", "runs/x"), "both give a spread; keep one"),
+        (toy("--plan", "--spread-from", "elsewhere"), "--spread-from: elsewhere is no run directory"),
+        (toy("--plan", "--set", "toy.misbehave=raise"), "two epochs of reference at its defaults fail (ToyError"),
         (("--space", "tcl", "--data", "rafdb:nowhere"), "nowhere"),
         (("--space", "tcl", "--data", "imagenet:x"), "'imagenet' is no kind of data"),
         (("--space", "tcl", "--set", "loss.wieght=1"), "did you mean 'loss.weight'?"),
@@ -116,12 +122,21 @@ def test_a_name_that_exists_needs_resume(tmp_path: Path) -> None:
 def test_a_plan_is_printed_and_nothing_runs() -> None:
     result = CliRunner().invoke(APP, list(toy("--plan", "--json")))
     assert result.exit_code == 0, result.output
-    plan = json.loads(result.stdout[result.stdout.index("{") :])
+    plan = json.loads(result.stdout)
     assert plan["trials"] == 5 * 3 * (4 + 1)
     assert plan["epochs_most"] == plan["trials"] * 9
     assert plan["sweep_expected_s"] < plan["sweep_most_s"]
-    words = CliRunner().invoke(APP, list(toy("--plan"))).output
-    for part in ("bonus=0.05", "75 trials", "epochs: 675 at most", "time: about", "declared comparisons"):
+    words = CliRunner().invoke(APP, list(toy("--plan", "--spread", "0.01"))).stdout
+    for part in (
+        "bonus=0.05",
+        "75 trials",
+        "epochs: 675 at most",
+        "time: about",
+        "CPU-hours: about",
+        "4 declared comparisons",
+        f"in score: {0.01 * plan['detectable_sd']:.3g}, where one standard deviation of such differences is 0.01",
+        f"half that difference: {plan['half']['replicates_needed']} replicates",
+    ):
         assert part in words, part
     assert not list(Path().glob("runs/*"))
 

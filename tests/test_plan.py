@@ -1,14 +1,30 @@
-"""A plan: seeds, effort and what it can detect."""
+"""A plan: seeds, effort, what it costs and what it can detect."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import ceil
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.power import TTestPower
 
-from ablation.plan import Plan, detectable_effect, effort
+from ablation.faults import FaultsError
+from ablation.plan import Plan, effort
+from ablation.plan_text import plan_facts
+from ablation.power import Spread, detectable_effect_sd, replicates_needed, spread_from, stated_spread
+from ablation.probe import Probe, Slots, probe
+from ablation.request import Prepared
 from ablation.seeds import derive_seed
-from tests.toy_study import toy_plan
+from ablation.trial import EpochRecord, TrialContext
+from tests import toy_study
+from tests.plain_loop import run_study
+from tests.toy_study import ToyConfig, toy_plan
+
+ALONE = Slots(count=1, cpus=1.0, gpus=0.0)
 
 
 def test_arms_share_seeds_and_nothing_else_does() -> None:
@@ -54,12 +70,129 @@ def test_expected_effort_lies_between_survivors_only_and_no_stopping() -> None:
 
 @pytest.mark.parametrize("replicates", [3, 6, 10])
 def test_the_detectable_difference_is_found_with_the_stated_power(replicates: int) -> None:
-    plan = _with_budget(replicates=replicates)
-    found = detectable_effect(plan)
-    assert found is not None
-    draws = np.random.default_rng(0).normal(found, 1, (40_000, replicates))
+    draws = np.random.default_rng(0).normal(detectable_effect_sd(replicates, 4), 1, (40_000, replicates))
     p = stats.ttest_1samp(draws, 0, axis=1).pvalue
-    assert np.mean(p < 0.05 / len(plan.comparisons)) == pytest.approx(0.8, abs=0.01)
+    assert np.mean(p < 0.05 / 4) == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("comparisons", [1, 14])
+@pytest.mark.parametrize("replicates", [2, 5, 40])
+def test_the_detectable_difference_is_that_of_the_t_test(replicates: int, comparisons: int) -> None:
+    effect_sd = detectable_effect_sd(replicates, comparisons)
+    # Its two-sided power is NaN where the wrong side weighs less than 1e-16.
+    found = TTestPower().power(effect_sd, replicates, 0.05 / comparisons / 2, alternative="larger")
+    assert found == pytest.approx(0.8, abs=1e-6)
+
+
+@pytest.mark.parametrize("comparisons", [1, 4, 14])
+@pytest.mark.parametrize("effect_sd", [0.2, 0.9, 3.0])
+def test_replicates_needed_are_the_fewest_that_have_the_power(effect_sd: float, comparisons: int) -> None:
+    found = TTestPower().solve_power(effect_sd, alpha=0.05 / comparisons, power=0.8)
+    assert replicates_needed(effect_sd, comparisons) == max(2, ceil(float(np.squeeze(found))))
+
+
+def test_costs_follow_from_the_probe() -> None:
+    plan = toy_plan()
+    facts = plan_facts(_prepared(plan), Probe(epoch_s=2.0, checkpoint_bytes=1000, took_s=4.5), Slots(8, 2.0, 0.25))
+    searches = len(plan.arms) * plan.budget.replicates
+    assert facts["checkpoints_kept_bytes"] == searches * plan.budget.seeds * 2 * 1000
+    assert facts["checkpoints_most_bytes"] == facts["checkpoints_kept_bytes"] + 8 * 2 * 1000
+    hours = facts["sweep_most_s"] / 3600
+    assert facts["sweep_most_s"] == pytest.approx(10 + facts["epochs_most"] * 2.0 / 8)
+    assert facts["gpu_hours_most"] == pytest.approx(2 * hours)
+    assert facts["cpu_hours_most"] == pytest.approx(16 * hours)
+    assert facts["gpu_hours_expected"] / facts["gpu_hours_most"] == pytest.approx(
+        facts["sweep_expected_s"] / facts["sweep_most_s"]
+    )
+
+
+def test_half_the_difference_takes_more_replicates_or_fewer_comparisons() -> None:
+    plan = toy_plan()
+    measured = Probe(0.01, 0, 0.1)
+    unknown = plan_facts(_prepared(plan), measured, ALONE)
+    assert unknown["spread"] is None and unknown["detectable"] is None
+    known = plan_facts(_prepared(plan), measured, ALONE, Spread(0.5, "as stated"))
+    assert known["detectable"] == pytest.approx(0.5 * known["detectable_sd"])
+    half = known["half"]
+    more = _with_budget(replicates=half["replicates_needed"])
+    assert plan_facts(_prepared(more), measured, ALONE)["detectable_sd"] <= known["detectable_sd"] / 2
+    fewer = plan.model_copy(update={"comparisons": plan.comparisons[:1]})
+    assert plan_facts(_prepared(fewer), measured, ALONE)["detectable_sd"] == half["detectable_sd_of_one_comparison"]
+    nothing = plan_facts(_prepared(plan.model_copy(update={"comparisons": ()})), measured, ALONE)
+    assert nothing["half"] is None and nothing["detectable_sd"] is None
+
+
+def test_spread_of_an_earlier_run_is_pooled_over_its_comparisons(tmp_path: Path) -> None:
+    plan = _with_budget(seeds=2)
+    paths = run_study(plan, tmp_path / "toy")
+    trials = pd.read_parquet(paths.trials)
+    # One trial of one replicate did not complete: the replicate has no value, its pair does not count.
+    is_lost = trials["trial_id"] == "baseline/1/confirm/0"
+    trials.loc[is_lost, "status"] = "failed"
+    trials.to_parquet(paths.trials)
+    found = spread_from(paths.root, plan)
+    confirmed = trials[trials["phase"] == "confirm"]
+    means = confirmed.pivot_table(index="replicate", columns="arm", values="metric.test_score")
+    means.loc[1, "baseline"] = np.nan
+    differences = means.sub(means["reference"], axis=0).drop(columns="reference")
+    freedom = differences.count() - 1
+    assert found.sd == pytest.approx(np.sqrt((differences.var() * freedom).sum() / freedom.sum()))
+    assert "11 pairs of 4 comparisons" in found.source and str(paths.root) in found.source
+
+
+def test_a_run_without_spread_is_told(tmp_path: Path) -> None:
+    plan = toy_plan()
+    with pytest.raises(FaultsError, match="is no run directory"):
+        spread_from(tmp_path / "nowhere", plan)
+    paths = run_study(plan, tmp_path / "toy", most_epochs=5)
+    with pytest.raises(FaultsError, match="no test scores of 'score'"):
+        spread_from(paths.root, plan)
+    paths = run_study(plan, tmp_path / "toy")
+    with pytest.raises(FaultsError, match="no test scores of 'scores'; did you mean 'score'"):
+        spread_from(paths.root, plan.model_copy(update={"metric": "scores"}))
+    trials = pd.read_parquet(paths.trials)
+    trials[trials["replicate"] == 0].to_parquet(paths.trials)
+    with pytest.raises(FaultsError, match="no declared comparison with two finished replicates"):
+        spread_from(paths.root, plan)
+    paths.trials.write_bytes(b"no table")
+    with pytest.raises(FaultsError, match="--spread-from"):
+        spread_from(paths.root, plan)
+
+
+@pytest.mark.parametrize("sd", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_stated_spread_is_a_positive_number(sd: float) -> None:
+    with pytest.raises(FaultsError, match="must be a number > 0"):
+        stated_spread(sd)
+
+
+def test_the_probe_measures_a_checkpoint_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[TrialContext] = []
+    original = toy_study.run_trial
+
+    def run_trial(config: ToyConfig, context: TrialContext) -> Iterator[EpochRecord]:
+        seen.append(context)
+        for record in original(config, context):
+            path = context.checkpoint_dir / f"epoch-{record.epoch:05d}.safetensors"
+            path.write_bytes(bytes(100 * record.epoch))
+            yield record
+
+    monkeypatch.setattr(toy_study, "run_trial", run_trial)
+    measured = probe(_prepared(toy_plan()), Slots(count=4, cpus=3.0, gpus=0.25))
+    assert (measured.epoch_s, measured.checkpoint_bytes) == (0.01, 200)
+    assert measured.took_s > 0
+    (context,) = seen
+    assert (context.epochs, context.phase, context.device, context.cpu_threads) == (2, "search", "cuda", 3)
+    assert not context.checkpoint_dir.exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_probe_that_fails_is_a_fault_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(FaultsError, match="ToyError: asked to"):
+        probe(_prepared(toy_plan(misbehave="raise")), ALONE)
+    captured = capsys.readouterr()
+    assert "Traceback" in captured.err and "probe epoch 1" in captured.err and captured.out == ""
 
 
 def test_derived_seeds_are_the_same_everywhere_and_differ_by_any_part() -> None:
@@ -70,3 +203,7 @@ def test_derived_seeds_are_the_same_everywhere_and_differ_by_any_part() -> None:
 def _with_budget(**changes: int) -> Plan:
     plan = toy_plan()
     return plan.model_copy(update={"budget": plan.budget.model_copy(update=changes)})
+
+
+def _prepared(plan: Plan) -> Prepared:
+    return Prepared(plan, "quick", "as asked for", None)

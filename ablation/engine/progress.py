@@ -1,101 +1,156 @@
-"""What people watch while a sweep runs: a live table in a terminal, a plain line now and then elsewhere."""
+"""What a sweep tells while it runs: a live table in a terminal, plain lines elsewhere, JSON lines on request."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from ablation.engine.counts import Counts
 from ablation.engine.study import Study
+from ablation.json_lines import print_json_line
 from ablation.ledger import Event
 from ablation.plan import effort
 
 PLAIN_EVERY_S = 20.0
 EPOCHS_BEFORE_ESTIMATE = 20  # the first ones come with the start-up of their workers
+LINES_BESIDE_ARMS = 5  # heading, the arms left out, up to two lines of summary, the cursor
 
 
 class Progress:
     """Follow a study's events; use as a context manager."""
 
-    def __init__(self, study: Study, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        study: Study,
+        slots: int,
+        log_format: Literal["text", "json"] = "text",
+        clock: Callable[[], float] = time.monotonic,
+        console: Console | None = None,
+    ) -> None:
         self._study = study
         self._slots = slots
+        self._is_json = log_format == "json"
         self._clock = clock
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._is_live = self._console.is_terminal and not self._is_json
         self._began = clock()
         self._told = self._began
-        self._epochs = 0
+        self._epochs_here = 0
+        self._counts = Counts(study.plan, study.records)
+        self._trials = study.plan.trial_count
         self._epochs_expected = effort(study.plan).epochs_expected
-        self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self._table)
+        self._has_ended = False
+        self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self.screen)
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.start()
+        elif self._is_json:
+            self._tell()
         else:
-            self._console.print(f"{self._study.plan.trial_count} trials, {self._slots} at a time")
+            self._console.print(f"{self._trials} trials, {self._slots} at a time")
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._console.is_terminal:
+        self._has_ended = True
+        if self._is_live:
             self._live.stop()
         else:
-            self._console.print(self._line())
+            self._tell()
 
     def note(self, event: Event) -> None:
-        """Count an event and print a line where it is time for one."""
-        self._epochs += event.kind == "epoch"
-        if not self._console.is_terminal and self._clock() - self._told >= PLAIN_EVERY_S:
+        """Count an event; print it as JSON where asked for, and how far the sweep is where it is time to."""
+        self._epochs_here += event.kind == "epoch"
+        self._counts.note(event, self._study.records)
+        if self._is_json:
+            place = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
+            print_json_line(event.kind, {**place, **event.payload})
+        if not self._is_live and self._clock() - self._told >= PLAIN_EVERY_S:
             self._told = self._clock()
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._is_json:
             self._console.print(self._line())
+            return
+        fields = {"planned": self._trials, **self._counts.facts(), "slots": self._slots}
+        fields |= {"epochs_per_s": self._epochs_per_s, "elapsed_s": self._elapsed_s, "left_s": self._left_s}
+        print_json_line("progress", fields)
+
+    @property
+    def _elapsed_s(self) -> float:
+        return self._clock() - self._began
+
+    @property
+    def _epochs_per_s(self) -> float:
+        return self._epochs_here / max(self._elapsed_s, 1e-9)
+
+    @property
+    def _left_s(self) -> float | None:
+        """Expect so many more seconds; None while too little was seen."""
+        if self._counts.ended == self._trials:
+            return 0.0
+        if self._epochs_here < EPOCHS_BEFORE_ESTIMATE:
+            return None
+        return max(0.0, self._epochs_expected - self._counts.epochs) / self._epochs_per_s
 
     def _line(self) -> str:
-        states = list(self._study.records.values())
-        ended = [state for state in states if state.has_ended]
-        counts = ", ".join(
-            f"{count} {outcome}"
+        counts = self._counts
+        outcomes = ", ".join(
+            f"{counts.outcomes[outcome]} {outcome}"
             for outcome in ("completed", "stopped", "diverged", "failed")
-            if (count := sum(state.outcome == outcome for state in ended))
+            if counts.outcomes[outcome]
         )
-        elapsed_s = max(self._clock() - self._began, 1e-9)
-        rate = self._epochs / elapsed_s
+        running = "" if self._has_ended else f"{counts.running} running, "
         return (
-            f"{len(ended)}/{self._study.plan.trial_count} trials ({counts or 'none ended'}), "
-            f"{rate:.1f} epochs/s, {elapsed_s:.0f} s so far, {self._left(rate)}"
+            f"{counts.ended}/{self._trials} trials ({outcomes or 'none ended'}), {running}"
+            f"{self._epochs_per_s:.1f} epochs/s, {_spell_s(self._elapsed_s)} so far, {self._left()}"
         )
 
-    def _left(self, epochs_per_s: float) -> str:
-        done = sum(len(state.epochs) for state in self._study.records.values())
-        left = self._epochs_expected - done
-        if self._study.is_finished:
+    def _left(self) -> str:
+        left_s = self._left_s
+        if self._counts.ended == self._trials:
             return "done"
-        if left <= 0:
-            return "nearly done"
-        if self._epochs < EPOCHS_BEFORE_ESTIMATE:
+        if left_s is None:
             return "time left not known yet"
-        return f"about {_spell_s(left / epochs_per_s)} left"
+        return f"about {_spell_s(left_s)} left" if left_s else "nearly done"
 
-    def _table(self) -> Group:
-        plan = self._study.plan
+    def screen(self) -> Group:
+        """Draw the arms that fit on the screen, and a line for all."""
+        plan, counts = self._study.plan, self._counts
+        shown = self._shown()
         table = Table(box=None, pad_edge=False)
-        for heading in ("arm", "searched", "confirmed", "running", f"best val {plan.metric}"):
-            table.add_column(heading, justify="left" if heading == "arm" else "right")
-        for arm in plan.arms:
-            states = {key: state for key, state in list(self._study.records.items()) if key.startswith(f"{arm.name}/")}
-            ended = {key for key, state in states.items() if state.has_ended}
-            searched = sum("/search/" in key for key in ended)
-            values = [state.last(f"val_{plan.metric}") for state in states.values() if state.outcome == "completed"]
-            best = (max if plan.space.direction == "maximize" else min)(values) if values else None
+        table.add_column("arm", no_wrap=True, overflow="ellipsis")
+        for heading in ("searched", "confirmed", "running", f"best val {plan.metric}"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name in shown:
+            arm = counts.arms[name]
             table.add_row(
-                arm.name,
-                f"{searched}/{plan.budget.replicates * plan.budget.trials}",
-                f"{len(ended) - searched}/{plan.budget.replicates * plan.budget.seeds}",
-                str(len(states) - len(ended)),
-                "" if best is None else f"{best:.4g}",
+                Text(name),
+                f"{arm.searched}/{plan.budget.replicates * plan.budget.trials}",
+                f"{arm.confirmed}/{plan.budget.replicates * plan.budget.seeds}",
+                str(len(arm.running) or ""),
+                "" if arm.best is None else f"{arm.best:.4g}",
             )
-        return Group(table, self._line())
+        left_out = len(counts.arms) - len(shown)
+        rest = [Text(f"… and {left_out} more arms")] if left_out else []
+        return Group(table, *rest, Text(self._line()))
+
+    def _shown(self) -> list[str]:
+        """Choose the arms that fit on the screen: the reference, those at work, then the best; all at the end."""
+        names, places = list(self._counts.arms), max(1, self._console.height - LINES_BESIDE_ARMS)
+        if self._has_ended or len(names) <= places:
+            return names
+        arms = self._counts.arms
+        by_interest = sorted(names[1:], key=lambda name: (not arms[name].running, self._counts.rank(name)))
+        chosen = {names[0], *by_interest[: places - 1]}
+        return [name for name in names if name in chosen]
 
 
 def _spell_s(seconds: float) -> str:

@@ -1,0 +1,235 @@
+"""Command: ``python -m ablation.rerun RUN_DIR TRIAL_ID`` runs one trial again, in the foreground and without Ray."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ablation import study_file
+from ablation.agreement import Agreement, Difference, differences, verdict
+from ablation.faults import FaultsError
+from ablation.ledger import Event, Ledger, LedgerError, read_events
+from ablation.paths import RunPaths
+from ablation.plan import Plan, PlannedTrial
+from ablation.records import ConflictError, EpochRow, TrialState, fold
+from ablation.study_file import StudyFile
+from ablation.trial import EpochRecord, TrialContext, build_config, load
+
+NEAREST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A trial as a run directory has it, and the share of hardware that its session gave a trial."""
+
+    file: StudyFile
+    trial: PlannedTrial
+    state: TrialState
+    resources: Mapping[str, Any]
+
+
+Tell = Callable[[EpochRow, EpochRecord], None]
+
+
+def rerun(
+    run: Path | str,
+    trial_id: str,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    epochs: int | None = None,
+    tell: Tell | None = None,
+) -> Agreement:
+    """Run a trial again from its recorded configuration, seeds and data, in a temporary folder, and compare.
+
+    Only recorded epochs are run, the first ``epochs`` of them where given, and of a failed trial what failed. Device
+    and threads are the recorded session's unless given. ``tell`` is called with each epoch as recorded and as it is
+    now. Reads the ledger alone, so it works while a sweep is running, and leaves the run directory as it is. Raises
+    FaultsError on bad input: no run, an unknown trial, one that has nothing to compare, data that have changed.
+    """
+    recorded = _recorded(RunPaths(Path(run)), trial_id, threads, epochs)
+    state = recorded.state
+    rows = state.epochs[:epochs]
+    does_fail = state.outcome == "failed" and (epochs is None or epochs > len(rows))
+    differing: list[Difference] = []
+    compared = 0
+    with tempfile.TemporaryDirectory(prefix="ablation-rerun-") as scratch:
+        records = _records(recorded, _context(recorded, Path(scratch), device, threads))
+        failure_again: str | None = None
+        try:
+            for row in rows:
+                record = next(records)
+                compared += 1
+                differing += differences(row, record)
+                if tell is not None:
+                    tell(row, record)
+            if does_fail:
+                failure_again = _refusal(recorded.file.plan, state, next(records))
+        except StopIteration:
+            failure_again = f"run_trial ended before epoch {recorded.trial.epochs}"
+        except Exception as error:  # whatever a model under study does
+            failure_again = f"{type(error).__name__}: {error}"
+            if isinstance(error, FaultsError) and failure_again != state.reason:
+                raise
+            traceback.print_exc()
+        finally:
+            records.close()
+    failure = state.reason if does_fail else None
+    return Agreement(trial_id, compared, len(rows), tuple(differing), failure, failure_again)
+
+
+def _records(recorded: Recorded, context: TrialContext) -> Generator[EpochRecord, None, None]:
+    """Begin the trial when its first record is asked for: what goes wrong before that is its failure, too."""
+    run_trial = load(recorded.file.plan.space.trial)
+    yield from run_trial(build_config(run_trial, recorded.state.config), context)
+
+
+def _recorded(paths: RunPaths, trial_id: str, threads: int | None, epochs: int | None) -> Recorded:
+    """Find the trial; raise FaultsError with all that stands against running it again."""
+    faults = [
+        f"{option} is {given}, but must be >= 1"
+        for option, given in (("--threads", threads), ("--epochs", epochs))
+        if given is not None and given < 1
+    ]
+    try:
+        file = study_file.read(paths)
+        events = read_events(paths.ledger)
+        plan = study_file.plan_now(file, events)
+        state = fold(events).get(trial_id, TrialState(trial_id))
+    except (FileNotFoundError, LedgerError, ConflictError, ValueError) as error:
+        raise FaultsError([*faults, str(error)]) from error
+    trials = {trial.trial_id: trial for trial in plan.trials()}
+    if trial_id not in trials:
+        raise FaultsError([*faults, _unknown(trial_id, trials, paths)])
+    faults += _faults(state)
+    if faults:
+        raise FaultsError(faults)
+    return Recorded(file.model_copy(update={"plan": plan}), trials[trial_id], state, _resources(events, trial_id))
+
+
+def _unknown(trial_id: str, trials: Mapping[str, PlannedTrial], paths: RunPaths) -> str:
+    known = sorted(trials, key=lambda name: SequenceMatcher(None, trial_id, name).ratio(), reverse=True)
+    return f"{trial_id!r} is no trial of {paths.root}; nearest: {', '.join(known[:NEAREST_SHOWN])}"
+
+
+def _faults(state: TrialState) -> Iterator[str]:
+    if not state.is_proposed:
+        why = f" (it ended as {state.outcome}: {state.reason})" if state.has_ended else ""
+        yield f"{state.trial_id} has no proposal yet{why}; choose a trial that has run"
+    elif not state.epochs and state.outcome != "failed":
+        yield f"{state.trial_id} has no recorded epoch yet; wait for its first, or choose another trial"
+
+
+def _resources(events: Sequence[Event], trial_id: str) -> Mapping[str, Any]:
+    """Return the resources of the session in which a trial last started."""
+    found: Mapping[str, Any] = {}
+    current: Mapping[str, Any] = {}
+    for event in events:
+        if event.kind == "session_opened":
+            current = event.payload["resources"]
+        elif event.kind == "started" and event.trial_id == trial_id:
+            found = current
+    return found
+
+
+def _context(recorded: Recorded, scratch: Path, device: str | None, threads: int | None) -> TrialContext:
+    trial, resources = recorded.trial, recorded.resources
+    return TrialContext(
+        trial_id=trial.trial_id,
+        phase=trial.phase,
+        epochs=trial.epochs,
+        seed=trial.seed,
+        replicate_seed=trial.replicate_seed,
+        checkpoint_dir=scratch / "checkpoints",
+        data=recorded.file.data_uri,
+        data_fingerprint=recorded.file.data_fingerprint,
+        artifact_dir=scratch / "artifacts" if trial.phase == "confirm" else None,
+        device=device or ("cpu" if resources.get("gpus_per_trial") == 0 else "auto"),
+        cpu_threads=threads or max(1, int(resources.get("cpus_per_trial", 1))),
+        checkpoint_epochs=recorded.file.plan.rungs,
+    )
+
+
+def _too_short(trial: PlannedTrial) -> str:
+    return f"run_trial ended before epoch {trial.epochs}"
+
+
+def _refusal(plan: Plan, state: TrialState, record: EpochRecord) -> str | None:
+    """Say why the study refuses a record as it follows the recorded epochs, in the study's own words; None if not."""
+    from ablation.engine.study import Study  # with Optuna, and only failed trials need it
+
+    with tempfile.TemporaryDirectory(prefix="ablation-rerun-") as scratch, Ledger(Path(scratch) / "ledger") as ledger:
+        study = Study(plan, ledger)
+        study.records[state.trial_id] = again = replace(state, epochs=list(state.epochs), outcome=None, reason=None)
+        study.report(state.trial_id, record, 0.0, None)
+        return again.reason if again.outcome == "failed" else None
+
+
+def show(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    trial_id: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial_id, such as reference/0/search/0.")],
+    device: Annotated[str | None, typer.Option(help="A torch device, or auto; default: as recorded.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Only the first so many recorded epochs.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with; default: as recorded.")] = None,
+) -> None:
+    """Run one trial again, without Ray, and compare its metrics with the recorded ones, bit for bit.
+
+    Exit code 0: all the same; 1: not; 2: bad input.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        _tell_where(console, RunPaths(run))
+        agreement = rerun(
+            run, trial_id, device=device, threads=threads, epochs=epochs, tell=lambda *both: _tell(console, *both)
+        )
+    except FaultsError as error:
+        for fault in error.faults:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(fault)}")
+        raise typer.Exit(2) from error
+    for line in verdict(agreement):
+        console.print(line, markup=False)
+    raise typer.Exit(0 if agreement.is_exact else 1)
+
+
+def _tell_where(console: Console, paths: RunPaths) -> None:
+    """Say where this machine is another than the recorded one, since floating point may then be, too."""
+    try:
+        file = study_file.read(paths)
+    except (FileNotFoundError, ValueError):
+        return  # told by what comes next, with all other faults
+    here = study_file.describe(file.name, file.plan, file.budget_name, file.data, [])
+    for before, now in ((file.hardware, here.hardware), (file.versions, here.versions)):
+        other = [
+            f"{name} {before.get(name)} → {now.get(name)}"
+            for name in dict.fromkeys((*before, *now))
+            if before.get(name) != now.get(name)
+        ]
+        if other:
+            console.print(f"recorded elsewhere, so the last digits may differ: {', '.join(other)}", markup=False)
+
+
+def _tell(console: Console, row: EpochRow, record: EpochRecord) -> None:
+    differing = {difference.metric for difference in differences(row, record)}
+    width = max(map(len, row.metrics), default=0)
+    for place, metric in enumerate(dict.fromkeys((*row.metrics, *record.metrics))):
+        before, now = row.metrics.get(metric), record.metrics.get(metric)
+        label = f"epoch {row.epoch}" if place == 0 else ""
+        relation = "≠" if metric in differing else "="
+        console.print(f"{label:<10} {metric:<{width}}  {_spell(before)} {relation} {_spell(now)}", markup=False)
+
+
+def _spell(value: float | None) -> str:
+    return f"{'missing' if value is None else f'{value:.9g}':>16}"
+
+
+if __name__ == "__main__":
+    typer.run(show)
