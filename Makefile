@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check lint types lock clean
+.PHONY: help sweep test check lint types mutants chaos bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,19 @@ types: $(VENV)/.installed-test  ## mypy, strict
 	$(BIN)/mypy
 
 check: lint types test  ## what CI runs
+
+mutants: $(VENV)/.installed-test  ## the field's bugs, one at a time: the tests must find each
+	$(BIN)/python -m tests.mutants.run $(ARGS)
+
+chaos: $(VENV)/.installed-test  ## kill, damage and fill up everything: nothing may be lost (root, half an hour)
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: $(VENV)/.installed-test  ## the measurements: speed, fairness and planted truth (an hour)
+	$(BIN)/python -m benchmarks.trial_speed
+	$(BIN)/python -m benchmarks.engine_scaling
+	$(BIN)/python -m benchmarks.report_speed
+	$(BIN)/python -m benchmarks.planted_truth
+	$(BIN)/python -m benchmarks.fairness
 
 lock: | $(BIN)/uv  ## renew the exact, hashed versions from the ranges in pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \

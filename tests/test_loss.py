@@ -242,8 +242,11 @@ def test_distances_are_float32_under_bfloat16_autocast(name: str, hinge: str) ->
 def test_features_in_bfloat16_get_float32_terms() -> None:
     batch = draw_batch(19)
     halves = [tensor if tensor.dtype == torch.int64 else tensor.bfloat16() for tensor in inputs(batch)]
-    terms_B, _ = TripletCenterLoss(5, 6, negatives="nearest", margin=1.0)(*halves)
+    loss = TripletCenterLoss(5, 6, negatives="nearest", margin=1.0)
+    terms_B, _ = loss(*halves)
     assert terms_B.dtype == torch.float32
+    widened_B, _ = loss(*(half if half.dtype == torch.int64 else half.float() for half in halves))
+    assert torch.equal(terms_B, widened_B)
 
 
 def test_centers_start_normal_with_their_generator_and_leave_the_global_one_alone() -> None:

@@ -149,8 +149,8 @@ def test_selection_is_float32_under_bfloat16_autocast(name: str) -> None:
 
 
 def test_features_in_bfloat16_are_compared_in_float32() -> None:
-    # 256 and 257 are one number in bfloat16: half-precision differences would tie and pick class 0.
-    centers_KD = torch.tensor([[258.0], [257.0], [0.0]])
+    # 257.25 and 257.75 are one number in bfloat16: half-precision differences would tie and pick class 0.
+    centers_KD = torch.tensor([[257.75], [257.25], [0.0]])
     for name in ("nearest", "fully-synthesized", "semi-synthesized"):
         negatives_BD = NEGATIVES[name](
             torch.tensor([[256.0]], dtype=torch.bfloat16),
@@ -160,7 +160,7 @@ def test_features_in_bfloat16_are_compared_in_float32() -> None:
             torch.ones(1, 1, dtype=torch.bfloat16),
             synthesis_ratio=0.5,
         )
-        assert negatives_BD.tolist() == [[257.0]]
+        assert negatives_BD.tolist() == [[257.25]]
 
 
 @pytest.mark.parametrize(

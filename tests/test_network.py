@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ablation.faults import FaultsError
 from ablation.tcl.attention import ATTENTION
-from ablation.tcl.backbones import BACKBONES
+from ablation.tcl.backbones import BACKBONES, initialise
 from ablation.tcl.config import Loss, Model
 from ablation.tcl.loss import CENTER_STEPS, HINGES
 from ablation.tcl.negatives import NEGATIVES
@@ -67,6 +67,23 @@ def test_training_departs_from_the_plain_network(attention: Any) -> None:
     plain, attended = build(attention="none")(images(4)), build(attention=attention)(images(4))
     torch.testing.assert_close(attended.logits_BK, plain.logits_BK)
     assert attended.attention_BD is None or attended.attention_BD.eq(1).all()
+
+
+def test_element_attention_enters_the_distance_and_not_the_logits() -> None:
+    network = build(attention="element").eval()
+    plain = network(images(4))
+    initialise(network.pooling, torch.Generator().manual_seed(1))
+    attended = network(images(4))
+    assert not attended.attention_BD.eq(1).any()
+    assert torch.equal(attended.features_BD, plain.features_BD)
+    assert torch.equal(attended.logits_BK, plain.logits_BK)
+
+
+def test_pixel_attention_enters_the_logits() -> None:
+    network = build(attention="pixel").eval()
+    plain = network(images(4))
+    initialise(network.pooling, torch.Generator().manual_seed(1))
+    assert not torch.allclose(network(images(4)).logits_BK, plain.logits_BK)
 
 
 @every_variant

@@ -17,7 +17,7 @@ from ablation import checkpoint
 from ablation.faults import FaultsError
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.dataset import open_dataset
-from ablation.tcl.evaluate import scores
+from ablation.tcl.evaluate import outputs, scores
 from ablation.tcl.train import Training, run_trial
 from ablation.trial import EpochRecord, TrialContext, build_config, load
 from search_spaces.space import Arm
@@ -124,6 +124,15 @@ def test_a_checkpoint_of_another_configuration_is_not_resumed(uri: str, tmp_path
     assert metrics(run_trial(config(**{"optim.lr": 0.02}), context(uri, tmp_path))) == fresh
 
 
+@pytest.mark.parametrize("changed", [{"seed": 5}, {"epochs": EPOCHS + 1}])
+def test_a_checkpoint_of_another_seed_or_length_is_not_resumed(
+    uri: str, tmp_path: Path, changed: dict[str, int]
+) -> None:
+    list(run_trial(config(), context(uri, tmp_path)))
+    fresh = metrics(run_trial(config(), context(uri, tmp_path / "fresh", **changed)))
+    assert metrics(run_trial(config(), context(uri, tmp_path, **changed))) == fresh
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(uri: str, tmp_path: Path) -> None:
     place = context(uri, tmp_path, checkpoint_epochs=(1, 2))
     whole = metrics(run_trial(config(), place))
@@ -164,6 +173,46 @@ def test_centers_move_and_their_step_does_not_depend_on_the_weight(uri: str, tmp
     assert first_steps[0].abs().max() > 0
     torch.testing.assert_close(first_steps[0], first_steps[1], rtol=0, atol=0)
     torch.testing.assert_close(first_steps[0], first_steps[2], rtol=0, atol=0)
+
+
+def test_centers_descend_at_their_own_rate_without_momentum_or_weight_decay(uri: str, tmp_path: Path) -> None:
+    settings = config(**{"optim.center_lr": 0.25, "optim.weight_decay": 0.5, "optim.momentum": 0.9})
+    training = Training(settings, context(uri, tmp_path), open_dataset(uri, 24))
+    assert training.metric_loss is not None
+    centers_KD = training.metric_loss.centers_KD
+    for images, labels in islice(training.batches.epoch(1), 3):
+        before_KD = centers_KD.detach().clone()
+        training._step(images, labels, lr=0.1)
+        assert centers_KD.grad is not None
+        torch.testing.assert_close(centers_KD.detach(), before_KD - 0.25 * centers_KD.grad)
+
+
+def test_centers_start_at_their_classes_means_where_asked_and_a_resumed_trial_keeps_them(
+    uri: str, tmp_path: Path
+) -> None:
+    settings = config(**{"loss.center_init": "class-means"})
+    training = Training(settings, context(uri, tmp_path), open_dataset(uri, 24))
+    list(training.resume())
+    assert training.metric_loss is not None
+    started_KD = training.metric_loss.centers_KD.detach().clone()
+    features_ND = outputs(training.network, training.batches.images_NHWC, training.autocast).features_ND
+    for label, center_D in enumerate(started_KD):
+        torch.testing.assert_close(center_D, features_ND[training.batches.labels_N == label].mean(0))
+    training.run_epoch()
+    training.save()
+    again = Training(settings, context(uri, tmp_path), open_dataset(uri, 24))
+    list(again.resume())
+    assert again.metric_loss is not None
+    assert torch.equal(again.metric_loss.centers_KD, training.metric_loss.centers_KD)
+    assert not torch.equal(again.metric_loss.centers_KD, started_KD)
+
+
+def test_the_learning_rate_falls_over_the_whole_planned_length(uri: str, tmp_path: Path) -> None:
+    settings = config(**{"optim.schedule": "cosine", "optim.lr": 0.2})
+    rates = [record["lr"] for record in metrics(run_trial(settings, context(uri, tmp_path)))]
+    # 84 pictures, of which two of each class are held out, are five batches of sixteen or fewer.
+    done = [(epoch + 4 / 5) / EPOCHS for epoch in range(EPOCHS)]
+    assert rates == pytest.approx([0.1 * (1 + np.cos(np.pi * share)) for share in done])
 
 
 def test_scores_match_a_count_by_hand() -> None:

@@ -1,0 +1,102 @@
+"""A warm actor that ran other trials before: a trial in it is what it is in a fresh one, also one gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from ablation.engine.study import Assignment
+from ablation.engine.trainable import TrialActor, Workplace
+from ablation.plan import PlannedTrial
+from search_spaces.tcl import SPACE
+
+EPOCHS = 3
+TINY: dict[str, Any] = {
+    "model.width": 4,
+    "data.size_px": 16,
+    "model.attention": "pixel",
+    "loss.negatives": "semi-synthesized",
+}
+# A checkpoint after every epoch.
+EVERY = {"train.checkpoint_every_s": 1e-9}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ABLATION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def job(run_dir: Path, index: int = 0, **settings: Any) -> dict[str, Any]:
+    """Name a trial as Tune hands it to an actor."""
+    workplace = Workplace(
+        run_dir=run_dir,
+        run_trial=SPACE.trial,
+        data="synthetic",
+        data_fingerprint=None,
+        device="cpu",
+        cpu_threads=1,
+        checkpoint_epochs=(),
+        import_path=(),
+        watchdog_s=600.0,
+    )
+    trial = PlannedTrial(
+        trial_id=f"reference/0/search/{index}",
+        arm="reference",
+        replicate=0,
+        phase="search",
+        index=index,
+        seed=index,
+        replicate_seed=7,
+        epochs=EPOCHS,
+    )
+    return {"assignment": Assignment(trial, {**TINY, **EVERY, **settings}), "workplace": workplace}
+
+
+def train(actor: TrialActor, epochs: int) -> pd.DataFrame:
+    """Take steps as Tune does and return the metrics, one row an epoch."""
+    rows = []
+    for _ in range(epochs):
+        report = actor.step()["report"]
+        assert report.record is not None, report.failure
+        rows.append(report.record.metrics)
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def whole(small_cache: None, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return train(TrialActor(job(tmp_path_factory.mktemp("whole"))), EPOCHS)
+
+
+@pytest.mark.parametrize("stopped_after", range(EPOCHS + 1))
+def test_a_trial_gone_on_with_after_others_repeats_the_uninterrupted_one(
+    tmp_path: Path, whole: pd.DataFrame, stopped_after: int
+) -> None:
+    first = TrialActor(job(tmp_path))
+    train(first, stopped_after)
+    first.cleanup()
+    # Another process has another global generator.
+    torch.manual_seed(stopped_after)
+    second = TrialActor(job(tmp_path, index=1, **{"model.attention": "element"}))
+    train(second, 2)
+    assert second.reset_config(job(tmp_path, index=2, **{"loss.negatives": "center"}))
+    train(second, EPOCHS)
+    assert second.reset_config(job(tmp_path))
+    pd.testing.assert_frame_equal(train(second, EPOCHS), whole, check_exact=True)
+
+
+def test_a_trial_that_fails_is_reported_and_leaves_the_actor_warm(tmp_path: Path, whole: pd.DataFrame) -> None:
+    broken = job(tmp_path, index=1)
+    broken["workplace"] = replace(broken["workplace"], data="synthetic:one")
+    actor = TrialActor(broken)
+    failure = actor.step()["report"].failure
+    assert failure is not None and "whole number >= 0" in failure
+    assert actor.reset_config(job(tmp_path))
+    pd.testing.assert_frame_equal(train(actor, EPOCHS), whole, check_exact=True)
