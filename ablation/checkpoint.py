@@ -1,21 +1,35 @@
-"""Checkpoints: one safetensors file each, tensors and JSON together, there whole or not at all."""
+"""Checkpoints: one safetensors file each, tensors and JSON together, there whole or not at all.
+
+A file is named ``epoch-<epoch>-<digest>``: the digest is of its content, so that no changed byte goes unnoticed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ablation.ledger import put_whole
+from ablation.storage import put_whole
 from ablation.trial import EpochRecord
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
 KEPT = 2
+NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{12})\.safetensors")
+
+
+Framework = Literal["torch", "numpy"]
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint's content is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +40,14 @@ class Checkpoint:
         epoch: epochs trained.
         identity: digest of configuration, seed and planned length (``identity``): what it may be resumed as.
         records: the epoch records up to it.
-        tensors: model, centers and optimiser state by dotted name.
+        tensors: whatever the rest of the trial depends on, by dotted name: torch's tensors, or numpy's arrays.
         about: whatever a reader needs to use the tensors, as JSON.
     """
 
     epoch: int
     identity: str
     records: tuple[EpochRecord, ...]
-    tensors: Mapping[str, torch.Tensor]
+    tensors: Mapping[str, Any]
     about: Mapping[str, Any]
 
 
@@ -44,8 +58,6 @@ def identity(*parts: object) -> str:
 
 def save(directory: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint and keep the one before it, in case this one is lost."""
-    from safetensors.torch import save as to_bytes
-
     header = {
         "epoch": str(checkpoint.epoch),
         "identity": checkpoint.identity,
@@ -53,11 +65,11 @@ def save(directory: Path, checkpoint: Checkpoint) -> Path:
         "about": json.dumps(dict(checkpoint.about)),
     }
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"epoch-{checkpoint.epoch:05d}.safetensors"
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    put_whole(path, to_bytes(tensors, metadata=header))
-    for stale in _by_age(directory)[KEPT:]:
-        stale.unlink()
+    content = _to_bytes(checkpoint.tensors, header)
+    path = directory / f"epoch-{checkpoint.epoch:05d}-{_digest(content)}.safetensors"
+    put_whole(path, content)
+    for stale in [other for other in _by_age(directory) if other != path][KEPT - 1 :]:
+        stale.unlink(missing_ok=True)
     return path
 
 
@@ -66,31 +78,41 @@ def newest_path(directory: Path) -> Path | None:
     return next(iter(_by_age(directory)), None)
 
 
-def load(path: Path) -> Checkpoint:
-    """Read a checkpoint; nothing is unpickled."""
-    from safetensors import safe_open
+def load(path: Path, framework: Framework = "torch") -> Checkpoint:
+    """Read a checkpoint, its tensors as those of ``framework``; nothing is unpickled.
 
-    with safe_open(path, framework="pt", device="cpu") as file:
-        header = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-    return Checkpoint(
-        epoch=int(header["epoch"]),
-        identity=header["identity"],
-        records=tuple(EpochRecord(**record) for record in json.loads(header["records"])),
-        tensors=tensors,
-        about=json.loads(header["about"]),
-    )
+    Raises DamagedCheckpointError where a byte was changed or is missing (a renamed file is not held against its
+    digest), FileNotFoundError where there is none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    named = NAME.fullmatch(path.name)
+    if named is not None and _digest(path.read_bytes()) != named[2]:
+        raise DamagedCheckpointError(f"{path} is damaged: its content does not match its name; restore or delete it")
+    try:
+        with safe_open(path, framework="pt" if framework == "torch" else "np", device="cpu") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        return Checkpoint(
+            epoch=int(header["epoch"]),
+            identity=header["identity"],
+            records=tuple(EpochRecord(**record) for record in json.loads(header["records"])),
+            tensors=tensors,
+            about=json.loads(header["about"]),
+        )
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DamagedCheckpointError(f"{path} is no checkpoint of this project ({error}); give another") from error
 
 
-def newest(directory: Path, identity: str) -> Checkpoint | None:
+def newest(directory: Path, identity: str, framework: Framework = "torch") -> Checkpoint | None:
     """Return a trial's newest whole checkpoint; one of another configuration, seed or length is none of its own."""
-    from safetensors import SafetensorError
-
     for path in _by_age(directory):
         try:
-            checkpoint = load(path)
-        except SafetensorError as error:
-            print(f"{path.name} is damaged ({error}); trying the one before it")
+            checkpoint = load(path, framework)
+        except FileNotFoundError:
+            continue  # a worker that was given up, but lives on, has put newer ones in its place
+        except DamagedCheckpointError as error:
+            print(f"{error}; trying the one before it")
             continue
         if checkpoint.identity == identity:
             return checkpoint
@@ -110,5 +132,23 @@ def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str
     }
 
 
+def _to_bytes(tensors: Mapping[str, torch.Tensor | npt.NDArray[np.generic]], header: dict[str, str]) -> bytes:
+    import numpy as np
+
+    # A trial that does without torch need not import it: it takes seconds.
+    if all(isinstance(tensor, np.ndarray) for tensor in tensors.values()):
+        from safetensors.numpy import save as arrays_to_bytes
+
+        return bytes(arrays_to_bytes({name: np.ascontiguousarray(array) for name, array in tensors.items()}, header))
+    from safetensors.torch import save as tensors_to_bytes
+
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}  # type: ignore[union-attr]
+    return bytes(tensors_to_bytes(held, header))
+
+
 def _by_age(directory: Path) -> list[Path]:
     return sorted(directory.glob("epoch-*.safetensors"), reverse=True)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -1,73 +1,60 @@
 """The event log of a study: append-only immutable Parquet parts, the single source of truth.
 
-The driver is the only writer. Every event gets the next ``seq``, and order is ``seq``, never the clock. A part holds
-a whole stretch of the log, is put at once (temporary file, fsync, rename) and is named session-first-last-digest.
+A driver is the only writer. Every event gets the next ``seq``, and order is ``seq``, never the clock. A driver opens a
+session with a number above every earlier one; one that meets a higher session than its own writes no more.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
+import platform
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-EventKind = Literal["session_opened", "proposed", "started", "epoch", "decided", "ended", "retried"]
-
-SCHEMA = pa.schema(
-    [
-        ("seq", pa.int64()),
-        ("session", pa.int32()),
-        ("kind", pa.string()),
-        ("trial_id", pa.string()),
-        ("unix_s", pa.float64()),
-        ("payload", pa.string()),
-    ],
-    metadata={"schema_version": "1"},
+from ablation.parts import (
+    Event as Event,
 )
+from ablation.parts import (
+    EventKind as EventKind,
+)
+from ablation.parts import (
+    LedgerError as LedgerError,
+)
+from ablation.parts import chain, covered, list_parts, put_part, read_log, read_stretches
+from ablation.storage import Folder
+from ablation.storage import put_whole as put_whole
+
 FLUSH_EVERY_S = 1.0
 COMPACT_ABOVE = 64  # parts
 LARGE_PART_EVENTS = 20_000  # a part of that many is left as it is
+CLAIM = re.compile(r"session-(\d+)-([0-9a-f]+)\.json")
 
 
-class LedgerError(RuntimeError):
-    """The log on disk is damaged, or somebody else's."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing that happened: ``payload`` is JSON, its keys depend on the kind (docs/results.md)."""
-
-    seq: int
-    session: int
-    kind: EventKind
-    trial_id: str | None
-    unix_s: float
-    payload: Mapping[str, Any]
+class OvertakenError(LedgerError):
+    """Another driver has taken over the run."""
 
 
 class Ledger:
-    """Append events and put them on disk, at the latest a second after they happened.
+    """Append events and put them in the log, at the latest a second after they happened.
 
-    Opening begins a new session, with a number above every earlier one. Use as a context manager: leaving flushes.
+    Opening begins a new session, which overtakes any driver still at work on the run. Use as a context manager:
+    leaving flushes.
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _lock(directory)
-        self._directory = directory
+    def __init__(self, location: Folder | Path | str, clock: Callable[[], float] = time.time) -> None:
+        self._folder = Folder.at(location)
         self._clock = clock
-        self.history = read_events(directory)
+        self._folder.make()
+        # Claimed before the log is read: from then on the driver before this one writes no more.
+        self.session = _claim(self._folder)
+        self.history = read_log(self._folder)
         self._next_seq = len(self.history)
-        self.session = 1 + max((event.session for event in self.history), default=0)
         self._unwritten: list[Event] = []
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
@@ -84,8 +71,12 @@ class Ledger:
 
     def append(self, kind: EventKind, trial_id: str | None = None, **payload: Any) -> Event:
         """Give an event the next place in the log; raises what an earlier flush in the background met."""
+        if isinstance(self._failure, LedgerError):
+            raise self._failure
         if self._failure is not None:
-            raise LedgerError(f"cannot write {self._directory}: {self._failure}") from self._failure
+            raise LedgerError(
+                f"cannot write {self._folder}: {self._failure}; make that possible, then go on with --resume"
+            ) from self._failure
         with self._lock:
             event = Event(self._next_seq, self.session, kind, trial_id, self._clock(), payload)
             self._next_seq += 1
@@ -93,27 +84,55 @@ class Ledger:
         return event
 
     def flush(self) -> None:
-        """Put everything appended so far on disk, as one part."""
+        """Put everything appended so far into the log, as one part.
+
+        Raises OvertakenError where another driver has taken over, OSError where nothing can be written; what was not
+        written stays to be tried again.
+        """
         with self._flushing:
             with self._lock:
                 events, self._unwritten = self._unwritten, []
-            if events:
-                try:
-                    _put_part(self._directory, events)
-                except BaseException:
-                    with self._lock:
-                        self._unwritten = events + self._unwritten
-                    raise
-                _compact(self._directory)
+            if not events:
+                return
+            try:
+                self._check_session()
+                put_part(self._folder, events)
+            except BaseException:
+                with self._lock:
+                    self._unwritten = events + self._unwritten
+                raise
+            self._compact()
 
     def close(self) -> None:
-        """Flush what is left and end the background flushing."""
+        """Flush what is left and end the background flushing; what cannot be written is told."""
         self._closed.set()
         self._flusher.join()
-        try:
+        if not isinstance(self._failure, OvertakenError):
             self.flush()
-        finally:
-            self._lock_file.close()
+
+    def _check_session(self) -> None:
+        newest, name = max(_claims(self._folder), default=(0, ""))
+        if newest > self.session:
+            other = _claimant(self._folder, name)
+            raise OvertakenError(
+                f"another driver ({other}) has taken over {self._folder.path}: this one, session {self.session}, "
+                f"writes no more, and the other, session {newest}, goes on from what it found"
+            )
+
+    def _compact(self) -> None:
+        """Merge small parts as they grow in number; a crash in between leaves both, and the merged one is read."""
+        parts = list_parts(self._folder)
+        if len(parts) <= COMPACT_ABOVE:
+            return
+        stretches = chain(parts, self._folder)
+        # Only the newest parts are small, those since the last large one.
+        start = len(stretches)
+        while start and stretches[start - 1].part.last - stretches[start - 1].part.first < LARGE_PART_EVENTS:
+            start -= 1
+        if len(stretches) - start > COMPACT_ABOVE // 2:
+            put_part(self._folder, read_stretches(self._folder, stretches[start:]), is_merged=True)
+        for part in covered(list_parts(self._folder), self._folder):
+            self._folder.delete(part.name)
 
     def _flush_regularly(self) -> None:
         while not self._closed.wait(FLUSH_EVERY_S):
@@ -125,107 +144,41 @@ class Ledger:
                 return
 
 
-def _lock(directory: Path) -> IO[bytes]:
-    """Keep a second driver on this machine out; the lock goes with the process, however it ends."""
-    file = (directory / ".lock").open("wb")
+def read_events(location: Folder | Path | str) -> list[Event]:
+    """Read a run's whole log in order; see ``ablation.parts.read_log`` for what is recovered and what refused."""
+    return read_log(Folder.at(location))
+
+
+def current_plan(study: Mapping[str, Any], events: list[Event]) -> dict[str, Any]:
+    """Return a study's plan as it stands, as JSON: that of study.json, or what it last grew to."""
+    grown = [event.payload["plan"] for event in events if event.kind == "grown"]
+    return dict(grown[-1] if grown else study["plan"])
+
+
+def _claims(folder: Folder) -> list[tuple[int, str]]:
+    found = ((CLAIM.fullmatch(name), name) for name in folder.names())
+    return [(int(match[1]), name) for match, name in found if match is not None]
+
+
+def _claim(folder: Folder) -> int:
+    """Take the next session number; of drivers that ask at once each gets its own, and the highest goes on."""
+    token = uuid.uuid4().hex[:12]
+    about = json.dumps({"host": platform.node(), "process": os.getpid()}).encode()
+    written = max((part.session for part in list_parts(folder)), default=0)
+    while True:
+        session = 1 + max(written, max((number for number, _ in _claims(folder)), default=0))
+        name = f"session-{session:04d}-{token}.json"
+        folder.put(name, about)
+        if all(number < session or other == name for number, other in _claims(folder)):
+            return session
+        # Not alone: whoever saw it alone keeps it, the others go on to a number of their own.
+        folder.delete(name)
+        time.sleep(int(token[:2], 16) / 256)
+
+
+def _claimant(folder: Folder, name: str) -> str:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise LedgerError(f"another driver is at work on {directory.parent}; wait for it or end it") from error
-    return file
-
-
-def read_events(directory: Path) -> list[Event]:
-    """Read the whole log in order.
-
-    Raises LedgerError where a part is damaged (its digest does not match) or a stretch of the log is missing.
-    """
-    events: list[Event] = []
-    for part in _uncovered(_parts(directory)):
-        if part.first != len(events):
-            raise LedgerError(f"{directory} lacks events {len(events)}..{part.first - 1}; restore the missing part")
-        events += _read_part(part)
-        if [event.seq for event in events[part.first :]] != list(range(part.first, part.last + 1)):
-            raise LedgerError(f"{part.path} does not hold the events that its name says; restore it from a copy")
-    return events
-
-
-@dataclass(frozen=True, order=True)
-class _Part:
-    first: int
-    minus_last: int  # of parts that begin alike, the longest comes first
-    path: Path
-
-    @property
-    def last(self) -> int:
-        return -self.minus_last
-
-
-def _parts(directory: Path) -> list[_Part]:
-    parts = []
-    for path in directory.glob("*.parquet"):
-        _session, first, last, _digest = path.stem.split("-")
-        parts.append(_Part(int(first), -int(last), path))
-    return sorted(parts)
-
-
-def _uncovered(parts: list[_Part]) -> Iterator[_Part]:
-    """Leave out parts whose stretch a merged one has told already: a crash may have left them beside it."""
-    told = -1
-    for part in parts:
-        if part.last > told:
-            told = part.last
-            yield part
-
-
-def _read_part(part: _Part) -> Iterator[Event]:
-    content = part.path.read_bytes()
-    if not part.path.stem.endswith(_digest(content)):
-        raise LedgerError(f"{part.path} is damaged: its content does not match its name; restore it from a copy")
-    for row in pq.read_table(pa.BufferReader(content), schema=SCHEMA, use_threads=False).to_pylist():
-        yield Event(**{**row, "payload": json.loads(row["payload"])})
-
-
-def _put_part(directory: Path, events: list[Event]) -> None:
-    rows = [{**event.__dict__, "payload": json.dumps(dict(event.payload))} for event in events]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink, compression="zstd")
-    content = sink.getvalue().to_pybytes()
-    first, last = events[0], events[-1]
-    put_whole(directory / f"{last.session:04d}-{first.seq:09d}-{last.seq:09d}-{_digest(content)}.parquet", content)
-
-
-def _compact(directory: Path) -> None:
-    """Merge small parts as they grow in number; a crash in between leaves both, and the longer one is read."""
-    parts = _parts(directory)
-    small = [part for part in _uncovered(parts) if part.last - part.first < LARGE_PART_EVENTS]
-    if len(small) <= COMPACT_ABOVE:
-        return
-    _put_part(directory, [event for part in small for event in _read_part(part)])
-    told = {part.path for part in _uncovered(_parts(directory))}
-    for part in _parts(directory):
-        if part.path not in told:
-            part.path.unlink()
-
-
-def put_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
+        about = json.loads(folder.read(name))
+    except (OSError, ValueError):
+        return name
+    return f"process {about['process']} on {about['host']}"

@@ -34,7 +34,8 @@ def print_header(console: Console, prepared: Prepared) -> None:
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if prepared.data is not None:
-        console.print(f"data {escape(prepared.data['uri'])}")
+        names = prepared.data.get("class_names", ())
+        console.print(escape(f"data {prepared.data['uri']}{': ' if names else ''}{', '.join(names)}"))
 
 
 def header_facts(prepared: Prepared) -> dict[str, Any]:

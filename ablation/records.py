@@ -27,6 +27,7 @@ class EpochRow:
     epoch_s: float
     images: int
     metrics: Mapping[str, float]
+    attempt: int = 1
 
 
 @dataclass
@@ -36,7 +37,9 @@ class TrialState:
     trial_id: str
     proposal: dict[str, Level] = field(default_factory=dict)
     config: Levels = field(default_factory=dict)
+    is_proposed: bool = False
     attempts: int = 0
+    superseded: int = 0  # epochs that a later attempt told otherwise
     epochs: list[EpochRow] = field(default_factory=list)
     stopped_at_rung: int | None = None
     outcome: Outcome | None = None
@@ -48,6 +51,11 @@ class TrialState:
     def has_ended(self) -> bool:
         """Tell whether the trial is over for good."""
         return self.outcome is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the trial was handed out and is not over."""
+        return self.is_proposed and not self.has_ended
 
     def last(self, metric: str) -> float:
         """Return a metric's value in the last epoch; NaN where there is none."""
@@ -78,16 +86,25 @@ def apply(records: Records, event: Event) -> None:
     match event.kind:
         case "proposed":
             state.proposal, state.config = dict(payload["proposal"]), dict(payload["config"])
+            state.is_proposed = True
         case "started":
             state.attempts += 1
         case "epoch":
-            if payload["epoch"] != len(state.epochs) + 1:
-                raise ConflictError(f"{event.trial_id}: epoch {payload['epoch']} follows epoch {len(state.epochs)}")
-            state.epochs.append(EpochRow(seq=event.seq, **payload))
+            row = EpochRow(seq=event.seq, **payload)
+            known = len(state.epochs)
+            is_repeat = 1 <= row.epoch <= known and row.attempt > state.epochs[row.epoch - 1].attempt
+            if row.epoch != known + 1 and not is_repeat:
+                raise ConflictError(f"{event.trial_id}: epoch {row.epoch} follows epoch {known}")
+            # The newest attempt wins, and what the one before told of later epochs belongs to another curve.
+            state.superseded += known - row.epoch + 1
+            del state.epochs[row.epoch - 1 :]
+            state.epochs.append(row)
         case "decided" if not payload["goes_on"]:
             state.stopped_at_rung = payload["rung"]
         case "ended":
             state.outcome, state.reason = payload["outcome"], payload["reason"]
             state.wall_s, state.checkpoint = payload["wall_s"], payload["checkpoint"]
-        case "decided" | "retried" | "session_opened":
+        case "reopened":
+            state.outcome = state.reason = state.checkpoint = None
+        case "decided" | "retried" | "session_opened" | "grown":
             pass

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,7 @@ from ablation.faults import FaultsError, nearest
 from ablation.plan import Plan
 from ablation.spaces import find_space
 from ablation.trial import RunTrial, build_config, config_type, dotted_names, load
+from ablation.warm_start import warmed
 from search_spaces.space import DESIGNS, Arm, Budget, Level, Space
 
 EFFORT_OPTIONS = ("replicates", "trials", "seeds", "epochs")
@@ -36,6 +38,7 @@ class Request:
     epochs: int | None = None
     seed: int = 0
     settings: tuple[str, ...] = ()
+    warm_start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def prepare(request: Request, gpus: float) -> Prepared:
     if request.seed < 0:
         faults.append(f"--seed is {request.seed}, but must be >= 0")
     effective = _with_fixed(space, {**budget.fixed, **settings})
+    if request.warm_start is not None:
+        effective = _warmed(effective, request.warm_start, faults)
     arms = _arms(effective, request, faults)
     faults += _config_faults(effective, arms, run_trial)
     data = _data(request.data, effective, arms, run_trial, faults)
@@ -150,6 +155,14 @@ def _with_fixed(space: Space, fixed: Mapping[str, Level]) -> Space:
     )
     update = {"nuisance": nuisance, "fixed": {**space.fixed, **fixed}, "conditions": conditions}
     return space.model_copy(update=update)
+
+
+def _warmed(space: Space, run: Path, faults: list[str]) -> Space:
+    try:
+        return warmed(space, run)
+    except FaultsError as error:
+        faults += error.faults
+        return space
 
 
 def _arms(space: Space, request: Request, faults: list[str]) -> tuple[Arm, ...]:

@@ -21,14 +21,17 @@ from rich.markup import escape
 from ablation import study_file, tables
 from ablation.faults import FaultsError
 from ablation.json_lines import print_json_line
+from ablation.ledger import LedgerError, OvertakenError, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.plan_text import header_facts, print_accounting, print_header, show_plan
 from ablation.power import Spread, stated_spread
 from ablation.power import spread_from as spread_from_run
 from ablation.probe import visible_gpus
+from ablation.records import ConflictError
 from ablation.request import Prepared, Request, checked_options, name_faults, prepare
 from ablation.resources import Resources
+from ablation.storage import UnwritableError
 from search_spaces.space import Space
 
 FAILED_SHARE_TOLERATED = 0.1
@@ -39,7 +42,9 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def main(
     space: Annotated[str, typer.Option(help="NAME, package.module:SPACE or FILE.py")],
-    data: Annotated[str | None, typer.Option(help="synthetic or rafdb:DIR; default: the space's own")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="tcl: synthetic, rafdb:DIR, folder:DIR or fer2013:CSV; default: the space's own")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: space, date and a counter.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     design: Annotated[str, typer.Option(help="one-at-a-time, factorial or joint")] = "one-at-a-time",
@@ -61,7 +66,14 @@ def main(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and its cost, and run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that --name.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with, or extend, the run of that --name.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: run failed trials again.")
+    ] = False,
+    warm_start: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start every search from what that run confirmed.")
+    ] = None,
+    watchdog_minutes: Annotated[float, typer.Option(help="Longest epoch; a trial that takes longer fails.")] = 60.0,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
     log_format: Annotated[str, typer.Option(help="text, or json: one object a line on stderr")] = "text",
     spread: Annotated[
@@ -74,7 +86,7 @@ def main(
     """Find out which parts of a model matter: plan → search → confirm → report."""
     request = Request(
         space, data, design, tuple(arms or ()), metric, budget, replicates, trials, seeds, epochs, seed,
-        tuple(settings or ()),
+        tuple(settings or ()), warm_start,
     )  # fmt: skip
     asked = {
         "cpus_per_trial": cpus_per_trial,
@@ -83,11 +95,13 @@ def main(
         "address": address,
         "max_hours": max_hours,
         "log_format": log_format,
+        "watchdog_minutes": watchdog_minutes,
     }
     try:
         faults: list[str] = []
         resources = checked_options(Resources, asked, faults)
         faults += _spread_faults(plan, spread, spread_from)
+        faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
         study = prepare_run(request, name, out, resources or Resources(), resume, faults)
         if plan:
             show_plan(study.prepared, study.resources, as_json, _spread(spread, spread_from, study.prepared.plan))
@@ -99,9 +113,9 @@ def main(
             else:
                 console.print(f"[red]error:[/red] {escape(fault)}")
         raise typer.Exit(2) from error
-    code = run_prepared(study, report)
+    code = run_prepared(study, report, retry_failed=retry_failed)
     if code == INTERRUPTED:
-        command = [argument for argument in sys.argv[1:] if argument != "--resume"]
+        command = [argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed")]
         named = [] if name is not None else ["--name", study.paths.root.name]
         go_on = shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume"])
         if log_format == "json":
@@ -176,6 +190,8 @@ def prepare_run(
     paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
     if name is not None:
         found += name_faults(name)
+    if re.match(r"[a-z0-9]+:/", str(out)):
+        found.append(f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first")
     if resume and not paths.study.is_file():
         found.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
     if not resume and paths.root.exists():
@@ -189,51 +205,78 @@ def prepare_run(
     except FaultsError as error:
         found += error.faults
     if prepared is not None and resume and paths.study.is_file():
-        found += _changes(study_file.read(paths), prepared)
+        try:
+            file = study_file.read(paths)
+            found += _changes(file, study_file.plan_now(file, read_events(paths.ledger)), prepared)
+        except (study_file.DamagedStudyError, LedgerError) as error:
+            found.append(str(error))
     if found or prepared is None:
         raise FaultsError(found)
     return PreparedRun(prepared, paths, resources, resume)
 
 
-def run_prepared(study: PreparedRun, report: bool = True) -> int:
+def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool = False) -> int:
     """Sweep, account and report; return the exit code."""
     # Ray starts here and not before: whatever can be wrong with the input has been told.
     from ablation.engine.driver import sweep
 
-    paths = study.paths
+    paths, plan, is_json = study.paths, study.prepared.plan, study.resources.log_format == "json"
     if not study.resume:
         described = study_file.describe(
-            paths.root.name, study.prepared.plan, study.prepared.budget_name, study.prepared.data, sys.argv
+            paths.root.name, plan, study.prepared.budget_name, study.prepared.data, sys.argv
         )
         paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
         study_file.write(described, paths)
-    is_json = study.resources.log_format == "json"
     if is_json:
         print_json_line("study", {**header_facts(study.prepared), "run": str(paths.root), "resume": study.resume})
     else:
         print_header(console, study.prepared)
     try:
-        ended = sweep(study_file.read(paths), paths, study.resources)
-    finally:
+        ended = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
         summary = tables.materialise(paths)
-    page = write_report(paths, is_json) if report else None
-    code = _exit_code(ended, summary, is_reported=page is not None or not report)
+    except (LedgerError, UnwritableError, ConflictError) as error:
+        _tell_halt(error, paths, is_json)
+        return 1
+    # An interrupted driver has little time, and a study that had ended before has its report.
+    is_due = report and ended != "interrupted" and not (ended == "nothing left" and paths.page.exists())
+    page = write_report(paths, is_json) if is_due else None
+    code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
+    _tell_end(study, ended, summary, page, code)
+    return code
+
+
+def _tell_halt(error: Exception, paths: RunPaths, is_json: bool) -> None:
+    """Say what keeps the sweep from going on; what the ledger holds by then is put into the tables if possible."""
     if is_json:
+        print_json_line("halted", {"error": str(error), "run": str(paths.root)})
+    else:
+        console.print(f"[red]error:[/red] {escape(str(error))}")
+    if not isinstance(error, OvertakenError):
+        try:
+            tables.materialise(paths)
+        except (OSError, LedgerError, ConflictError) as also:
+            console.print(f"the tables stay as they were: {escape(str(also))}") if not is_json else None
+
+
+def _tell_end(study: PreparedRun, ended: str, summary: Mapping[str, int], page: Path | None, code: int) -> None:
+    paths = study.paths
+    if study.resources.log_format == "json":
         told = {"ended": ended, "exit_code": code, "run": str(paths.root), "report": page and str(page)}
         print_json_line("accounting", {**summary, **told})
-    else:
-        print_accounting(console, summary)
-        console.print(f"results: {paths.root}")
-        if page is not None:
-            console.print(f"report:  {page}")
-    return code
+        return
+    if ended == "nothing left":
+        console.print("every trial of this study has ended: nothing to do")
+    print_accounting(console, summary)
+    console.print(f"results: {paths.root}")
+    if page is not None:
+        console.print(f"report:  {page}")
 
 
 def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int:
     if ended == "interrupted":
         return INTERRUPTED
     failed = summary["failed"] + summary["diverged"]
-    is_whole = ended == "finished" and failed <= FAILED_SHARE_TOLERATED * summary["planned"]
+    is_whole = ended in ("finished", "nothing left") and failed <= FAILED_SHARE_TOLERATED * summary["planned"]
     return 0 if is_whole and is_reported else 1
 
 
@@ -276,17 +319,29 @@ def _too_large(resources: Resources, gpus: float) -> list[str]:
     ]
 
 
-def _changes(file: study_file.StudyFile, prepared: Prepared) -> list[str]:
-    """Say what differs between a run and the request to go on with it."""
-    planned, asked = file.plan.model_dump(), prepared.plan.model_dump()
-    differing = [key for key in planned if planned[key] != asked[key]]
-    if file.data != prepared.data:
-        differing.append("data")
-    return [
-        f"--resume: {key} differs from the run's own ({file.name}/study.json); give the options it was started "
-        "with, or start a new run"
-        for key in differing
+def _changes(file: study_file.StudyFile, now: Plan, prepared: Prepared) -> list[str]:
+    """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
+    asked = prepared.plan
+    faults = [
+        f"--resume: {key} differs from the run's own ({file.name}/study.json)"
+        for key in ("space", "design", "metric", "seed")
+        if getattr(now, key) != getattr(asked, key)
     ]
+    replicates = now.budget.replicates
+    if now.budget.model_copy(update={"replicates": asked.budget.replicates}) != asked.budget:
+        faults.append(f"--resume: the budget differs from the run's own ({now.budget}) in more than replicates")
+    if asked.budget.replicates < replicates:
+        faults.append(f"--resume: the run has {replicates} replicates, {asked.budget.replicates} are asked for")
+    missing = [arm.name for arm in now.arms if arm not in asked.arms]
+    if missing:
+        faults.append(f"--resume: the run's arms {', '.join(missing)} are not among those asked for")
+    if file.data != prepared.data:
+        faults.append("--resume: the data differ from the run's own, or their content has changed")
+    remedy = (
+        "a study grows by whole replicates and arms; give its other options as they were, or start a new study from "
+        f"what this one confirmed: another --name with --warm-start {file.name}"
+    )
+    return [f"{fault}; {remedy}" for fault in faults]
 
 
 if __name__ == "__main__":

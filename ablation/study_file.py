@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -13,12 +14,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from ablation.ledger import put_whole
+from ablation.ledger import Event
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.storage import put_whole
 from search_spaces.space import Frozen
 
+DIGEST = "sha256_of_the_rest"
 RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
+
+
+class DamagedStudyError(ValueError):
+    """study.json is not as it was written."""
 
 
 class StudyFile(Frozen):
@@ -67,16 +74,39 @@ def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | Non
 
 
 def write(file: StudyFile, paths: RunPaths) -> None:
-    """Write study.json into a new run directory."""
+    """Write study.json into a new run directory, with a digest of its content in its last line."""
     paths.root.mkdir(parents=True, exist_ok=True)
-    put_whole(paths.study, (file.model_dump_json(indent=1) + "\n").encode())
+    content = file.model_dump(mode="json")
+    put_whole(paths.study, (json.dumps({**content, DIGEST: _digest(content)}, indent=1) + "\n").encode())
 
 
 def read(paths: RunPaths) -> StudyFile:
-    """Read a run directory's study.json; raises FileNotFoundError naming what a run directory is."""
+    """Read a run directory's study.json.
+
+    Raises FileNotFoundError naming what a run directory is, DamagedStudyError where the file is not as it was written.
+    """
     if not paths.study.is_file():
         raise FileNotFoundError(f"{paths.root} is no run directory: it has no study.json; give a folder under runs/")
-    return StudyFile.model_validate(json.loads(paths.study.read_bytes()))
+    try:
+        content = json.loads(paths.study.read_bytes())
+        digest = content.pop(DIGEST)
+        if digest != _digest(content):
+            raise ValueError("its content does not match its digest")
+        return StudyFile.model_validate(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedStudyError(
+            f"{paths.study} is damaged ({error}); restore it from a copy, it never changes"
+        ) from error
+
+
+def plan_now(file: StudyFile, events: list[Event]) -> Plan:
+    """Return the plan as it stands: study.json's, or what the study has grown to since."""
+    grown = [event.payload["plan"] for event in events if event.kind == "grown"]
+    return Plan.model_validate(grown[-1]) if grown else file.plan
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

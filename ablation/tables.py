@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ablation import study_file
-from ablation.ledger import Event, put_whole, read_events
+from ablation.ledger import Event, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
 from ablation.records import Records, Status, TrialState, fold
+from ablation.storage import put_whole
 
 STATUSES: tuple[Status, ...] = ("completed", "stopped", "diverged", "failed", "interrupted", "pending")
 
@@ -44,19 +47,27 @@ EPOCH_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
 
 
 def materialise(paths: RunPaths) -> dict[str, Any]:
-    """Write both tables and the summary anew from study.json and the ledger, and return the summary."""
-    plan = study_file.read(paths).plan
+    """Write both tables and the summary anew from study.json and the ledger, and return the summary.
+
+    The summary comes last and holds the tables' digests, so that a table that is not the summary's is noticed.
+    """
     events = read_events(paths.ledger)
+    plan = study_file.plan_now(study_file.read(paths), events)
     records = fold(events)
     trials = trials_table(plan, records)
-    _put_table(paths.trials, trials)
-    _put_table(paths.epochs, epochs_table(plan, records))
+    digests = {
+        path.name: _put_table(path, table)
+        for path, table in ((paths.trials, trials), (paths.epochs, epochs_table(plan, records)))
+    }
     counts: Counter[str] = Counter(trials["status"].to_pylist())
     summary: dict[str, Any] = {
         "planned": plan.trial_count,
         **{status: counts.get(status, 0) for status in STATUSES},
         "sessions": max((event.session for event in events), default=0),
+        "retries": sum(event.kind == "retried" for event in events),
+        "superseded_epochs": sum(state.superseded for state in records.values()),
         "sweep_wall_s": round(_sweep_wall_s(events), 3),
+        "sha256": digests,
     }
     put_whole(paths.summary, (json.dumps(summary, indent=1) + "\n").encode())
     return summary
@@ -141,10 +152,14 @@ def _sweep_wall_s(events: list[Event]) -> float:
     for event in events:
         first.setdefault(event.session, event.unix_s)
         last[event.session] = event.unix_s
-    return sum(last[session] - first[session] for session in first)
+    # A clock that was set back must not shorten the rest.
+    return sum(max(0.0, last[session] - first[session]) for session in first)
 
 
-def _put_table(path: Any, table: pa.Table) -> None:
+def _put_table(path: Path, table: pa.Table) -> str:
+    """Write a table and return its digest."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    put_whole(path, sink.getvalue().to_pybytes())
+    content = sink.getvalue().to_pybytes()
+    put_whole(path, content)
+    return hashlib.sha256(content).hexdigest()

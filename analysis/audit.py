@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,9 @@ def audit(run: Path) -> list[str]:
         return [f"{path} is missing" for path in missing]
     try:
         events, faults = _read_ledger(paths.ledger)
+        grown = [json.loads(text)["plan"] for text in events["payload"][events["kind"] == "grown"]]
         found = Run(
-            plan=json.loads(paths.study.read_text())["plan"],
+            plan=[json.loads(paths.study.read_text())["plan"], *grown][-1],
             events=events,
             trials=pd.read_parquet(paths.trials),
             epochs=pd.read_parquet(paths.epochs),
@@ -82,16 +84,27 @@ def audit(run: Path) -> list[str]:
 
 
 def _read_ledger(directory: Path) -> tuple[pd.DataFrame, list[str]]:
-    faults, parts = [], []
-    for path in sorted(directory.glob("*.parquet")):
+    """Read the parts session by session; what a later one tells from its first event on replaces what was before."""
+    faults: list[str] = []
+    columns = ["seq", "session", "kind", "trial_id", "unix_s", "payload"]
+    events, last_session = pd.DataFrame(columns=columns), -1
+    for path in sorted(directory.glob("*.parquet"), key=_session_and_place):
         digest = path.stem.rpartition("-")[2]
         if hashlib.sha256(path.read_bytes()).hexdigest()[: len(digest)] != digest:
             faults.append(f"ledger: {path.name} is not what its digest says")
             continue
-        parts.append(pd.read_parquet(path))
-    columns = ["seq", "session", "kind", "trial_id", "unix_s", "payload"]
-    events = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
-    return events.drop_duplicates(["seq", "payload"]).sort_values("seq").reset_index(drop=True), faults
+        part = pd.read_parquet(path)
+        session, first, _ = _session_and_place(path)
+        if session == last_session and part["seq"].max() <= events["seq"].max():
+            continue  # left beside its merger
+        kept = events[events["seq"] < first]
+        events, last_session = (pd.concat([kept, part]) if len(kept) else part), session
+    return events.reset_index(drop=True), faults
+
+
+def _session_and_place(path: Path) -> tuple[int, int, int]:
+    session, first, last = (int(text) for text in path.stem.split("-")[:3])
+    return session, first, -last
 
 
 def _sequence(run: Run) -> Iterator[str]:
@@ -129,21 +142,26 @@ def _plan(run: Run) -> Iterator[str]:
 
 
 def _outcomes(run: Run) -> Iterator[str]:
-    ended = run.payloads("ended")
-    if ended["trial_id"].duplicated().any():
-        yield f"ledger: ended twice: {ended['trial_id'][ended['trial_id'].duplicated()].tolist()[:3]}"
-    outcome = dict(zip(ended["trial_id"], ended["outcome"], strict=True))
-    started = run.events[run.events["kind"] == "started"].groupby("trial_id").size()
+    outcome: dict[str, str] = {}
+    started: Counter[str] = Counter()
+    for kind, trial, payload in run.events[["kind", "trial_id", "payload"]].itertuples(index=False):
+        if kind == "ended" and trial in outcome:
+            yield f"ledger: ended twice: {trial}"
+        elif kind == "ended":
+            outcome[trial] = json.loads(payload)["outcome"]
+        elif kind == "reopened":
+            outcome.pop(trial, None)
+        started[trial] += kind == "started"
     for row in run.trials.itertuples():
-        expected = outcome.get(row.trial_id, "interrupted" if row.trial_id in started.index else "pending")
+        expected = outcome.get(row.trial_id, "interrupted" if started[row.trial_id] else "pending")
         if row.status != expected:
             yield f"trials: {row.trial_id} is {row.status}, but the ledger says {expected}"
-        if row.attempts != started.get(row.trial_id, 0):
-            yield f"trials: {row.trial_id} has {row.attempts} attempts, but the ledger {started.get(row.trial_id, 0)}"
+        if row.attempts != started[row.trial_id]:
+            yield f"trials: {row.trial_id} has {row.attempts} attempts, but the ledger {started[row.trial_id]}"
 
 
 def _epochs(run: Run) -> Iterator[str]:
-    told = run.payloads("epoch")
+    told = _newest(run.payloads("epoch"))
     metrics = pd.DataFrame(list(told["metrics"]), index=told.index).add_prefix("metric.")
     ledger = pd.concat([told[["trial_id", "epoch", "seq", "epoch_s"]], metrics], axis=1)
     ledger = ledger.set_index(["trial_id", "epoch"]).sort_index()
@@ -164,6 +182,16 @@ def _epochs(run: Run) -> Iterator[str]:
     counts = table.reset_index().groupby("trial_id")["epoch"].agg(["min", "max", "size"])
     broken = counts[(counts["min"] != 1) | (counts["max"] != counts["size"])]
     yield from (f"epochs: {trial} does not count 1, 2, 3, …" for trial in broken.index)
+
+
+def _newest(told: pd.DataFrame) -> pd.DataFrame:
+    """Leave out epochs that a later attempt told again: when an epoch comes, nothing from it on counts any more."""
+    counting: dict[str, list[int]] = {}
+    for position, trial, epoch in zip(told.index, told["trial_id"], told["epoch"], strict=True):
+        rows = counting.setdefault(trial, [])
+        del rows[epoch - 1 :]
+        rows.append(position)
+    return told.loc[sorted(position for rows in counting.values() for position in rows)]
 
 
 def _last_metrics(run: Run) -> Iterator[str]:
@@ -202,7 +230,7 @@ def _rungs(run: Run) -> Iterator[str]:
     broken = run.trials[run.trials["status"].isin(["diverged", "interrupted"])]
     unjudged = set(zip(broken["trial_id"], broken["epochs_trained"], strict=True)) - judged
     places = run.trials.set_index("trial_id")[[*KEY, "phase"]]
-    epochs = run.epochs.join(places, on="trial_id").sort_values("seq")
+    epochs = _first_told(run).join(places, on="trial_id").sort_values("seq")
     epochs = epochs[epochs["phase"] == "search"]
     expected: dict[str, int] = {}
     rung = budget["grace_epochs"]
@@ -225,6 +253,19 @@ def _rungs(run: Run) -> Iterator[str]:
             yield f"trials: {trial} is {status}, with stopped_at_rung {stopped}"
         if status == "completed" and row["epochs_trained"] != row["epochs_planned"]:
             yield f"trials: {trial} is completed after {row['epochs_trained']} of {row['epochs_planned']} epochs"
+
+
+def _first_told(run: Run) -> pd.DataFrame:
+    """Return epochs as they were when they were judged: where attempts differ, the first one's values and places."""
+    told = run.payloads("epoch")
+    first = told.drop_duplicates(["trial_id", "epoch"])
+    again = first[first["seq"].isin(set(first["seq"]) - set(run.epochs["seq"]))]
+    metric = run.validation.removeprefix("metric.")
+    earlier = again[["trial_id", "epoch", "seq"]].assign(
+        **{run.validation: [row.get(metric) for row in again["metrics"]]}
+    )
+    both = pd.concat([earlier, run.epochs]) if len(earlier) else run.epochs
+    return both.drop_duplicates(["trial_id", "epoch"])
 
 
 def _confirmed(run: Run) -> Iterator[str]:

@@ -22,22 +22,26 @@ def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | 
     if not paths.study.is_file():
         study_file.write(study_file.describe(root.name, plan, "quick", None, ["tests"]), paths)
     with Ledger(paths.ledger) as ledger:
-        study = Study(plan, ledger)
-        study.open_session(process=0, resources={})
-        running: list[tuple[Assignment, Iterator[EpochRecord], float]] = []
-        epochs = 0
-        while most_epochs is None or epochs < most_epochs:
-            while len(running) < at_a_time and (assignment := study.next_assignment()) is not None:
-                study.started(assignment.trial.trial_id)
-                running.append((assignment, _start(plan, assignment, paths), time.monotonic()))
-            if not running:
-                break
-            assignment, records, began = running.pop(0)
-            epochs += 1
-            if _take_epoch(study, assignment, records, paths, time.monotonic() - began):
-                running.append((assignment, records, began))
+        carry_out(Study(plan, ledger), paths, at_a_time=at_a_time, most_epochs=most_epochs)
     tables.materialise(paths)
     return paths
+
+
+def carry_out(study: Study, paths: RunPaths, *, at_a_time: int = 2, most_epochs: int | None = None) -> None:
+    """Run what a study has left, or its first ``most_epochs`` epochs."""
+    study.open_session(process=0, resources={})
+    running: list[tuple[Assignment, Iterator[EpochRecord], float]] = []
+    epochs = 0
+    while most_epochs is None or epochs < most_epochs:
+        while len(running) < at_a_time and (assignment := study.next_assignment()) is not None:
+            study.started(assignment.trial.trial_id)
+            running.append((assignment, _start(study.plan, assignment, paths), time.monotonic()))
+        if not running:
+            break
+        assignment, records, began = running.pop(0)
+        epochs += 1
+        if _take_epoch(study, assignment, records, paths, time.monotonic() - began):
+            running.append((assignment, records, began))
 
 
 def _take_epoch(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from ablation import ledger as ledger_module
-from ablation.ledger import Ledger, LedgerError, read_events
+from ablation import parts
+from ablation.ledger import Ledger, LedgerError, OvertakenError, read_events
 from ablation.records import ConflictError, fold
+from ablation.storage import Folder
 
 
 def write_three_parts(directory: Path) -> None:
@@ -35,23 +42,74 @@ def test_a_later_session_goes_on_with_a_higher_number(tmp_path: Path) -> None:
     assert (event.seq, event.session) == (3, 2)
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.25, 0.5, 0.75])
-def test_a_truncated_part_is_refused_by_name(tmp_path: Path, kept: float) -> None:
+def damage(part: Path, how: float | None) -> None:
+    """Keep a share of a part, or flip a byte in its middle."""
+    content = bytearray(part.read_bytes())
+    if how is None:
+        content[len(content) // 2] ^= 1
+    part.write_bytes(content if how is None else content[: int(how * len(content))])
+
+
+DAMAGES = [0.0, 0.25, 0.5, 0.75, None]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_earlier_part_that_is_damaged_is_refused_by_name(tmp_path: Path, number: int, how: float | None) -> None:
     write_three_parts(tmp_path)
-    part = sorted(tmp_path.glob("*.parquet"))[1]
-    part.write_bytes(part.read_bytes()[: int(kept * part.stat().st_size)])
-    with pytest.raises(LedgerError, match=part.name):
+    part = sorted(tmp_path.glob("*.parquet"))[number]
+    damage(part, how)
+    with pytest.raises(LedgerError, match=rf"{part.name} is damaged.*restore it from a copy"):
         read_events(tmp_path)
+    with pytest.raises(LedgerError, match=part.name):
+        Ledger(tmp_path)
 
 
-def test_a_flipped_byte_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_torn_last_part_is_left_out_loudly_and_written_anew(
+    tmp_path: Path, how: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
     write_three_parts(tmp_path)
     part = sorted(tmp_path.glob("*.parquet"))[2]
-    content = bytearray(part.read_bytes())
-    content[len(content) // 2] ^= 1
-    part.write_bytes(content)
+    damage(part, how)
+    assert [event.seq for event in read_events(tmp_path)] == [0, 1]
+    assert part.name in caplog.text
+    with Ledger(tmp_path) as ledger:
+        ledger.append("started", "again", attempt=1)
+    assert [(event.seq, event.trial_id) for event in read_events(tmp_path)][1:] == [(1, "trial 1"), (2, "again")]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_merged_part_is_refused_though_it_is_the_last(
+    tmp_path: Path, how: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
+    write_three_parts(tmp_path)
+    (part,) = tmp_path.glob("*merged*")
+    damage(part, how)
     with pytest.raises(LedgerError, match=part.name):
         read_events(tmp_path)
+
+
+def test_a_file_that_is_no_part_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "results.parquet").touch()
+    with pytest.raises(LedgerError, match=r"results\.parquet is no part of a ledger"):
+        read_events(tmp_path)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "SCHEMA_VERSION", 2)
+        write_three_parts(tmp_path)
+    with pytest.raises(LedgerError, match="schema version 2, but this is 1; use a newer ablation"):
+        read_events(tmp_path)
+
+
+def test_a_parts_footer_says_what_wrote_it(tmp_path: Path) -> None:
+    write_three_parts(tmp_path)
+    metadata = pq.read_schema(sorted(tmp_path.glob("*.parquet"))[0]).metadata
+    assert metadata[b"schema_version"] == b"1"
+    assert json.loads(metadata[b"written_by"])["process"] == os.getpid()
 
 
 def test_a_missing_part_is_refused(tmp_path: Path) -> None:
@@ -73,38 +131,122 @@ def test_many_parts_are_merged_without_losing_an_event(tmp_path: Path, monkeypat
 
 def test_parts_left_beside_their_merger_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
-    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+    monkeypatch.setattr(Folder, "delete", lambda self, name: None)
     write_three_parts(tmp_path)
+    assert len(list(tmp_path.glob("*.parquet"))) == 4
     assert [event.seq for event in read_events(tmp_path)] == [0, 1, 2]
 
 
 def test_parts_left_by_a_crash_are_merged_no_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+        patch.setattr(Folder, "delete", lambda self, name: None)
         write_three_parts(tmp_path)
     with Ledger(tmp_path) as ledger:
         for number in range(3, 9):
             ledger.append("started", f"trial {number}", attempt=1)
             ledger.flush()
     assert [event.trial_id for event in read_events(tmp_path)] == [f"trial {number}" for number in range(9)]
+    assert len(list(tmp_path.glob("*.parquet"))) <= 3
 
 
-def test_a_second_driver_is_kept_out(tmp_path: Path) -> None:
-    with Ledger(tmp_path), pytest.raises(LedgerError, match="another driver is at work"):
-        Ledger(tmp_path)
-    with Ledger(tmp_path):
-        pass
+def test_parts_merged_while_they_are_read_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_three_parts(tmp_path)
+    read = Folder.read
+    waiting = [FileNotFoundError("merged since it was listed")]
+
+    def read_late(folder: Folder, name: str) -> bytes:
+        if waiting:
+            raise waiting.pop()
+        return read(folder, name)
+
+    monkeypatch.setattr(Folder, "read", read_late)
+    assert len(read_events(tmp_path)) == 3
+
+
+def test_a_second_driver_takes_over_and_the_first_writes_no_more(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as first:
+        first.append("started", "both know", attempt=1)
+        first.flush()
+        with Ledger(tmp_path) as second:
+            assert [event.trial_id for event in second.history] == ["both know"]
+            first.append("started", "too late", attempt=1)
+            with pytest.raises(OvertakenError, match=f"process {os.getpid()} on .* session 1, .* session 2"):
+                first.flush()
+            second.append("started", "second", attempt=1)
+        first._unwritten.clear()
+    assert [event.trial_id for event in read_events(tmp_path)] == ["both know", "second"]
+
+
+def test_what_an_overtaken_driver_wrote_behind_the_fork_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver whose part arrives after its successor has read the log, as a slow file system may have it."""
+    with Ledger(tmp_path) as first:
+        first.append("started", "both know", attempt=1)
+        first.flush()
+        with Ledger(tmp_path) as second, monkeypatch.context() as patch:
+            patch.setattr(Ledger, "_check_session", lambda self: None)
+            for name in ("late", "later"):
+                first.append("started", name, attempt=1)
+            first.flush()
+            for name in ("second", "third", "fourth"):
+                second.append("started", name, attempt=1)
+                second.flush()
+    assert [event.trial_id for event in read_events(tmp_path)] == ["both know", "second", "third", "fourth"]
+    monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
+    with Ledger(tmp_path) as third:
+        third.append("started", "fifth", attempt=1)
+    merged = [event.trial_id for event in read_events(tmp_path)]
+    assert merged == ["both know", "second", "third", "fourth", "fifth"]
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+
+
+def test_drivers_that_open_at_once_get_sessions_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        ledgers = list(pool.map(lambda _: Ledger(tmp_path), range(8)))
+    sessions = [ledger.session for ledger in ledgers]
+    newest = max(ledgers, key=lambda ledger: ledger.session)
+    assert len(set(sessions)) == 8
+    newest.append("started", "mine", attempt=1)
+    for ledger in ledgers:
+        ledger.close()
+    assert [event.trial_id for event in read_events(tmp_path)] == ["mine"]
+
+
+def test_order_is_the_sequence_though_the_clock_is_set_back(tmp_path: Path) -> None:
+    times = iter([100.0, 50.0, 75.0])
+    with Ledger(tmp_path, clock=lambda: next(times)) as ledger:
+        for name in "abc":
+            ledger.append("started", name, attempt=1)
+    assert [(event.trial_id, event.unix_s) for event in read_events(tmp_path)] == [
+        ("a", 100.0),
+        ("b", 50.0),
+        ("c", 75.0),
+    ]
+
+
+def test_a_ledger_lies_on_any_file_system_of_pyarrow(tmp_path: Path) -> None:
+    """Through a file system that is not known to be local, so written as an object store is."""
+    folder = Folder(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "bucket/run/ledger")
+    with Ledger(folder) as ledger:
+        for number in range(3):
+            ledger.append("started", str(number), attempt=1)
+            ledger.flush()
+    with Ledger(folder) as ledger:
+        assert (ledger.session, len(ledger.history)) == (2, 3)
+        ledger.append("session_opened")
+    assert [event.session for event in read_events(folder)] == [1, 1, 1, 2]
 
 
 def test_a_failed_write_is_told_and_nothing_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full_disk(path: Path, content: bytes) -> None:
+    def full_disk(folder: Folder, name: str, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     with Ledger(tmp_path) as ledger:
         ledger.append("started", "a", attempt=1)
         with monkeypatch.context() as patch:
-            patch.setattr(ledger_module, "put_whole", full_disk)
+            patch.setattr(Folder, "put", full_disk)
             with pytest.raises(OSError, match="No space left"):
                 ledger.flush()
         ledger.append("started", "b", attempt=1)

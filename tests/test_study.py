@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablation import tables
+from ablation import study_file, tables
 from ablation.engine.searcher import propose
 from ablation.engine.study import Study
 from ablation.ledger import Ledger, read_events
 from ablation.paths import RunPaths
-from ablation.plan import Plan
+from ablation.plan import Plan, PlannedTrial
 from ablation.records import ConflictError, TrialState
 from ablation.trial import EpochRecord
 from analysis.audit import audit
@@ -142,6 +142,48 @@ def test_a_trial_that_misbehaves_ends_alone_and_is_counted(
     assert audit(paths.root) == []
 
 
+@pytest.mark.parametrize(
+    ("direction", "curves", "chosen"),
+    [
+        # The last epoch counts, not the best one.
+        ("maximize", [[0.9, 0.9, 0.1], [0.2, 0.2, 0.3], [0.8, 0.1, 0.2]], 1),
+        ("minimize", [[0.1, 0.1, 0.9], [0.8, 0.8, 0.7], [0.2, 0.9, 0.8]], 1),
+        # Ties go to the lower index.
+        ("maximize", [[0.5, 0.5, 0.1], [0.3, 0.3, 0.4], [0.3, 0.3, 0.4]], 1),
+        # One stopped early is censored: whatever its value, it is no candidate.
+        ("maximize", [[0.9], [0.1, 0.1, 0.1], [0.2, 0.2, 0.2]], 2),
+    ],
+)
+def test_a_replicate_confirms_the_best_full_length_trial_by_its_last_epoch(
+    tmp_path: Path, direction: str, curves: list[list[float]], chosen: int
+) -> None:
+    plan = toy_plan()
+    # No rungs: the curves say who is stopped.
+    budget = plan.budget.model_copy(update={"trials": len(curves), "epochs": 3, "grace_epochs": 3})
+    space = plan.space.model_copy(update={"direction": direction})
+    plan = plan.model_copy(update={"budget": budget, "space": space})
+    with Ledger(tmp_path / "ledger") as ledger:
+        study = Study(plan, ledger)
+        study.open_session(process=0, resources={})
+        while (assignment := study.next_assignment()) is not None:
+            trial = assignment.trial
+            study.started(trial.trial_id)
+            curve = curves[trial.index] if trial.phase == "search" else [0.0] * 3
+            for epoch, value in enumerate(curve, start=1):
+                test = {"test_score": 0.0} if trial.phase == "confirm" and epoch == 3 else {}
+                study.report(trial.trial_id, EpochRecord(epoch, 0.1, {"val_score": value, **test}), 0.1, None)
+            study.end(trial.trial_id, "stopped")
+        confirmed = [trial for trial in plan.trials() if trial.phase == "confirm"]
+        for trial in confirmed:
+            proposals = [
+                study.records[f"{trial.arm}/{trial.replicate}/search/{index}"].proposal for index in range(len(curves))
+            ]
+            assert [study.records[trial.trial_id].proposal == proposal for proposal in proposals] == [
+                index == chosen for index in range(len(curves))
+            ]
+    assert len(confirmed) == len(plan.arms) * budget.replicates
+
+
 def test_optuna_hears_of_stopped_trials_as_pruned_and_of_running_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     import optuna
 
@@ -183,3 +225,154 @@ def _add_epoch(state: TrialState) -> None:
     from ablation.records import EpochRow
 
     state.epochs.append(EpochRow(epoch=1, seq=0, epoch_s=0.1, images=1, metrics={"val_score": 0.25}))
+
+
+def fail_first(paths: RunPaths, plan: Plan, trial_ids: tuple[str, ...]) -> None:
+    """Run a study in which the named trials fail at once."""
+    study_file.write(study_file.describe(paths.root.name, plan, "quick", None, ["tests"]), paths)
+    with Ledger(paths.ledger) as ledger:
+        study = Study(plan, ledger)
+        study.open_session(process=0, resources={})
+        while (assignment := study.next_assignment()) is not None:
+            trial = assignment.trial
+            study.started(trial.trial_id)
+            if trial.trial_id in trial_ids:
+                study.end(trial.trial_id, "failed", "asked to")
+            else:
+                run_to_end(study, trial)
+    tables.materialise(paths)
+
+
+def run_to_end(study: Study, trial: PlannedTrial) -> None:
+    for epoch in range(1, trial.epochs + 1):
+        metrics = {"val_score": trial.index + epoch / 100}
+        if trial.phase == "confirm" and epoch == trial.epochs:
+            metrics["test_score"] = 0.5
+        if not study.report(trial.trial_id, EpochRecord(epoch, 0.1, metrics), 0.1, None):
+            return
+
+
+def small_plan() -> Plan:
+    plan = toy_plan()
+    budget = plan.budget.model_copy(update={"replicates": 2, "trials": 2})
+    return plan.model_copy(update={"budget": budget, "arms": plan.arms[:2], "comparisons": ()})
+
+
+def reopened(paths: RunPaths) -> list[str | None]:
+    with Ledger(paths.ledger) as ledger:
+        study = Study(study_file.read(paths).plan, ledger)
+        study.reopen_failed()
+    return [event.trial_id for event in read_events(paths.ledger) if event.kind == "reopened"]
+
+
+def test_a_search_without_survivor_is_reopened_with_its_confirm_run(tmp_path: Path) -> None:
+    paths, plan = RunPaths(tmp_path / "failed"), small_plan()
+    name = plan.arms[1].name
+    lost = (f"{name}/0/search/0", f"{name}/0/search/1", f"{name}/0/confirm/0")
+    fail_first(paths, plan, lost[:2])
+    assert trials(paths).set_index("trial_id")["reason"][lost[2]] == "no_survivor"
+    assert set(reopened(paths)) == set(lost)
+    tables.materialise(paths)
+    assert audit(paths.root) == []
+    resumed = run_study(plan, paths.root)
+    assert set(trials(resumed)["status"]) <= {"completed", "stopped"}
+    assert audit(paths.root) == []
+
+
+def test_a_failed_search_trial_of_a_confirmed_replicate_stays_failed(tmp_path: Path) -> None:
+    paths, plan = RunPaths(tmp_path / "failed"), small_plan()
+    name = plan.arms[1].name
+    fail_first(paths, plan, (f"{name}/0/search/1",))
+    assert reopened(paths) == []
+
+
+def test_a_failed_confirm_run_is_reopened_with_the_proposal_it_had(tmp_path: Path) -> None:
+    paths, plan = RunPaths(tmp_path / "failed"), small_plan()
+    lost = f"{plan.arms[1].name}/0/confirm/0"
+    fail_first(paths, plan, (lost,))
+    assert reopened(paths) == [lost]
+    run_study(plan, paths.root)
+    row = trials(paths).set_index("trial_id").loc[lost]
+    assert (row["status"], row["attempts"]) == ("completed", 2)
+    assert audit(paths.root) == []
+
+
+def test_a_ledger_cut_at_any_event_around_a_rung_decides_in_the_order_of_arrival(tmp_path: Path) -> None:
+    """A cut between an epoch and its decision must not let a trial that arrived later decide first."""
+    plan = small_plan()
+    whole = run_study(plan, tmp_path / "whole")
+    events = read_events(whole.ledger)
+    cuts = [event.seq for event in events if event.kind == "decided"]
+    for cut in cuts:
+        paths = RunPaths(tmp_path / str(cut))
+        paths.root.mkdir()
+        shutil.copy(whole.study, paths.study)
+        with Ledger(paths.ledger) as ledger:
+            for event in events[:cut]:
+                ledger.append(event.kind, event.trial_id, **event.payload)
+        with Ledger(paths.ledger) as ledger:
+            study = Study(plan, ledger)
+            study.open_session(process=0, resources={})
+            # Whatever comes next, it arrived later than what the cut left undecided.
+            last = [event for event in read_events(whole.ledger) if event.seq == cut][0]
+            arm, replicate = str(last.trial_id).split("/")[:2]
+            assert study.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
+
+
+def begun(study: Study) -> str:
+    assignment = study.next_assignment()
+    assert assignment is not None
+    study.started(assignment.trial.trial_id)
+    return assignment.trial.trial_id
+
+
+def told(study: Study, trial_id: str, epoch: int, value: float) -> bool:
+    return study.report(trial_id, EpochRecord(epoch, 0.1, {"val_score": value}), 0.1, None)
+
+
+def test_an_epoch_that_a_newer_attempt_tells_otherwise_replaces_the_old_one_but_no_decision(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        study = Study(toy_plan(), ledger)
+        trial_id = begun(study)
+        for epoch, value in enumerate((0.1, 0.2, 0.3), start=1):
+            assert told(study, trial_id, epoch, value)
+        study.retried(trial_id, "worker lost")
+        study.started(trial_id)
+        assert told(study, trial_id, 1, 0.1) and told(study, trial_id, 2, 0.25)
+        assert [row.metrics["val_score"] for row in study.records[trial_id].epochs] == [0.1, 0.25]
+        assert study.records[trial_id].superseded == 2
+        assert told(study, trial_id, 3, 0.35)
+    events = read_events(tmp_path / "ledger")
+    assert [event.payload["rung"] for event in events if event.kind == "decided"] == [1, 3]
+    with Ledger(tmp_path / "ledger") as ledger:
+        again = Study(toy_plan(), ledger).records[trial_id]
+    assert [row.metrics["val_score"] for row in again.epochs] == [0.1, 0.25, 0.35]
+
+
+def test_an_epoch_that_the_same_attempt_tells_otherwise_fails_the_trial(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        study = Study(toy_plan(), ledger)
+        trial_id = begun(study)
+        told(study, trial_id, 1, 0.1)
+        assert not told(study, trial_id, 1, 0.2)
+        assert study.records[trial_id].reason == "epoch 1 was told twice, with other metrics"
+
+
+def test_a_ledger_whose_proposal_does_not_follow_is_refused(tmp_path: Path, finished: RunPaths) -> None:
+    moved = "baseline/0/search/2"
+    with Ledger(tmp_path / "ledger") as ledger:
+        for event in read_events(finished.ledger):
+            changed = (
+                {"proposal": {"toy.offset": 0.123}} if event.kind == "proposed" and event.trial_id == moved else {}
+            )
+            ledger.append(event.kind, event.trial_id, **{**event.payload, **changed})
+    with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConflictError, match=f"proposal for {moved} does not"):
+        Study(toy_plan(), ledger)
+
+
+def test_a_ledger_of_another_study_is_refused(tmp_path: Path, finished: RunPaths) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        for event in read_events(finished.ledger):
+            ledger.append(event.kind, event.trial_id, **event.payload)
+    with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConflictError, match="which is not planned"):
+        Study(small_plan(), ledger)

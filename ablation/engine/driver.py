@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -30,43 +31,63 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 import ray
 from ray import tune
 
+from ablation.engine.growth import open_study
 from ablation.engine.progress import Progress
 from ablation.engine.scheduler import Ending, EndingStopper, StudyCallback, StudyScheduler, StudySearcher
 from ablation.engine.study import Study
 from ablation.engine.trainable import TrialActor, Workplace
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
+from ablation.plan import Plan
 from ablation.resources import Resources
 from ablation.study_file import StudyFile
 
 MOST_RETRIES = 3
 
-SweepEnd = Literal["finished", "interrupted", "short"]
+SweepEnd = Literal["finished", "nothing left", "interrupted", "short"]
 
 
-def sweep(file: StudyFile, paths: RunPaths, resources: Resources) -> SweepEnd:
+def sweep(
+    file: StudyFile, paths: RunPaths, resources: Resources, plan: Plan | None = None, *, retry_failed: bool = False
+) -> SweepEnd:
     """Run every trial that the ledger does not know as ended, and say how it ended.
 
-    "interrupted" is by a signal or for lack of time; "short" should not be: trials are left and nobody asked for it.
-    Raises what went wrong in the study itself; a trial's failure is an event, not an exception.
+    A ``plan`` that the study's own is a part of makes it grow; ``retry_failed`` opens failed trials again.
+    "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "short" should
+    not be: trials are left and nobody asked for it. Raises what went wrong in the study itself: OvertakenError where
+    another driver took over, LedgerError or UnwritableError where nothing can be written, ConflictError where the
+    ledger contradicts itself. A trial's failure is an event, not an exception.
     """
     deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours
     ending = Ending(deadline)
     with _heeding_signals(ending), Ledger(paths.ledger) as ledger:
-        study = Study(file.plan, ledger)
+        study = open_study(file, ledger, plan)
+        if retry_failed:
+            study.reopen_failed()
         if study.is_finished:
-            return "finished"
+            return "nothing left"
         study.open_session(os.getpid(), resources.model_dump())
+        _remove_left_checkpoints(study, paths)
         with _connected(resources.address):
             slots, per_trial = _slots(resources)
-            with Progress(study, slots) as progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
-                study.observer = progress.note
-                _fit(study, paths, _workplace(file, paths, per_trial), ending, slots, per_trial, Path(scratch))
+            progress = Progress(study, slots, resources.log_format)
+            study.observer = progress.note
+            with progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
+                workplace = _workplace(file, paths, resources, per_trial)
+                _fit(study, paths, workplace, ending, slots, per_trial, Path(scratch))
+        _remove_left_checkpoints(study, paths)
     if ending.fault is not None:
         raise ending.fault
     if study.is_finished:
         return "finished"
     return "interrupted" if ending.is_due else "short"
+
+
+def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:
+    """Remove checkpoints of search trials that have ended: a driver that was killed did not come to it."""
+    for trial_id, state in study.records.items():
+        if state.has_ended and "/search/" in trial_id:
+            shutil.rmtree(paths.checkpoint_dir(trial_id), ignore_errors=True)
 
 
 def cluster_gpus(address: str) -> float:
@@ -107,7 +128,7 @@ def _fit(
     tuner.fit()
 
 
-def _workplace(file: StudyFile, paths: RunPaths, per_trial: dict[str, float]) -> Workplace:
+def _workplace(file: StudyFile, paths: RunPaths, resources: Resources, per_trial: dict[str, float]) -> Workplace:
     return Workplace(
         run_dir=paths.root.resolve(),
         run_trial=file.plan.space.trial,
@@ -117,6 +138,7 @@ def _workplace(file: StudyFile, paths: RunPaths, per_trial: dict[str, float]) ->
         cpu_threads=max(1, int(per_trial["CPU"])),
         checkpoint_epochs=file.plan.rungs,
         import_path=tuple(sys.path),
+        watchdog_s=60 * resources.watchdog_minutes,
     )
 
 

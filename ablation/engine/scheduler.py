@@ -20,6 +20,7 @@ from ablation.engine.study import Study
 from ablation.engine.trainable import Report, Workplace
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
+from ablation.storage import UnwritableError
 
 
 class Ending:
@@ -105,6 +106,9 @@ class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
         checkpoint = report.checkpoint if is_kept else None
         goes_on = False
         with self._ending.noting_faults():
+            if report.unwritable is not None:
+                # Not the trial's fault: it stays open, and goes on with --resume.
+                raise UnwritableError(self._paths.root, report.unwritable)
             if report.record is None:
                 self._study.end(planned.trial_id, "failed", report.failure, report.elapsed_s, checkpoint)
             else:
@@ -163,4 +167,5 @@ def our_id(trial: Any) -> str:
 
 def _last_error(trial: Any) -> str:
     error = trial.get_error()
+    # A task's own exception is wrapped in Ray's, whose name holds both: RayTaskError(OutOfMemoryError).
     return type(error).__name__ if error is not None else "unknown"

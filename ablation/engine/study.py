@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from numbers import Real
 from typing import Any
 
@@ -18,11 +19,14 @@ from ablation.engine import rungs
 from ablation.engine.searcher import propose
 from ablation.ledger import Event, EventKind, Ledger
 from ablation.plan import Plan, PlannedTrial
-from ablation.records import ConflictError, Outcome, TrialState, apply, fold
+from ablation.records import ConflictError, Outcome, Records, TrialState, apply
 from ablation.trial import EpochRecord
-from search_spaces.space import Levels
+from search_spaces.space import Level, Levels
 
 JUDGED = ("train_", "val_", "test_")
+PROPOSALS_RECHECKED = 500  # the latest ones, at a few milliseconds each
+DOES_NOT_FOLLOW = "does not follow from what it tells before; restore the run directory from a copy"
+RECIPE = {"optuna": version("optuna")}
 
 
 @dataclass(frozen=True)
@@ -46,45 +50,59 @@ class Study:
 
     def __init__(self, plan: Plan, ledger: Ledger) -> None:
         self.plan = plan
-        self.records = fold(ledger.history)
+        self.records: Records = {}
         self.observer: Callable[[Event], None] | None = None
         self._ledger = ledger
         self._trials = {trial.trial_id: trial for trial in plan.trials()}
         self._replicates = _group(self._trials.values())
-        self._rung_values: dict[tuple[str, int, int], list[float]] = {}
+        self.rung_values: dict[tuple[str, int, int], list[float]] = {}  # by arm, replicate, rung: as they arrived
         self._decisions: dict[tuple[str, int], bool] = {}
-        for event in ledger.history:
-            self._check_decision(event)
-            self._note_rung(event)
+        self._unbegun = dict.fromkeys(self._trials)  # in the plan's order
+        self._unended = set(self._trials)
+        self._replay(ledger.history)
         # Trials that an earlier session left unfinished come first, then confirm runs, then the search.
-        begun = [trial for trial in self._trials.values() if self._is_open(trial.trial_id)]
-        self._urgent = deque(begun)
-        self._search = deque(
-            trial for trial in self._trials.values() if trial.phase == "search" and trial.trial_id not in self.records
-        )
+        self._urgent = deque(trial for trial in self._trials.values() if self._state(trial.trial_id).is_open)
+        self._search = deque(trial for trial_id in self._unbegun if (trial := self._trials[trial_id]).phase == "search")
 
     def open_session(self, process: int, resources: Mapping[str, Any]) -> None:
         """Begin, or go on, to hand out trials; the ledger notes by whom and with what."""
-        self._ledger.append("session_opened", process=process, resources=dict(resources))
+        self._ledger.append("session_opened", process=process, resources=dict(resources), searcher=RECIPE)
+        self._decide_what_was_left()
         for key in self._replicates:
             self._confirm_when_searched(key)
+
+    def reopen_failed(self) -> int:
+        """Open failed trials again, and return how many.
+
+        A search trial of a replicate that has been confirmed stays failed: it would change what was to be confirmed.
+        """
+        reopened = 0
+        for replicate in self._replicates.values():
+            is_confirmed = any(self._state(trial.trial_id).is_proposed for trial in replicate.confirm)
+            for trial in (*(() if is_confirmed else replicate.search), *replicate.confirm):
+                if self._state(trial.trial_id).outcome == "failed":
+                    self._event("reopened", trial.trial_id)
+                    reopened += 1
+                    if self._state(trial.trial_id).is_proposed:
+                        self._urgent.append(trial)
+        return reopened
 
     @property
     def is_finished(self) -> bool:
         """Tell whether every planned trial has ended."""
-        return all(self._has_ended(trial_id) for trial_id in self._trials)
+        return not self._unended
 
     @property
     def has_trials_left(self) -> bool:
         """Tell whether there are, or will be, more trials to hand out."""
-        return bool(self._urgent) or len(self.records) < len(self._trials)
+        return bool(self._urgent or self._unbegun)
 
     def next_assignment(self) -> Assignment | None:
         """Hand out the next trial; None when one must end first, or none is left."""
         if not self._urgent and not self._search:
             return None
         trial = (self._urgent or self._search).popleft()
-        if trial.trial_id not in self.records:
+        if not self._state(trial.trial_id).is_proposed:
             self._propose(trial)
         return Assignment(trial, self.records[trial.trial_id].config)
 
@@ -95,8 +113,9 @@ class Study:
     def report(self, trial_id: str, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
         """Take one epoch's record and decide whether the trial goes on.
 
-        ``elapsed_s`` is the wall time of the trial so far. A record of an epoch already known is compared: a differing
-        one ends the trial as failed.
+        ``elapsed_s`` is the wall time of the trial so far. A record of an epoch already known is compared: where it
+        differs, a newer attempt's (a GPU need not repeat itself to the bit) replaces what was known, decisions
+        excepted; the same attempt's ends the trial as failed.
         """
         state = self.records[trial_id]
         if state.has_ended:
@@ -107,11 +126,12 @@ class Study:
             return False
         record = _plain(record)
         known = state.at(record.epoch)
-        if known is not None and not _same(known.metrics, record.metrics):
-            self.end(trial_id, "failed", f"epoch {record.epoch} was repeated with other metrics", elapsed_s)
+        is_repeated = known is not None and _same(known.metrics, record.metrics)
+        if known is not None and not is_repeated and known.attempt >= state.attempts:
+            self.end(trial_id, "failed", f"epoch {record.epoch} was told twice, with other metrics", elapsed_s)
             return False
-        if known is None:
-            self._event("epoch", trial_id, **asdict(record))
+        if not is_repeated:
+            self._event("epoch", trial_id, **asdict(record), attempt=state.attempts)
         return self._decide(self._trials[trial_id], record, elapsed_s, checkpoint)
 
     def end(
@@ -150,11 +170,23 @@ class Study:
             self.end(trial.trial_id, "stopped", f"at rung {record.epoch}", elapsed_s, checkpoint)
         return stays
 
+    def _decide_what_was_left(self) -> None:
+        """Decide on epochs that reached the log when their decision no longer did, in the order of their arrival."""
+        begun = [trial for trial in self._urgent if trial.phase == "search" and self.records[trial.trial_id].epochs]
+        for trial in sorted(begun, key=lambda trial: self.records[trial.trial_id].epochs[-1].seq):
+            state = self.records[trial.trial_id]
+            row = state.epochs[-1]
+            if row.epoch < trial.epochs and (trial.trial_id, row.epoch) not in self._decisions:
+                trained_s = sum(epoch.epoch_s for epoch in state.epochs)
+                record = EpochRecord(row.epoch, row.epoch_s, row.metrics, row.images)
+                if not self._decide(trial, record, trained_s, None):
+                    self._urgent.remove(trial)
+
     def _decide_at_rung(self, trial: PlannedTrial, record: EpochRecord) -> bool:
         value = self._upwards(record.metrics[f"val_{self.plan.metric}"])
-        earlier = self._rung_values.get((*_replicate_key(trial), record.epoch), [])
-        stays = rungs.goes_on(value, earlier, self.plan.budget.reduction_factor)
-        self._event("decided", trial.trial_id, rung=record.epoch, value=value, among=len(earlier) + 1, goes_on=stays)
+        stays = self._decision(trial, record.epoch, value)
+        among = 1 + len(self.rung_values.get((*_replicate_key(trial), record.epoch), []))
+        self._event("decided", trial.trial_id, rung=record.epoch, value=value, among=among, goes_on=stays)
         return stays
 
     def _fault(self, record: EpochRecord, state: TrialState) -> str | None:
@@ -176,22 +208,30 @@ class Study:
             return f"{early[0]} in epoch {record.epoch}: test data are scored at the end of confirm trials only"
         return None
 
-    def _propose(self, trial: PlannedTrial) -> None:
+    def _proposal(self, trial: PlannedTrial) -> dict[str, Level]:
+        """Propose a trial's hyperparameters from the records as they are."""
         replicate = self._replicates[_replicate_key(trial)]
         if trial.phase == "search":
-            earlier = [self.records[other.trial_id] for other in replicate.search[: trial.index]]
-            proposal = propose(self.plan, trial, earlier)
-        else:
-            best = self._best(replicate)
-            assert best is not None, "a replicate without survivor hands out no confirm trials"
-            proposal = best.proposal
+            return propose(self.plan, trial, [self._state(other.trial_id) for other in replicate.search[: trial.index]])
+        best = self._best(replicate)
+        assert best is not None, "a replicate without survivor hands out no confirm trials"
+        return best.proposal
+
+    def _decision(self, trial: PlannedTrial, rung: int, value: float) -> bool:
+        """Decide at a rung from the records as they are; a larger value is better."""
+        earlier = self.rung_values.get((*_replicate_key(trial), rung), [])
+        return rungs.goes_on(value, earlier, self.plan.budget.reduction_factor)
+
+    def _propose(self, trial: PlannedTrial) -> None:
+        proposal = self._proposal(trial)
         config = self.plan.space.configuration(self.plan.arm(trial.arm), proposal)
         self._event("proposed", trial.trial_id, proposal=proposal, config=config)
 
     def _confirm_when_searched(self, key: tuple[str, int]) -> None:
+        """Queue a replicate's confirm trials, once its search has ended; without a survivor they fail here."""
         replicate = self._replicates[key]
-        waiting = [trial for trial in replicate.confirm if trial.trial_id not in self.records]
-        if not waiting or not all(self._has_ended(trial.trial_id) for trial in replicate.search):
+        waiting = [trial for trial in replicate.confirm if trial.trial_id in self._unbegun]
+        if not waiting or any(trial.trial_id in self._unended for trial in replicate.search):
             return
         queued = {trial.trial_id for trial in self._urgent}
         if self._best(replicate) is not None:
@@ -213,30 +253,62 @@ class Study:
 
     def _event(self, kind: EventKind, trial_id: str, **payload: Any) -> None:
         event = self._ledger.append(kind, trial_id, **payload)
-        apply(self.records, event)
-        self._note_rung(event)
+        self._take(event)
         if self.observer is not None:
             self.observer(event)
 
-    def _note_rung(self, event: Event) -> None:
-        if event.kind == "decided" and event.trial_id is not None:
-            key = (*_replicate_key(self._trials[event.trial_id]), event.payload["rung"])
-            self._rung_values.setdefault(key, []).append(event.payload["value"])
-            self._decisions[event.trial_id, event.payload["rung"]] = event.payload["goes_on"]
+    def _take(self, event: Event) -> None:
+        """Let one event change the records and what follows from them."""
+        apply(self.records, event)
+        trial_id = event.trial_id
+        if trial_id is None:
+            return
+        if event.kind in ("proposed", "ended"):
+            self._unbegun.pop(trial_id, None)
+        if event.kind == "ended":
+            self._unended.discard(trial_id)
+        if event.kind == "reopened":
+            self._unended.add(trial_id)
+            if not self.records[trial_id].is_proposed:
+                self._unbegun[trial_id] = None
+        if event.kind == "decided":
+            key = (*_replicate_key(self._trials[trial_id]), event.payload["rung"])
+            self.rung_values.setdefault(key, []).append(event.payload["value"])
+            self._decisions[trial_id, event.payload["rung"]] = event.payload["goes_on"]
 
-    def _check_decision(self, event: Event) -> None:
-        """Make a recorded decision a second time; raises ConflictError where it comes out otherwise."""
-        if event.kind == "decided" and event.trial_id is not None:
-            rung, value = event.payload["rung"], event.payload["value"]
-            earlier = self._rung_values.get((*_replicate_key(self._trials[event.trial_id]), rung), [])
-            if rungs.goes_on(value, earlier, self.plan.budget.reduction_factor) != event.payload["goes_on"]:
-                raise ConflictError(f"the ledger's decision on {event.trial_id} at rung {rung} does not follow from it")
+    def _replay(self, history: Sequence[Event]) -> None:
+        """Apply what is recorded, making each decision and the latest proposals a second time.
 
-    def _has_ended(self, trial_id: str) -> bool:
-        return trial_id in self.records and self.records[trial_id].has_ended
+        Proposals are made again only where the same searcher made them. Raises ConflictError where one comes out
+        otherwise, or where the ledger tells of trials that are not in the plan.
+        """
+        proposed = [event.seq for event in history if event.kind == "proposed"]
+        recheck_from = proposed[-PROPOSALS_RECHECKED] if len(proposed) > PROPOSALS_RECHECKED else 0
+        is_same_searcher = False
+        for event in history:
+            if event.kind == "session_opened":
+                is_same_searcher = event.payload.get("searcher") == RECIPE
+            if event.trial_id is not None and event.trial_id not in self._trials:
+                raise ConflictError(
+                    f"the ledger tells of {event.trial_id}, which is not planned; is it another study's?"
+                )
+            if event.kind == "decided":
+                self._recheck_decision(event)
+            if event.kind == "proposed" and is_same_searcher and event.seq >= recheck_from:
+                self._recheck_proposal(event)
+            self._take(event)
 
-    def _is_open(self, trial_id: str) -> bool:
-        return trial_id in self.records and not self.records[trial_id].has_ended
+    def _recheck_decision(self, event: Event) -> None:
+        trial, told = self._trials[str(event.trial_id)], event.payload
+        if self._decision(trial, told["rung"], told["value"]) != told["goes_on"]:
+            raise ConflictError(f"the ledger's decision on {event.trial_id} at rung {told['rung']} {DOES_NOT_FOLLOW}")
+
+    def _recheck_proposal(self, event: Event) -> None:
+        if self._proposal(self._trials[str(event.trial_id)]) != event.payload["proposal"]:
+            raise ConflictError(f"the ledger's proposal for {event.trial_id} {DOES_NOT_FOLLOW}")
+
+    def _state(self, trial_id: str) -> TrialState:
+        return self.records.get(trial_id) or TrialState(trial_id)
 
 
 def _group(trials: Any) -> dict[tuple[str, int], Replicate]:

@@ -1,16 +1,19 @@
 """Ray's actor around a ``run_trial``: one step is one epoch, and one actor runs many trials, one after the other.
 
 The actor decides nothing and ends nothing: it reports, and the study answers go on or stop. An exception in the
-trial is a report too, so the actor stays warm.
+trial is a report too, so the actor stays warm. Two are not: a trial that ran out of memory takes its process with it,
+to start again in a fresh one, and a full or read-only disk is no trial's fault and ends the sweep.
 """
 
 from __future__ import annotations
 
+import errno
+import faulthandler
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +25,12 @@ from ablation.engine.study import Assignment
 from ablation.paths import RunPaths
 from ablation.trial import EpochRecord, TrialContext, build_config, load
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 
 @dataclass(frozen=True)
 class Workplace:
-    """What all trials of a study share: where they write and what they read."""
+    """What all trials of a study share: where they write, what they read, how long an epoch may take."""
 
     run_dir: Path
     run_trial: str
@@ -35,16 +40,21 @@ class Workplace:
     cpu_threads: int
     checkpoint_epochs: tuple[int, ...]
     import_path: tuple[str, ...]
+    watchdog_s: float
 
 
 @dataclass(frozen=True)
 class Report:
-    """One step's result: an epoch's record, or why there will be none."""
+    """One step's result: an epoch's record, or why there will be none.
+
+    ``unwritable`` says that it was not the trial's fault: nothing can be written where the run lies.
+    """
 
     record: EpochRecord | None
     elapsed_s: float
     checkpoint: str | None = None
     failure: str | None = None
+    unwritable: str | None = None
 
 
 class TrialActor(tune.Trainable):
@@ -71,34 +81,78 @@ class TrialActor(tune.Trainable):
             self._records = None
 
     def step(self) -> dict[str, Report]:
-        """Train one epoch; whatever the trial prints goes to its log."""
-        trial_id = self._assignment.trial.trial_id
-        log = self._paths.log(trial_id)
+        """Train one epoch; whatever the trial prints goes to its log.
+
+        Raises what a trial that ran out of memory raised: a new process may have more.
+        """
+        try:
+            with self._logging(), self._watched():
+                return {"report": self._next_report()}
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            return {"report": self._report(unwritable=str(error))}
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        log = self._paths.log(self._assignment.trial.trial_id)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as output, redirect_stdout(output), redirect_stderr(output):
+            yield
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """End this process, leaving its traceback, if an epoch takes longer than the watchdog waits."""
+        self._hang.parent.mkdir(parents=True, exist_ok=True)
+        with self._hang.open("a") as traces:
+            faulthandler.dump_traceback_later(self._workplace.watchdog_s, exit=True, file=traces)
             try:
-                return {"report": self._next_report()}
-            except Exception as error:
-                # The trial's own failure, whatever it is: told to the study, which counts it.
-                traceback.print_exc()
-                return {"report": self._report(failure=f"{type(error).__name__}: {error}")}
+                yield
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+                self._hang.unlink(missing_ok=True)
+
+    @property
+    def _hang(self) -> Path:
+        return self._paths.log(self._assignment.trial.trial_id).with_suffix(".hang.txt")
 
     def _next_report(self) -> Report:
+        try:
+            if self._records is None and self._hang.stat().st_size:
+                return self._report(failure=self._hung())
+            record = next(self._running(), None)
+        except Exception as error:
+            traceback.print_exc()
+            if isinstance(error, OSError) and error.errno in UNWRITABLE:
+                return self._report(unwritable=str(error))
+            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+                raise
+            # The trial's own failure, whatever it is: told to the study, which counts it.
+            return self._report(failure=f"{type(error).__name__}: {error}")
+        if record is None:
+            return self._report(failure=f"run_trial ended before epoch {self._assignment.trial.epochs}")
+        return self._report(record)
+
+    def _running(self) -> Iterator[EpochRecord]:
         if self._records is None:
             # Ray's workers know the driver's folder, but not what it added for a space that lies elsewhere.
             sys.path.extend(folder for folder in self._workplace.import_path if folder not in sys.path)
             run_trial = load(self._workplace.run_trial)
             self._records = run_trial(build_config(run_trial, self._assignment.config), self._context())
-        record = next(self._records, None)
-        if record is None:
-            return self._report(failure=f"run_trial ended before epoch {self._assignment.trial.epochs}")
-        return self._report(record)
+        return self._records
 
-    def _report(self, record: EpochRecord | None = None, failure: str | None = None) -> Report:
+    def _hung(self) -> str:
+        """Say that this trial's process was ended by the watchdog, and put the traceback it left into the log."""
+        print(self._hang.read_text())
+        return f"no epoch within {self._workplace.watchdog_s:g} s (the watchdog ended it; its log has the traceback)"
+
+    def _report(
+        self, record: EpochRecord | None = None, failure: str | None = None, unwritable: str | None = None
+    ) -> Report:
         directory = self._paths.checkpoint_dir(self._assignment.trial.trial_id)
         newest = newest_path(directory)
         checkpoint = None if newest is None else newest.relative_to(self._paths.root).as_posix()
-        return Report(record, time.monotonic() - self._began, checkpoint, failure)
+        return Report(record, time.monotonic() - self._began, checkpoint, failure, unwritable)
 
     def _context(self) -> TrialContext:
         trial, work = self._assignment.trial, self._workplace

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from ablation.ledger import put_whole
+from ablation.storage import put_whole
 from ablation.tcl.evaluate import Outputs, confusion
 
 EMBEDDED_IMAGES = 1000

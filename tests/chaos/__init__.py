@@ -1,0 +1,1 @@
+"""The fault suite: ``python -m tests.chaos`` (``make chaos``). docs/reliability.md has its figures."""

@@ -1,0 +1,70 @@
+"""Command: ``python -m tests.chaos``: break runs in every way there is, and print what was lost. Needs root for mounts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tests.chaos import damage, disk, kills, misbehaving, nodes
+
+Scenario = Callable[[Path], dict[str, Any]]
+
+
+def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
+    """List what is done; ``scale`` shrinks the numbers of kills."""
+
+    def times(count: int) -> int:
+        return max(1, round(count * scale))
+
+    return {
+        "driver-with-ray": lambda folder: kills.kill_with_ray(folder, times(30), seed),
+        "driver-alone": lambda folder: kills.kill_driver_alone(folder, times(20), seed),
+        "workers": lambda folder: kills.kill_workers(folder, times(50), seed),
+        "node": lambda folder: nodes.lose_a_node(folder, seed),
+        "files": lambda folder: damage.damage_files(folder, times(20), seed),
+        "disk-ledger": lambda folder: disk.full_disk(folder, seed, "ledger"),
+        "disk-checkpoints": lambda folder: disk.full_disk(folder, seed, "checkpoints"),
+        "disk-read-only": lambda folder: disk.read_only(folder, seed),
+        "interrupt-int": lambda folder: misbehaving.interrupt(folder, signal.SIGINT, seed),
+        "interrupt-term": lambda folder: misbehaving.interrupt(folder, signal.SIGTERM, seed),
+        "two-drivers": lambda folder: misbehaving.two_drivers(folder, seed),
+        **{
+            f"trial-{how}": lambda folder, how=how: misbehaving.misbehave(folder, how, seed)
+            for how in misbehaving.ENDINGS
+        },
+    }
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="Of moments, victims and studies.")] = 0,
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Only these scenarios.")] = "*",
+    scale: Annotated[float, typer.Option(help="Share of the kills.")] = 1.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the runs.")] = False,
+) -> None:
+    """Run the scenarios one after the other; exit 1 where anything was lost, doubled, left over or silently wrong."""
+    if os.geteuid() != 0:
+        typer.echo("needs root: disks are mounted and network namespaces made", err=True)
+        raise typer.Exit(2)
+    faults = 0
+    chosen = {name: run for name, run in scenarios(seed, scale).items() if fnmatchcase(name, only)}
+    for name, run in chosen.items():
+        with tempfile.TemporaryDirectory(prefix=f"chaos-{name}-", delete=not keep) as folder:
+            began = time.monotonic()
+            found = run(Path(folder))
+            faults += len(found["faults"])
+            typer.echo(json.dumps({"scenario": name, **found, "wall_s": round(time.monotonic() - began)}))
+    typer.echo(f"{len(chosen)} scenarios, seed {seed}: {faults} faults")
+    raise typer.Exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

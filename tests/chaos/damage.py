@@ -1,0 +1,120 @@
+"""Files cut short or with one flipped byte: recovered, or refused loudly by name; never a short end with exit code 0."""
+
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablation import checkpoint, study_file
+from ablation.ledger import LedgerError, read_events
+from ablation.paths import RunPaths
+from analysis import load
+from tests.chaos import checks
+from tests.chaos.processes import event_count, start_driver, wait_until
+
+SHARES = (0.0, 0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file of a run, cut to a share of its length or, without a share, with the byte at a place flipped."""
+
+    file: str
+    share: float | None
+    place: float = 0.5
+
+    def inflict(self, root: Path) -> Path:
+        """Damage the file in a copy of a run."""
+        path = root / self.file
+        content = bytearray(path.read_bytes())
+        if self.share is None:
+            content[int(self.place * (len(content) - 1))] ^= 1
+        path.write_bytes(content if self.share is None else content[: int(self.share * len(content))])
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.file} {'with a flipped byte' if self.share is None else f'cut to {self.share:.0%}'}"
+
+
+def damage_files(folder: Path, resumed: int, seed: int) -> dict[str, Any]:
+    """Damage every kind of file of a run in mid-sweep, in all ways at the readers, and some through ``--resume``."""
+    paths = _half_a_run(folder, seed)
+    rng = random.Random(seed)
+    damages = list(_damages(paths, rng))
+    outcomes: Counter[str] = Counter()
+    faults: list[str] = []
+    for number, damage in enumerate(damages):
+        copy = RunPaths(folder / f"damaged-{number}")
+        shutil.copytree(paths.root, copy.root)
+        outcome = _read(copy, damage, damage.inflict(copy.root))
+        outcomes[outcome.partition(":")[0]] += 1
+        faults += [f"{damage}: {outcome}"] if outcome.startswith("unnoticed") else []
+        shutil.rmtree(copy.root)
+    ends: Counter[str] = Counter()
+    for number, damage in enumerate(rng.sample(damages, min(resumed, len(damages)))):
+        copy = RunPaths(folder / f"resumed-{number}")
+        shutil.copytree(paths.root, copy.root)
+        path = damage.inflict(copy.root)
+        end = _resume(copy, path, seed)
+        ends[end.partition(":")[0]] += 1
+        faults += [f"{damage}, resumed: {end}"] if end.startswith("wrong") else []
+    return {"files_damaged": len(damages), "read": dict(outcomes), "resumed": dict(ends), "faults": faults}
+
+
+def _half_a_run(folder: Path, seed: int) -> RunPaths:
+    paths = RunPaths(folder / "half")
+    driver = start_driver(paths, "--seed", str(seed))
+    wait_until(lambda: event_count(paths) >= 120 and len(list(paths.ledger.glob("*.parquet"))) >= 4, driver)
+    driver.kill_all()
+    checks.rung_faults(paths)  # writes the tables
+    return paths
+
+
+def _damages(paths: RunPaths, rng: random.Random) -> Iterator[Damage]:
+    parts = sorted(paths.ledger.glob("*.parquet"))
+    checkpoints = sorted((paths.root / "checkpoints").glob("*/*.safetensors"))
+    files = [*parts, paths.study, *rng.sample(checkpoints, min(3, len(checkpoints))), paths.trials, paths.epochs]
+    for path in files:
+        name = path.relative_to(paths.root).as_posix()
+        yield from (Damage(name, share) for share in SHARES)
+        yield from (Damage(name, None, place) for place in (rng.random(), rng.random()))
+
+
+def _read(paths: RunPaths, damage: Damage, path: Path) -> str:
+    """Say what a file's own reader makes of the damage: refused, recovered, or unnoticed."""
+    logging.getLogger("ablation.parts").setLevel(logging.ERROR)
+    try:
+        if path.parent == paths.ledger:
+            whole = sum(int(part.name.split("-")[2]) - int(part.name.split("-")[1]) + 1 for part in
+                        paths.ledger.glob("*.parquet"))  # fmt: skip
+            told = len(read_events(paths.ledger))
+            return "recovered" if told < whole else "unnoticed: the ledger read as if nothing had happened"
+        if path == paths.study:
+            study_file.read(paths)
+        elif path.suffix == ".safetensors":
+            checkpoint.load(path, "numpy")
+        else:
+            (load.trials if path == paths.trials else load.epochs)(paths.root)
+    except (LedgerError, study_file.DamagedStudyError, checkpoint.DamagedCheckpointError, load.LoadError) as error:
+        return "refused" if path.name in str(error) else f"unnoticed: refused without its name ({error})"
+    return "unnoticed"
+
+
+def _resume(paths: RunPaths, path: Path, seed: int) -> str:
+    driver = start_driver(paths, "--seed", str(seed))
+    code = driver.wait()
+    if code:
+        return (
+            "refused" if path.name in driver.told else f"wrong: exit code {code} without its name: {driver.told[-400:]}"
+        )
+    faults = checks.final_faults(paths)
+    statuses = set(pd.read_parquet(paths.trials)["status"])
+    return f"wrong: exit code 0 with {faults}" if faults or statuses - {"completed", "stopped"} else "recovered"

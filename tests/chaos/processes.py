@@ -1,0 +1,137 @@
+"""Start drivers and clusters, find their processes, and kill them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.ledger import read_events
+from ablation.paths import RunPaths
+
+ROOT = Path(__file__).parents[2]
+MARK = "ABLATION_CHAOS_MARK"
+POLL_S = 0.05
+
+
+@dataclass
+class Driver:
+    """``ablation.run`` as a process, and the mark that all processes it starts inherit."""
+
+    process: subprocess.Popen[str]
+    mark: str
+    log: Path
+
+    def running(self, kind: str = "") -> list[int]:
+        """List the living processes that this driver started (itself too) whose command line holds ``kind``."""
+        return [pid for pid in marked(self.mark) if kind in command_line(pid)]
+
+    def kill_all(self) -> None:
+        """SIGKILL the driver and every process of its Ray, until none is left."""
+        while pids := self.running():
+            for pid in pids:
+                kill(pid)
+            reap(self.process)
+            time.sleep(POLL_S)
+
+    def kill_alone(self) -> None:
+        """SIGKILL the driver process alone."""
+        kill(self.process.pid)
+        self.process.wait()
+
+    def wait(self, timeout_s: float = 600) -> int:
+        """Wait for the driver to end; return its exit code."""
+        return self.process.wait(timeout_s)
+
+    @property
+    def told(self) -> str:
+        """What the driver printed so far."""
+        return self.log.read_text()
+
+
+def start_driver(paths: RunPaths, *options: str, netns: str | None = None, **environment: str) -> Driver:
+    """Start, or go on with, the study of ``tests.chaos.trial`` in a run directory."""
+    mark = uuid.uuid4().hex
+    command = [sys.executable, "-m", "ablation.run", "--space", "tests.chaos.trial:SPACE", "--no-report"]
+    command += ["--out", str(paths.root.parent), "--name", paths.root.name, *options]
+    command += ["--resume"] if paths.study.exists() else []
+    log = paths.root.parent / f"{paths.root.name}-{mark}.log"
+    process = spawn(command, log, netns, **{**environment, MARK: mark})
+    return Driver(process, mark, log)
+
+
+def spawn(command: Sequence[str], log: Path, netns: str | None = None, **environment: str) -> subprocess.Popen[str]:
+    """Start a process of its own session in this project's root, its output in a file."""
+    inside = ["ip", "netns", "exec", netns] if netns else []
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    with log.open("a") as output:
+        return subprocess.Popen(
+            [*inside, *command],
+            cwd=ROOT, env=settings, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+            start_new_session=True, text=True,
+        )  # fmt: skip
+
+
+def marked(mark: str) -> list[int]:
+    """List the living processes with a mark in their environment, which they inherit."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+    return found
+
+
+def command_line(pid: int) -> str:
+    """Return a process's command line; empty where it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal; a process that is gone is fine."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def reap(process: subprocess.Popen[str]) -> None:
+    """Collect a killed child, so that it does not stay as a zombie."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(POLL_S)
+
+
+def wait_until(holds: Callable[[], bool], driver: Driver, timeout_s: float = 180) -> bool:
+    """Wait until something holds; False where the driver ended before. Raises TimeoutError with its output."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        if driver.process.poll() is not None:
+            return holds()
+        if time.monotonic() > deadline:
+            raise TimeoutError(driver.told)
+        time.sleep(POLL_S)
+    return True
+
+
+def wait_for_events(paths: RunPaths, count: int, driver: Driver) -> bool:
+    """Wait until that many events are on disk; False where the driver ended before."""
+    return wait_until(lambda: event_count(paths) >= count, driver)
+
+
+def event_count(paths: RunPaths) -> int:
+    """Count the events that are on disk by the names of the parts."""
+    return max((int(path.name.split("-")[2]) + 1 for path in paths.ledger.glob("*.parquet")), default=0)
+
+
+def epoch_times(paths: RunPaths) -> Iterator[tuple[int, float]]:
+    """Yield (session, time) of every epoch event."""
+    yield from ((event.session, event.unix_s) for event in read_events(paths.ledger) if event.kind == "epoch")

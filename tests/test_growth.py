@@ -1,0 +1,170 @@
+"""A study that goes on, grows by whole replicates and arms, starts warm, or is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ablation import study_file, tables
+from ablation.engine.growth import open_study
+from ablation.faults import FaultsError
+from ablation.ledger import Ledger, read_events
+from ablation.paths import RunPaths
+from ablation.plan import Plan
+from ablation.request import Request, prepare
+from ablation.resources import Resources
+from ablation.run import prepare_run
+from ablation.warm_start import warmed
+from analysis.audit import audit
+from search_spaces.space import Choice, Float, Int, Space
+from tests.plain_loop import carry_out, run_study
+from tests.toy_study import SPACE
+
+ASKED = {"space": SPACE, "budget": "quick", "arms": ("baseline",), "trials": 2}
+
+
+def asked(**changes: object) -> Plan:
+    return prepare(Request(**{**ASKED, **changes}), gpus=0).plan  # type: ignore[arg-type]
+
+
+def faults(out: Path, **changes: object) -> tuple[str, ...]:
+    """Ask to go on with the run ``small`` otherwise than it was started."""
+    with pytest.raises(FaultsError) as error:
+        prepare_run(Request(**{**ASKED, **changes}), "small", out, Resources(), resume=True)  # type: ignore[arg-type]
+    return error.value.faults
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    run_study(asked(), folder / "small")
+    return folder
+
+
+@pytest.fixture
+def small(out: Path, tmp_path: Path) -> RunPaths:
+    """Run the small study anew: a test may grow it."""
+    return run_study(asked(), tmp_path / "small")
+
+
+def grow(paths: RunPaths, plan: Plan) -> None:
+    with Ledger(paths.ledger) as ledger:
+        carry_out(open_study(study_file.read(paths), ledger, plan), paths)
+    tables.materialise(paths)
+
+
+@pytest.mark.parametrize("change", [{"replicates": 5}, {"arms": ("baseline", "speed=*")}])
+def test_a_study_grows_and_nothing_finished_is_touched(small: RunPaths, change: dict[str, object]) -> None:
+    before = pd.read_parquet(small.trials).set_index("trial_id")
+    written = small.study.read_bytes()
+    larger = asked(**change)
+    grow(small, larger)
+    after = pd.read_parquet(small.trials).set_index("trial_id")
+    assert list(after.index) == [trial.trial_id for trial in larger.trials()]
+    assert set(after["status"]) == {"completed", "stopped"}
+    pd.testing.assert_frame_equal(after.loc[before.index], before)
+    assert small.study.read_bytes() == written
+    assert audit(small.root) == []
+
+
+def test_growing_says_how_much_had_been_seen(small: RunPaths) -> None:
+    grow(small, asked(replicates=4))
+    (event,) = (event for event in read_events(small.ledger) if event.kind == "grown")
+    assert event.payload["confirmed_before"] == 6  # two arms of three replicates
+    assert study_file.plan_now(study_file.read(small), [event]).budget.replicates == 4
+
+
+def test_what_grew_goes_on_as_it_grew(small: RunPaths) -> None:
+    grow(small, asked(replicates=4))
+    with Ledger(small.ledger) as ledger:
+        study = open_study(study_file.read(small), ledger)
+    assert study.plan == asked(replicates=4) and study.is_finished
+
+
+def test_the_same_request_goes_on(out: Path) -> None:
+    prepare_run(Request(**ASKED), "small", out, Resources(), resume=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"replicates": 2}, "the run has 3 replicates, 2 are asked for"),
+        ({"arms": ("speed=*",)}, "arms baseline are not among those asked for"),
+        ({"epochs": 5}, "budget differs from the run's own"),
+        ({"trials": 3}, "in more than replicates"),
+        ({"seed": 1}, "seed differs"),
+        ({"settings": ("toy.offset=0.5",)}, "space differs"),
+        ({"design": "factorial", "arms": ()}, "design differs"),
+    ],
+)
+def test_any_other_change_is_refused_with_the_way_to_a_warm_start(
+    out: Path, change: dict[str, object], told: str
+) -> None:
+    found = faults(out, **change)
+    assert any(told in fault for fault in found)
+    assert all("another --name with --warm-start small" in fault for fault in found)
+
+
+def test_a_damaged_study_file_is_a_fault_by_name(small: RunPaths) -> None:
+    small.study.write_text(small.study.read_text().replace('"seed": 0', '"seed": 1'))
+    assert any("study.json is damaged" in fault for fault in faults(small.root.parent))
+
+
+def test_a_folder_that_is_no_folder_is_refused() -> None:
+    with pytest.raises(FaultsError, match="must be a folder: checkpoints are plain files"):
+        prepare_run(Request(**ASKED), "x", Path("s3://bucket/runs"), Resources(), resume=False)  # type: ignore[arg-type]
+
+
+def test_a_warm_start_is_the_median_of_what_was_confirmed_in_every_arm(out: Path) -> None:
+    trials = pd.read_parquet(out / "small/trials.parquet")
+    confirmed = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
+    space = warmed(SPACE, out / "small")
+    assert space.nuisance["toy.offset"].default == confirmed["config.toy.offset"].median()
+    assert "warm start from small" in space.nuisance["toy.offset"].source
+    plan = asked(warm_start=out / "small")
+    assert plan.space.nuisance == space.nuisance
+
+
+def write_confirmed(root: Path, **columns: list[object]) -> Path:
+    count = len(next(iter(columns.values())))
+    config = {f"config.{name}": values for name, values in columns.items()}
+    root.mkdir()
+    frame = pd.DataFrame({"phase": ["confirm"] * count, "status": ["completed"] * count, **config})
+    frame.to_parquet(RunPaths(root).trials)
+    return root
+
+
+def test_a_warm_start_heeds_logarithms_ranges_and_kinds(tmp_path: Path) -> None:
+    run = write_confirmed(
+        tmp_path / "run", rate=[1e-4, 1e-3, 1e-2, 1e-1], width=[3, 4, 4, 9], kind=["b", "c", "c", "a"], far=[9.0] * 4
+    )
+    nuisance = {
+        "rate": Float(low=1e-5, high=1.0, default=0.5, log=True),
+        "width": Int(low=1, high=16, default=2),
+        "kind": Choice(values=("a", "b", "c")),
+        "far": Float(low=0.0, high=1.0, default=0.5),
+        "new": Float(low=0.0, high=1.0, default=0.5),
+    }
+    space = Space(
+        name="s", trial="a:b", factors={"f": Choice(values=(1, 2))}, reference={"f": 1}, baseline={"f": 2},
+        nuisance=nuisance, metrics=("m",), budgets=SPACE.budgets,
+    )  # fmt: skip
+    found = {name: domain.default for name, domain in warmed(space, run).nuisance.items()}
+    assert found["rate"] == pytest.approx(10**-2.5)
+    assert {name: value for name, value in found.items() if name != "rate"} == {
+        "width": 4, "kind": "c", "far": 1.0, "new": 0.5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["nothing", "pending", "stranger"])
+def test_a_warm_start_from_a_run_that_has_nothing_to_give_is_refused(tmp_path: Path, content: str) -> None:
+    run = tmp_path / "run"
+    if content == "pending":
+        run.mkdir()
+        pd.DataFrame({"phase": ["confirm"], "status": ["pending"]}).to_parquet(RunPaths(run).trials)
+    if content == "stranger":
+        write_confirmed(run, elsewhere=[1.0])
+    with pytest.raises(FaultsError, match=f"--warm-start {run}"):
+        warmed(SPACE, run)
