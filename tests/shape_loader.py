@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 
-from tests.shapes import EXEMPT, letters, result_shapes
+from tests.shapes import letters, result_shapes
 
 PACKAGE = "ablation.tcl"
 BLOCKS = ("body", "orelse", "finalbody")
@@ -77,7 +77,7 @@ def _mark(scope: ast.Module | ast.ClassDef, path: str) -> None:
             name = f"{path}.{node.name}"
             says_result = result_shapes(name, ast.get_docstring(node))
             if not _is_generator(node):
-                node.body = _watched(node.body, frozenset(EXEMPT.get(name, ())))
+                node.body = _watched(node.body)
             if says_result or parameter_names(node) or _is_watched(node):
                 # The innermost: it sees the plain function, and what @torch.no_grad and registries get is checked.
                 node.decorator_list.append(_call("function_checked", path=name))
@@ -111,7 +111,7 @@ def _call(name: str, **constants: str) -> ast.expr:
     return ast.parse(f"shapes__.{name}({arguments})", mode="eval").body
 
 
-def _watched(body: list[ast.stmt], exempt: frozenset[str]) -> list[ast.stmt]:
+def _watched(body: list[ast.stmt]) -> list[ast.stmt]:
     """Follow each assignment to a name that says its shape by a check, outside of loops and inner functions."""
     watched: list[ast.stmt] = []
     for node in body:
@@ -121,9 +121,9 @@ def _watched(body: list[ast.stmt], exempt: frozenset[str]) -> list[ast.stmt]:
         for part in (node, *getattr(node, "handlers", ()), *getattr(node, "cases", ())):
             for block in BLOCKS:
                 if hasattr(part, block):
-                    setattr(part, block, _watched(getattr(part, block), exempt))
+                    setattr(part, block, _watched(getattr(part, block)))
         for name in _assigned(node):
-            if letters(name) and name not in exempt:
+            if letters(name):
                 check = ast.Expr(ast.parse(f"shapes__.check({name!r}, {name})", mode="eval").body)
                 for inner in ast.walk(check):
                     ast.copy_location(inner, node)

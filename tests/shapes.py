@@ -46,19 +46,6 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "train._class_weights": ("K",),
 }
 
-# Functions → names in them that are not held to their letters, and why.
-EXEMPT: dict[str, dict[str, str]] = {
-    "artifacts._embedding": {
-        "axes_D2": "all D×D axes first, of which two are kept",
-        "x_N": "the centers follow the N images",
-        "y_N": "as x_N",
-    },
-    "data.batches._gather": {"bytes_BL": "B×1×L, to broadcast over rows"},
-    "data.faces._paint": {"view_BCSS": "the window that a feature touches, not square"},
-    "data.faces._place": {"x_BSS": "B×1×S, to broadcast over rows", "y_BSS": "B×S×1, to broadcast over columns"},
-    "train.Training._load_data": {"train_N": "a part of the N pictures", "validation_N": "the rest of them"},
-}
-
 
 def letters(name: str) -> str | None:
     """Return the shape that a name says, one character a dimension; None where it says none."""
@@ -111,7 +98,7 @@ def fields_checked(*, path: str) -> Callable[[type], type]:
     def decorate(record: type) -> type:
         import jaxtyping
 
-        names = [name for name in record.__annotations__ if letters(name) and name not in EXEMPT.get(path, {})]
+        names = [name for name in record.__annotations__ if letters(name)]
         maker = "__new__" if issubclass(record, tuple) else "__init__"
         make = getattr(record, maker)
 
@@ -130,17 +117,16 @@ def fields_checked(*, path: str) -> Callable[[type], type]:
 
 
 def _parameters(function: Callable[..., Any], path: str) -> dict[str, Any]:
-    exempt = EXEMPT.get(path, {})
     return {
         name: _annotated(iter([shape]), _meaning(function, name), f"{path}({name})")
         for name in inspect.signature(function).parameters
-        if (shape := letters(name)) and name not in exempt
+        if (shape := letters(name))
     }
 
 
 def _result(function: Callable[..., Any], path: str) -> dict[str, Any]:
     shapes = result_shapes(path, function.__doc__)
-    if not shapes or "return" in EXEMPT.get(path, {}):
+    if not shapes:
         return {}
     left = iter(shapes)
     result = _annotated(left, _meaning(function, "return"), path)

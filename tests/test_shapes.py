@@ -291,7 +291,7 @@ def test_every_parameter_that_says_a_shape_is_checked() -> None:
     assert {"loss.half_squares", "network.Network.forward", "data.batches.Batches.__init__"} <= set(shaped)
     for path, names in shaped.items():
         if path != "negatives.Strategy.__call__":  # a protocol is never called itself
-            assert {*names} <= {*made[path].__shapes__, *shapes.EXEMPT.get(path, ())}, path
+            assert {*names} <= {*made[path].__shapes__}, path
 
 
 def test_every_array_returned_is_checked_or_has_no_letters() -> None:
@@ -311,11 +311,8 @@ def test_registries_hold_the_checked_functions() -> None:
     assert all(hasattr(strategy, "__shapes__") for strategy in NEGATIVES.values())
 
 
-def test_exemptions_and_results_name_what_there_is() -> None:
-    nodes = written()
-    assert set(shapes.RESULTS) <= set(nodes)
-    for path, names in shapes.EXEMPT.items():
-        assert set(names) <= {node.id for node in ast.walk(nodes[path]) if isinstance(node, ast.Name)}, path
+def test_results_name_what_there_is() -> None:
+    assert set(shapes.RESULTS) <= set(written())
 
 
 def test_the_model_itself_neither_needs_the_checks_nor_keeps_them_in_bytecode() -> None:

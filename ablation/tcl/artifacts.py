@@ -42,8 +42,8 @@ def _embedding(features_ND: Tensor, labels_N: Tensor, centers_KD: Tensor | None)
     """Project features, and centers with them, on the features' first two principal axes."""
     shown = features_ND[:EMBEDDED_IMAGES]
     mean_D = features_ND.mean(0)
-    _, axes_D2 = torch.linalg.eigh((features_ND - mean_D).T @ (features_ND - mean_D))
-    axes_D2 = axes_D2[:, -2:].flip(1)
+    _, axes_DD = torch.linalg.eigh((features_ND - mean_D).T @ (features_ND - mean_D))
+    axes_D2 = axes_DD[:, -2:].flip(1)
     # An eigenvector's sign is arbitrary: fix it, so that pictures can be compared.
     axes_D2 = torch.where(axes_D2.sum(0) < 0, -axes_D2, axes_D2)
     points, labels, kinds = shown, labels_N[:EMBEDDED_IMAGES].tolist(), ["image"] * len(shown)
@@ -51,8 +51,8 @@ def _embedding(features_ND: Tensor, labels_N: Tensor, centers_KD: Tensor | None)
         points = torch.cat([shown, centers_KD.detach().float().cpu()])
         labels += range(len(centers_KD))
         kinds += ["center"] * len(centers_KD)
-    x_N, y_N = ((points - mean_D) @ axes_D2).unbind(1)
-    return {"x": x_N.tolist(), "y": y_N.tolist(), "label": labels, "kind": kinds}
+    x_P, y_P = ((points - mean_D) @ axes_D2).unbind(1)
+    return {"x": x_P.tolist(), "y": y_P.tolist(), "label": labels, "kind": kinds}
 
 
 def _mean_maps(maps_NHW: Tensor, labels_N: Tensor) -> dict[str, Sequence[object]]:

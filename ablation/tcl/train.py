@@ -75,21 +75,21 @@ class Training:
 
     def _load_data(self) -> None:
         data = self.config.data
-        train_N, validation_N = split_validation(
+        train_T, validation_V = split_validation(
             self.dataset.train.labels_N, data.validation_share, self.context.replicate_seed
         )
         train, labels_N = self.dataset.train, self.dataset.train.labels_N
         self.batches = Batches(
-            train.images_NHWC[train_N],
-            labels_N[train_N],
+            train.images_NHWC[train_T],
+            labels_N[train_T],
             batch_size=self.config.train.batch_size,
             seed=derive_seed(self.context.seed, "batches"),
             augmentation=Augmentation.of(data),
             sampling=data.sampling,
             device=self.device,
         )
-        self.validation_images = torch.from_numpy(train.images_NHWC[validation_N]).to(self.device)
-        self.validation_labels = torch.from_numpy(labels_N[validation_N])
+        self.validation_images = torch.from_numpy(train.images_NHWC[validation_V]).to(self.device)
+        self.validation_labels = torch.from_numpy(labels_N[validation_V])
         self.class_weights = _class_weights(self.batches.labels_N, self.config, len(self.dataset.class_names))
 
     @property

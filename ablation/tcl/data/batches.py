@@ -160,8 +160,8 @@ def _gather(images_NHWC: Tensor, chosen_B: Tensor, augmentation: Augmentation, g
     # Whole rows first, then bytes within them: on a CPU twice as fast as one index over rows and columns.
     lines_ML = images_NHWC.view(-1, width * 3)
     picked_RL = lines_ML.index_select(0, (chosen_B[:, None] * height + rows_BH).view(-1))
-    bytes_BL = (columns_BW[:, :, None] * 3 + torch.arange(3, device=device)).view(count, 1, width * 3)
-    gathered_BHL = picked_RL.view(count, height, width * 3).gather(2, bytes_BL.expand(count, height, width * 3))
+    bytes_B1L = (columns_BW[:, :, None] * 3 + torch.arange(3, device=device)).view(count, 1, width * 3)
+    gathered_BHL = picked_RL.view(count, height, width * 3).gather(2, bytes_B1L.expand(count, height, width * 3))
     return gathered_BHL.view(count, height, width, 3)
 
 

@@ -59,13 +59,13 @@ def draw_faces(traits: Traits, noise_BCSS: F32, size_px: int) -> npt.NDArray[np.
 
 def _place(traits: Traits, size_px: int) -> Frame:
     axis_S = ((np.arange(size_px, dtype=np.float32) * 2 + 1) / size_px - 1).astype(np.float32)
-    x_BSS = axis_S[None, None, :] - traits["shift_x"]
-    y_BSS = axis_S[None, :, None] - traits["shift_y"]
+    x_B1S = axis_S[None, None, :] - traits["shift_x"]
+    y_BS1 = axis_S[None, :, None] - traits["shift_y"]
     # The half-angle form of a rotation needs no sine.
     half = traits["roll"]
     cosine, sine = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
-    skull_u_BSS = (cosine * x_BSS + sine * y_BSS) / traits["scale"]
-    v_BSS = (cosine * y_BSS - sine * x_BSS) / traits["scale"]
+    skull_u_BSS = (cosine * x_B1S + sine * y_BS1) / traits["scale"]
+    v_BSS = (cosine * y_BS1 - sine * x_B1S) / traits["scale"]
     turned_BSS = skull_u_BSS - 0.2 * traits["yaw"]
     u_BSS = turned_BSS * (1 + 0.25 * traits["yaw"] * np.clip(turned_BSS * 4, -1, 1))
     return Frame(u_BSS, v_BSS - 0.12 * traits["pitch"], skull_u_BSS, 2 / size_px)
@@ -97,8 +97,8 @@ def _paint(canvas_BCSS: F32, cover_BSS: F32, colour: F32 | float) -> None:
     if len(rows) == 0:
         return
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    view_BCSS = canvas_BCSS[:, :, *window]
-    view_BCSS += cover_BSS[:, None, *window] * (colour - view_BCSS)
+    view_BCHW = canvas_BCSS[:, :, *window]
+    view_BCHW += cover_BSS[:, None, *window] * (colour - view_BCHW)
 
 
 def _draw_head(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
