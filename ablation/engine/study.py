@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 from ablation.engine import rungs
-from ablation.engine.searcher import propose
+from ablation.engine.searcher import RECIPE, Search
 from ablation.ledger import Event, EventKind, Ledger
 from ablation.plan import Plan, PlannedTrial
 from ablation.records import ConflictError, Outcome, Records, TrialState, apply
@@ -26,7 +25,6 @@ from search_spaces.space import Level, Levels
 JUDGED = ("train_", "val_", "test_")
 PROPOSALS_RECHECKED = 500  # the latest ones, at a few milliseconds each
 DOES_NOT_FOLLOW = "does not follow from what it tells before; restore the run directory from a copy"
-RECIPE = {"optuna": version("optuna")}
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class Study:
         self._replicates = _group(self._trials.values())
         self.rung_values: dict[tuple[str, int, int], list[float]] = {}  # by arm, replicate, rung: as they arrived
         self._decisions: dict[tuple[str, int], bool] = {}
+        self._searches: dict[tuple[str, int], Search] = {}
         self._unbegun = dict.fromkeys(self._trials)  # in the plan's order
         self._unended = set(self._trials)
         self._replay(ledger.history)
@@ -131,7 +130,7 @@ class Study:
             self.end(trial_id, "failed", f"epoch {record.epoch} was told twice, with other metrics", elapsed_s)
             return False
         if not is_repeated:
-            self._event("epoch", trial_id, **asdict(record), attempt=state.attempts)
+            self._event("epoch", trial_id, **vars(record), attempt=state.attempts)
         return self._decide(self._trials[trial_id], record, elapsed_s, checkpoint)
 
     def end(
@@ -212,10 +211,19 @@ class Study:
         """Propose a trial's hyperparameters from the records as they are."""
         replicate = self._replicates[_replicate_key(trial)]
         if trial.phase == "search":
-            return propose(self.plan, trial, [self._state(other.trial_id) for other in replicate.search[: trial.index]])
+            earlier = [self._state(other.trial_id) for other in replicate.search[: trial.index]]
+            return self._search_of(trial).propose(trial, earlier)
         best = self._best(replicate)
         assert best is not None, "a replicate without survivor hands out no confirm trials"
         return best.proposal
+
+    def _search_of(self, trial: PlannedTrial) -> Search:
+        """Keep a replicate's search from its first proposal to its last."""
+        key = _replicate_key(trial)
+        search = self._searches.pop(key, None) or Search(self.plan, self.plan.arm(trial.arm))
+        if trial.index + 1 < self.plan.budget.trials:
+            self._searches[key] = search
+        return search
 
     def _decision(self, trial: PlannedTrial, rung: int, value: float) -> bool:
         """Decide at a rung from the records as they are; a larger value is better."""
