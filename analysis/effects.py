@@ -6,10 +6,13 @@ primary metric is tested, over the comparisons declared before the study; everyt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from analysis import inference
+from analysis import effect_sizes, inference
+from analysis.inference import Array
 from analysis.load import Study
 
 REFERENCE, BASELINE = "reference", "baseline"
@@ -17,7 +20,7 @@ REFERENCE, BASELINE = "reference", "baseline"
 
 def arm_names(study: Study, trials: pd.DataFrame) -> list[str]:
     """List the planned arms in order, then arms that only the trials know."""
-    return list(dict.fromkeys([*(arm.name for arm in study.arms), *trials["arm"]]))
+    return list(dict.fromkeys([*(arm.name for arm in study.arms), *trials["arm"].unique()]))
 
 
 def replicates(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
@@ -52,6 +55,13 @@ def values(table: pd.DataFrame, arm: str, metric: str) -> pd.Series[float]:
     return pd.Series(rows[metric].to_numpy(dtype=float), index=rows["replicate"].to_numpy(), name=arm)
 
 
+def matrix(table: pd.DataFrame, arms: Sequence[str], metric: str) -> tuple[Array, tuple[int, ...]]:
+    """Lay out a metric as ``values_AR``, NaN where an arm has no value in a replicate; return it and the replicates."""
+    wide = table.pivot(index="arm", columns="replicate", values=metric).sort_index(axis=1)
+    values_AR = wide.reindex(list(arms)).to_numpy(dtype=float)
+    return values_AR, tuple(int(replicate) for replicate in wide.columns)
+
+
 def pairs(table: pd.DataFrame, arm: str, against: str, metric: str) -> tuple[pd.DataFrame, tuple[int, ...]]:
     """Pair two arms by replicate; return columns arm and against by replicate, and the replicates without a pair."""
     both = pd.DataFrame({"arm": values(table, arm, metric), "against": values(table, against, metric)}).sort_index()
@@ -67,54 +77,83 @@ def arms_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.Da
     ``replicates`` returned.
     """
     names = arm_names(study, trials)
-    rows = []
-    for name in names:
-        found = values(table, name, study.metric)
-        row: dict[str, object] = {"arm": name, "role": name if name in (REFERENCE, BASELINE) else ""}
-        row |= {"planned": len(found), "n": int(found.count())}
-        row["missing"] = _spell(int(replicate) for replicate in found.index[found.isna()])
-        for metric in study.metrics:
-            mean = inference.mean_interval(values(table, name, metric).dropna().to_numpy())
-            row |= {metric: float(mean.mean), f"{metric}_low": float(mean.low), f"{metric}_high": float(mean.high)}
-        whole, _ = pairs(table, name, REFERENCE, study.metric)
-        paired = inference.paired_difference(whole["arm"].to_numpy(), whole["against"].to_numpy())
-        comparable = name != REFERENCE
-        row["difference"] = float(paired.difference) if comparable else np.nan
-        row |= (
-            {"difference_low": float(paired.low), "difference_high": float(paired.high)}
-            if comparable
-            else {"difference_low": np.nan, "difference_high": np.nan}
-        )
-        row["pairs"] = len(whole) if comparable else 0
-        rows.append(row)
-    return pd.DataFrame(rows)
+    values_AR, replicates = matrix(table, names, study.metric)
+    planned_AR = matrix(table.assign(planned=1.0), names, "planned")[0] == 1
+    known_AR = ~np.isnan(values_AR)
+    frame = pd.DataFrame({"arm": names, "role": [name if name in (REFERENCE, BASELINE) else "" for name in names]})
+    frame["planned"], frame["n"] = planned_AR.sum(axis=1), known_AR.sum(axis=1)
+    frame["missing"] = [
+        _spell(replicate for replicate, is_lost in zip(replicates, lost_R, strict=True) if is_lost)
+        for lost_R in planned_AR & ~known_AR
+    ]
+    for metric in study.metrics:
+        mean = inference.mean_interval(matrix(table, names, metric)[0])
+        frame[metric], frame[f"{metric}_low"], frame[f"{metric}_high"] = mean
+    home_AR = matrix(table, [REFERENCE if name != REFERENCE else "" for name in names], study.metric)[0]
+    paired = inference.paired_difference(values_AR, home_AR)
+    frame["difference"], frame["difference_low"], frame["difference_high"] = paired.difference, paired.low, paired.high
+    return frame.assign(pairs=paired.n)
 
 
 def comparisons_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Test the declared comparisons of the primary metric: paired t, Holm over the whole list, exact sign flips.
 
     Columns: arm, against, n (pairs), dropped (replicates without a pair, as text), difference, low, high, sd, p,
-    p_holm, significant, p_flip, p_flip_floor, detectable (80 % power at the first step of Holm).
+    p_holm, significant, p_flip, p_flip_floor, detectable (80 % power at the first step of Holm), d_z, g_z, g_low,
+    g_high (standardised difference), improvement, improvement_low, improvement_high (chance that a replicate of ``arm``
+    is better than one of ``against``) and wins (pairs in which it is).
     """
-    rows = []
-    for arm, against in study.comparisons:
-        whole, dropped = pairs(table, arm, against, study.metric)
-        n = len(whole)
-        paired = inference.paired_difference(whole["arm"].to_numpy(), whole["against"].to_numpy())
-        flips = (whole["arm"] - whole["against"]).to_numpy()
-        row: dict[str, object] = {"arm": arm, "against": against, "n": n, "dropped": _spell(dropped)}
-        row |= {"difference": float(paired.difference), "low": float(paired.low), "high": float(paired.high)}
-        row |= {"sd": float(paired.sd), "p": float(paired.p)}
-        row["p_flip"] = float(inference.sign_flip_p(flips)) if n <= inference.MOST_SIGN_FLIPS else np.nan
-        row["p_flip_floor"] = inference.sign_flip_floor(n)
-        alpha = inference.ALPHA / len(study.comparisons)
-        known = paired.sd > 0  # NaN for a single pair; differences without spread say nothing of the noise
-        row["detectable"] = float(inference.detectable_difference(float(paired.sd), n, alpha)) if known else np.nan
-        rows.append(row)
     columns = ["arm", "against", "n", "dropped", "difference", "low", "high", "sd", "p", "p_holm", "significant"]
-    frame = pd.DataFrame(rows, columns=[*columns, "p_flip", "p_flip_floor", "detectable"])
-    frame["p_holm"], frame["significant"] = inference.holm(frame["p"].to_numpy(dtype=float))
-    return frame
+    columns += ["p_flip", "p_flip_floor", "detectable", "d_z", "g_z", "g_low", "g_high"]
+    columns += ["improvement", "improvement_low", "improvement_high", "wins"]
+    if not study.comparisons:
+        return pd.DataFrame(columns=columns).astype({"significant": bool, "dropped": str})
+    arms, against = zip(*study.comparisons, strict=True)
+    arm_CR, replicates = matrix(table, arms, study.metric)
+    against_CR, _ = matrix(table, against, study.metric)
+    found = inference.paired_difference(arm_CR, against_CR)
+    sizes = effect_sizes.standardised_difference(arm_CR, against_CR)
+    sign = 1 if study.higher_is_better else -1
+    better = effect_sizes.probability_of_improvement(sign * arm_CR, sign * against_CR)
+    alpha = inference.ALPHA / len(arms)
+    frame = pd.DataFrame({"arm": arms, "against": against, "n": found.n})
+    frame["dropped"] = [_unpaired(*pair, replicates) for pair in zip(arm_CR, against_CR, strict=True)]
+    frame["difference"], frame["low"], frame["high"], frame["sd"] = found.difference, found.low, found.high, found.sd
+    frame["p"] = found.p
+    frame["p_holm"], frame["significant"] = inference.holm(found.p)
+    frame["p_flip"] = [_flip(row) for row in arm_CR - against_CR]
+    frame["p_flip_floor"] = [inference.sign_flip_floor(int(n)) for n in found.n]
+    # Differences without spread say nothing of the noise, and a single pair has none.
+    frame["detectable"] = [
+        float(inference.detectable_difference(float(sd), int(n), alpha)) if sd > 0 else np.nan
+        for sd, n in zip(found.sd, found.n, strict=True)
+    ]
+    frame["d_z"], frame["g_z"], frame["g_low"], frame["g_high"] = sizes
+    frame["improvement"], frame["improvement_low"], frame["improvement_high"] = better
+    frame["wins"] = (sign * (arm_CR - against_CR) > 0).sum(axis=-1)
+    return frame[columns]
+
+
+def differences_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Describe every metric's paired difference of every arm to the reference and to the baseline, with t interval.
+
+    Columns: arm, against, metric, n (pairs), difference, low, high, declared (whether the plan compares the two; only
+    the primary metric of those is tested, in ``comparisons_table``). Description: no p, no correction.
+    """
+    names = arm_names(study, trials)
+    homes = [name for name in (REFERENCE, BASELINE) if name in names]
+    listed = [(arm, home) for home in homes for arm in names if arm != home]
+    if not listed:
+        return pd.DataFrame(columns=["arm", "against", "metric", "n", "difference", "low", "high", "declared"])
+    arms, against = zip(*listed, strict=True)
+    declared = {frozenset(pair) for pair in study.comparisons}
+    parts = []
+    for metric in study.metrics:
+        found = inference.paired_difference(matrix(table, arms, metric)[0], matrix(table, against, metric)[0])
+        part = pd.DataFrame({"arm": arms, "against": against, "metric": metric, "n": found.n})
+        part = part.assign(difference=found.difference, low=found.low, high=found.high)
+        parts.append(part.assign(declared=[frozenset(pair) in declared for pair in listed]))
+    return pd.concat(parts, ignore_index=True)
 
 
 def responses(study: Study, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -142,6 +181,16 @@ def responses(study: Study, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         if len(rows) >= 3:
             found[factor] = pd.DataFrame(rows).sort_values("level", ignore_index=True)
     return found
+
+
+def _unpaired(arm_R: Array, against_R: Array, replicates: tuple[int, ...]) -> str:
+    lost_R = np.isnan(arm_R - against_R)
+    return _spell(replicate for replicate, lost in zip(replicates, lost_R, strict=True) if lost)
+
+
+def _flip(differences_R: Array) -> float:
+    n = int((~np.isnan(differences_R)).sum())
+    return float(inference.sign_flip_p(differences_R)) if n <= inference.MOST_SIGN_FLIPS else np.nan
 
 
 def _spell(numbers: object) -> str:

@@ -1,26 +1,29 @@
 """Intervals, tests and multiplicity for small numbers of paired replicates.
 
-Arrays end in the axis of replicates: ``values_R`` is one sample, ``values_AR`` is one sample an arm, and everything
-works on both. Why paired t and not the bootstrap: in simulations with 3 to 20 replicates BCa
-intervals cover 72 to 94 %, paired t covers 95 %.
+Arrays end in the axis of replicates: ``values_R`` is one sample, ``values_AR`` is one sample an arm, ``values_SCR`` is
+many studies at once, and everything works on all of them. NaN marks a replicate without a value: it is left out, with
+its pair. Why paired t and not the bootstrap: in simulations with 3 to 20 replicates BCa intervals cover 72 to 94 %,
+paired t covers 95 %.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import special
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
 POWER = 0.80
 MOST_SIGN_FLIPS = 44  # two halves of 2^22 sums each: 32 MiB a half
 MOST_REPLICATES = 100_000
+_HALVINGS = 60  # to the last digit of float64
 _NO_SPREAD = 1e-12  # relative: what differences of equal decimals leave behind in float64
 
 
@@ -33,7 +36,7 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """A mean paired difference with its interval, spread, t and two-sided p."""
+    """A mean paired difference with its interval, spread, t and two-sided p, over ``n`` pairs."""
 
     difference: Array
     low: Array
@@ -41,6 +44,7 @@ class Paired(NamedTuple):
     sd: Array
     t: Array
     p: Array
+    n: Counts
 
 
 def mean_interval(values_R: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -62,23 +66,25 @@ def paired_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: float 
     arm, against = np.asarray(arm_R, dtype=float), np.asarray(against_R, dtype=float)
     if arm.shape != against.shape:
         raise ValueError(f"shapes are {arm.shape} and {against.shape}, but must be equal; drop what has no pair")
-    scale = np.maximum(np.abs(arm), np.abs(against)).max(axis=-1, initial=0.0)
+    scale = np.fmax(np.abs(arm), np.abs(against)).max(axis=-1, initial=0.0, where=~np.isnan(arm - against))
     return _one_sample(arm - against, confidence, scale)
 
 
-def holm(p_values: ArrayLike, alpha: float = ALPHA) -> tuple[Array, NDArray[np.bool_]]:
-    """Adjust p values for the whole list by Holm's step-down rule; return adjusted p and which are rejected.
+def holm(p_values_C: ArrayLike, alpha: float = ALPHA) -> tuple[Array, NDArray[np.bool_]]:
+    """Adjust p values for the whole list on the last axis by Holm's step-down rule; return adjusted p and rejections.
 
     A NaN p stays NaN and is never rejected, but counts in the length of the list.
-    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979); statsmodels' multipletests.
+    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
     """
-    multitest: Any = import_module("statsmodels.stats.multitest")  # heavy, and only the report needs it
-    p = np.asarray(p_values, dtype=float)
-    if p.size == 0:
-        return p, np.zeros(0, dtype=bool)
-    unknown = np.isnan(p)
-    reject, adjusted, _, _ = multitest.multipletests(np.where(unknown, 1.0, p), alpha=alpha, method="holm")
-    return np.where(unknown, np.nan, adjusted), np.asarray(reject, dtype=bool) & ~unknown
+    p_C = np.asarray(p_values_C, dtype=float)
+    unknown_C = np.isnan(p_C)
+    known_C = np.where(unknown_C, 1.0, p_C)
+    order_C = np.argsort(known_C, axis=-1, kind="stable")
+    steps_C = np.take_along_axis(known_C, order_C, axis=-1) * np.arange(p_C.shape[-1], 0, -1)
+    adjusted_C = np.empty_like(p_C)
+    stepped_C = np.minimum(np.maximum.accumulate(steps_C, axis=-1), 1.0)
+    np.put_along_axis(adjusted_C, order_C, stepped_C, axis=-1)
+    return np.where(unknown_C, np.nan, adjusted_C), (adjusted_C <= alpha) & ~unknown_C
 
 
 def sign_flip_p(differences_R: ArrayLike) -> Array:
@@ -88,10 +94,10 @@ def sign_flip_p(differences_R: ArrayLike) -> Array:
     differences. Source: Fisher, "The Design of Experiments" (1935), section 21.
     """
     differences = np.asarray(differences_R, dtype=float)
-    n = differences.shape[-1]
+    n = int((~np.isnan(differences)).sum(axis=-1).max(initial=0))
     if n > MOST_SIGN_FLIPS:
         raise ValueError(f"{n} differences given, but at most {MOST_SIGN_FLIPS} can be enumerated; use the t test")
-    if n == 0:
+    if differences.shape[-1] == 0:
         return np.full(differences.shape[:-1], np.nan)
     return np.asarray(np.apply_along_axis(_sign_flip_p, -1, differences), dtype=float)
 
@@ -145,24 +151,27 @@ def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power:
 
 
 def _one_sample(values_R: Array, confidence: float, scale: Array | float = 0.0) -> Paired:
-    n = values_R.shape[-1]
-    nothing = np.full(values_R.shape[:-1], np.nan)
-    if n == 0:
-        return Paired(nothing, nothing, nothing, nothing, nothing, nothing)
-    mean = np.asarray(values_R.mean(axis=-1))
-    if n == 1:
-        return Paired(mean, nothing, nothing, nothing, nothing, nothing)
-    sd = np.asarray(values_R.std(axis=-1, ddof=1))
-    size = np.maximum(np.abs(values_R).max(axis=-1), scale)
-    sd = np.where(sd <= _NO_SPREAD * size, 0.0, sd)
-    error = np.where(sd == 0.0, np.nan, sd / n**0.5)
-    reach = error * stats.t.ppf(0.5 + confidence / 2, n - 1)
-    t = mean / error
-    return Paired(mean, mean - reach, mean + reach, sd, t, np.asarray(2 * stats.t.sf(np.abs(t), n - 1)))
+    known_R = ~np.isnan(values_R)
+    n = known_R.sum(axis=-1)
+    filled_R = np.where(known_R, values_R, 0.0)
+    df = np.maximum(n - 1, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.asarray(filled_R.sum(axis=-1) / np.where(n > 0, n, np.nan))
+        centred_R = np.where(known_R, filled_R - mean[..., None], 0.0)
+        sd = np.where(n > 1, np.sqrt((centred_R**2).sum(axis=-1) / df), np.nan)
+        size = np.maximum(np.abs(filled_R).max(axis=-1, initial=0.0), scale)
+        sd = np.where(sd <= _NO_SPREAD * size, 0.0, sd)
+        error = np.where(sd == 0.0, np.nan, sd / np.sqrt(np.maximum(n, 1)))
+        reach = error * special.stdtrit(df, 0.5 + confidence / 2)
+        t = mean / error
+    return Paired(mean, mean - reach, mean + reach, sd, t, 2 * special.stdtr(df, -np.abs(t)), n)
 
 
 def _sign_flip_p(differences_R: Array) -> float:
+    differences_R = differences_R[~np.isnan(differences_R)]
     n = differences_R.size
+    if n == 0:
+        return np.nan
     left, right = _signed_sums(differences_R[: n // 2]), np.sort(_signed_sums(differences_R[n // 2 :]))
     total = np.abs(differences_R).sum()
     seen = abs(differences_R.sum()) - 1e-12 * total  # equal sums in another order of addition are ties
@@ -181,16 +190,20 @@ def _signed_sums(values_R: Array) -> Array:
 
 
 def _power(noncentrality: float, df: int, alpha: float) -> float:
-    edge = stats.t.ppf(1 - alpha / 2, df)
-    wrong_side = stats.nct.cdf(-edge, df, noncentrality)  # scipy gives NaN where it is below 1e-16
-    return float(stats.nct.sf(edge, df, noncentrality) + np.nan_to_num(wrong_side))
+    edge = special.stdtrit(df, 1 - alpha / 2)
+    wrong_side = special.nctdtr(df, noncentrality, -edge)  # NaN where it is too small to be computed
+    return float(1 - special.nctdtr(df, noncentrality, edge) + np.nan_to_num(wrong_side))
 
 
+@cache
 def _noncentrality(df: int, alpha: float, power: float) -> float:
-    high = 1.0
+    low, high = 0.0, 1.0
     while _power(high, df, alpha) < power:
         high *= 2
-    return float(optimize.brentq(lambda nc: _power(nc, df, alpha) - power, 0.0, high, xtol=1e-10))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _power(middle, df, alpha) < power else (low, middle)
+    return high
 
 
 def _check(n: int, sd: float = 1.0) -> None:

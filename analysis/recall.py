@@ -9,7 +9,10 @@ from analysis import inference
 from analysis.effects import REFERENCE, arm_names
 from analysis.load import Study
 
-COLUMNS = ("arm", "label", "class_name", "n", "mean", "low", "high", "difference")
+COLUMNS = (
+    *("arm", "label", "class_name", "n", "mean", "low", "high"),
+    *("difference", "difference_low", "difference_high"),
+)
 
 
 def per_class_recall(study: Study, trials: pd.DataFrame, confusions: pd.DataFrame) -> pd.DataFrame:
@@ -21,8 +24,8 @@ def per_class_recall(study: Study, trials: pd.DataFrame, confusions: pd.DataFram
         confusions: trial_id, label, predicted, count, as ``load.confusions`` returns them.
 
     Returns:
-        Columns arm, label, class_name, n (replicates), mean, low, high, difference, in 0..1; no rows without counts.
-        Description only: nothing here is tested.
+        Columns arm, label, class_name, n (replicates), mean, low, high, difference, difference_low, difference_high, in
+        0..1; no rows without counts. Description only: nothing here is tested.
     """
     done = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
     counts = confusions.merge(done[["trial_id", "arm", "replicate"]], on="trial_id")
@@ -45,10 +48,9 @@ def _row(
     study: Study, arm: str, label: int, mine: pd.Series[float], home: pd.Series[float] | None
 ) -> tuple[object, ...]:
     name = study.class_names[label] if label < len(study.class_names) else f"class {label}"
-    known = mine.dropna().to_numpy(dtype=float)
-    mean = inference.mean_interval(known)
-    difference = np.nan
-    if home is not None and arm != REFERENCE:
-        paired = (mine - home).dropna().to_numpy(dtype=float)
-        difference = float(paired.mean()) if paired.size else np.nan
-    return (arm, label, name, known.size, float(mean.mean), float(mean.low), float(mean.high), difference)
+    mean = inference.mean_interval(mine.to_numpy(dtype=float))
+    row: tuple[object, ...] = (arm, label, name, int(mine.count()), float(mean.mean), float(mean.low), float(mean.high))
+    if home is None or arm == REFERENCE:
+        return (*row, np.nan, np.nan, np.nan)
+    paired = inference.paired_difference(mine.to_numpy(dtype=float), home.to_numpy(dtype=float))
+    return (*row, float(paired.difference), float(paired.low), float(paired.high))

@@ -60,6 +60,18 @@ def test_no_values_give_nan() -> None:
     assert np.isnan(inference.mean_interval([]).mean)
 
 
+def test_a_replicate_without_a_value_is_left_out_with_its_pair() -> None:
+    holed = np.array([[0.61, np.nan, 0.60, 0.66, 0.63], [0.61, 0.64, 0.60, 0.66, 0.63]])
+    both = np.array([[0.60, 0.61, 0.61, np.nan, 0.60], [0.60, 0.61, 0.61, 0.63, 0.60]])
+    found = inference.paired_difference(holed, both)
+    expected = stats.ttest_rel([0.61, 0.60, 0.63], [0.60, 0.61, 0.60])
+    assert found.n.tolist() == [3, 5]
+    assert found.p.tolist() == pytest.approx([expected.pvalue, stats.ttest_rel(SAMPLE, OTHER).pvalue])
+    assert found.low[0] == pytest.approx(expected.confidence_interval(0.95).low)
+    assert inference.sign_flip_p([1.0, np.nan, 2.0, 4.0]) == 2 / 8
+    assert np.isnan(inference.paired_difference([np.nan, 1.0], [1.0, np.nan]).difference)
+
+
 def test_unequal_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="must be equal"):
         inference.paired_difference([1.0, 2.0], [1.0])
@@ -74,6 +86,16 @@ def test_holm_by_hand() -> None:
 def test_holm_agrees_with_statsmodels() -> None:
     p = np.random.default_rng(0).uniform(0, 0.1, 12)
     assert inference.holm(p)[0] == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_holm_over_many_studies_is_holm_over_each() -> None:
+    p_SC = np.random.default_rng(5).uniform(0, 0.2, (40, 7))
+    p_SC[::3, 2] = p_SC[::3, 4]  # ties
+    adjusted_SC, rejected_SC = inference.holm(p_SC, alpha=0.1)
+    for row, adjusted_C, rejected_C in zip(p_SC, adjusted_SC, rejected_SC, strict=True):
+        reject, expected, _, _ = multipletests(row, alpha=0.1, method="holm")
+        assert adjusted_C == pytest.approx(expected)
+        assert rejected_C.tolist() == reject.tolist()
 
 
 def test_an_unknown_p_is_never_rejected_but_lengthens_the_list() -> None:

@@ -57,6 +57,51 @@ def test_a_study_without_artifacts_has_none(tmp_path: Path) -> None:
     assert load.confusions(run).empty
 
 
+def test_several_runs_are_told_apart_by_a_column(run: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", replicates=2)
+    both = load.trials([run, other])
+    assert both.columns[0] == "run"
+    assert both.groupby("run", sort=False).size().to_dict() == {"run": 45, "other": 30}
+    pd.testing.assert_frame_equal(
+        both[both["run"] == "run"].drop(columns="run")[load.trials(run).columns], load.trials(run), check_dtype=False
+    )
+    curves = load.epochs([run, other], ["trial_id", "metric.val_strength"])
+    assert curves.columns.tolist() == ["run", "trial_id", "metric.val_strength"]
+    assert len(curves) == len(load.epochs(run)) + len(load.epochs(other))
+
+
+def test_runs_of_one_name_are_told_apart_by_what_was_given(run: Path, tmp_path: Path) -> None:
+    twin = write_run(tmp_path / "elsewhere" / "run")
+    assert set(load.trials([run, twin])["run"]) == {str(run), str(twin)}
+    with pytest.raises(FaultsError, match="no run was given"):
+        load.trials([])
+
+
+def test_a_run_is_read_by_its_address_too(run: Path) -> None:
+    address = run.as_uri()
+    pd.testing.assert_frame_equal(load.trials(address), load.trials(run))
+    pd.testing.assert_frame_equal(load.epochs(address), load.epochs(run))
+    pd.testing.assert_frame_equal(load.predictions(address), load.predictions(run))
+    assert load.study(address) == load.study(run)
+    assert load.accounting(address) == load.accounting(run)
+    with pytest.raises(FaultsError, match=r"file:///.*study\.json does not exist; give a run directory"):
+        load.study(address + "-other")
+
+
+def test_an_address_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(FaultsError, match=r"ftp9://a/b cannot be opened .*; give a directory, or an address"):
+        load.study("ftp9://a/b")
+
+
+def test_epochs_are_sorted_by_trial_and_epoch_whatever_the_file_says(run: Path) -> None:
+    raw = pd.read_parquet(run / "epochs.parquet")
+    raw.sample(frac=1, random_state=0).to_parquet(run / "epochs.parquet")
+    expected = raw.sort_values(["trial_id", "epoch"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(load.epochs(run), expected)
+    raw.iloc[:0].to_parquet(run / "epochs.parquet")
+    assert load.epochs(run).empty
+
+
 @pytest.mark.parametrize("name", ["study.json", "trials.parquet", "epochs.parquet"])
 def test_a_missing_file_is_named_with_the_remedy(run: Path, name: str) -> None:
     (run / name).unlink()

@@ -1,5 +1,6 @@
 """The page: the same bytes again, safe with any name, whole without a network, and no louder than its evidence."""
 
+import io
 import json
 import re
 import subprocess
@@ -12,11 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis import effects, load
-from analysis.report import curves, numbers, wording
+from analysis.report import curves, export, numbers, tables, wording
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
 from search_spaces.space import Arm, Choice
 from tests.made_runs import BRIDGES, write_run
+from tests.plain_loop import run_study
+from tests.report_runs import write_full_run
+from tests.toy_study import toy_plan
 
 ROOT = Path(__file__).parents[1]
 LOST = {
@@ -61,7 +65,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("whole") / "run", artifacts=True)
+    return write_full_run(tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,7 @@ def page(source: str) -> Page:
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run = write_run(tmp_path_factory.mktemp("lost") / "run", statuses=LOST, random_search=True)
-    return Page(render(run)[0])
+    return Page(render(run).page)
 
 
 def test_the_page_is_rebuilt_byte_for_byte_even_from_a_copy_elsewhere(whole: Path, source: str, tmp_path: Path) -> None:
@@ -94,7 +98,7 @@ def test_the_page_is_rebuilt_byte_for_byte_even_from_a_copy_elsewhere(whole: Pat
 
 def test_the_page_is_one_file_below_8_mb_that_loads_nothing(page: Page, source: str) -> None:
     assert len(source.encode()) < 8e6
-    assert not [address for address in page.addresses if not re.match(r"#|tables/[\w.=-]+\.csv$", address)]
+    assert not [address for address in page.addresses if not re.match(r"#|tables/[\w.=-]+\.(csv|md|tex)$", address)]
     assert "default-src 'none'" in source
     assert not {"link", "iframe", "img", "object"} & set(page.tags)
 
@@ -117,18 +121,28 @@ def test_the_answer_claims_what_was_planted_and_no_more(page: Page) -> None:
 
 
 def test_every_section_is_there_in_order(page: Page) -> None:
-    sections = ["answer", "arms", "differences", "comparisons", "curves", "responses", "recall", "incomplete"]
-    sections += ["effort", "tuned", "method", "provenance"]
+    sections = ["answer", "effects", "differences", "arms", "comparisons", "responses", "models", "cost", "recall"]
+    sections += ["confusion", "attention", "reliability", "embedding", "search", "curves", "survival", "importance"]
+    sections += ["slices", "tuned", "run", "timeline", "effort", "incomplete", "tables", "method", "provenance"]
     assert [name for name in page.ids if name in sections] == sections
     assert "45 planned = 30 completed + 15 stopped + 0 diverged" in page.text
 
 
-def test_figures_hold_the_planted_numbers(page: Page) -> None:
+def test_figures_hold_the_planted_numbers(page: Page, whole: Path) -> None:
     forest = page.specs[0][0]["data"]
     assert isinstance(forest, list)
     means = [x for trace in forest[1:3] for x in trace["x"]]
     assert sorted(round(x, 1) for x in means) == [-10.0, -6.1, -0.2, 0.3]
-    assert [spec["name"] for spec in page.specs[1]] == ["val strength", "train loss", "val beauty"]
+    curves = render(whole).figures["curves"].specs
+    assert [spec["name"] for spec in curves] == ["val strength", "train loss", "val beauty"]
+
+
+def test_every_figure_is_followed_by_its_numbers(whole: Path, source: str) -> None:
+    figures = render(whole).figures
+    assert source.count("<summary>Numbers of this figure</summary>") == len(figures)
+    for name, figure in figures.items():
+        assert len(figure.table), name
+        assert (whole / "report" / "tables" / f"{figure.file}.csv").is_file(), name
 
 
 def test_what_failed_or_waits_is_listed_with_its_reason(lost: Page) -> None:
@@ -148,23 +162,67 @@ def test_a_study_without_artifacts_has_a_page_without_classes(lost: Page) -> Non
     assert "curves" in lost.ids
 
 
-def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    nasty = "</script><script>alert(1)</script><img src=http://x.y/z onerror=alert(2)>&{{7*7}}"
+NASTY = "</script><script>alert(1)</script><img src=http://x.y/z onerror=alert(2)>&{{7*7}}"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose arms, metrics, classes and reasons are all hostile."""
     space = BRIDGES.model_copy(
         update={
-            "description": nasty,
-            "factors": {**BRIDGES.factors, "deck.material": Choice(values=("steel", nasty))},
-            "baseline": {"deck.material": nasty, "deck.span": 1.0},
+            "description": NASTY,
+            "factors": {**BRIDGES.factors, "deck.material": Choice(values=("steel", NASTY))},
+            "baseline": {"deck.material": NASTY, "deck.span": 1.0},
+            "metrics": (f"strength_{NASTY}", "beauty"),
         }
     )
-    lost = {"reference/0/search/0": ("failed", nasty)}
-    run = write_run(tmp_path / "run", space, statuses=lost)
-    source, _ = render(run)
-    page = Page(source)
-    assert "<script>alert" not in source
+    lost = {"reference/0/search/0": ("failed", NASTY)}
+    root = tmp_path_factory.mktemp("hostile") / "run"
+    return write_run(root, space, statuses=lost, classes=(f"calm {NASTY}", "stormy"))
+
+
+def test_hostile_names_stay_text_on_the_page(hostile: Path) -> None:
+    report = render(hostile)
+    page = Page(report.page)
+    assert "<script>alert" not in report.page
     assert "img" not in page.tags
     assert "{{7*7}}" in page.text
     assert page.tags.count("script") == 2 + len(page.specs)
+
+
+def test_hostile_names_stay_text_in_what_plotly_takes_for_markup(hostile: Path) -> None:
+    shown = json.dumps([spec["layout"] for figure in render(hostile).figures.values() for spec in figure.specs])
+    traces = [trace for figure in render(hostile).figures.values() for spec in figure.specs for trace in spec["data"]]
+    shown += json.dumps([[trace.get(key) for key in ("text", "customdata", "hovertemplate")] for trace in traces])
+    shown += json.dumps([trace["name"] for trace in traces if trace.get("showlegend")])
+    assert "alert(1)" in shown
+    assert "<script" not in shown
+    assert "<img" not in shown
+
+
+def test_hostile_names_stay_text_in_tables(hostile: Path) -> None:
+    files = render(hostile).files
+    lines = files["arms.md"].splitlines()
+    assert not [line for line in lines if "<" in line]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert r"\{\{7*7\}\}" in files["arms.tex"]
+    assert r"\textless{}img" in files["arms.tex"]
+    assert pd.read_csv(io.StringIO(files["arms.csv"]))["arm"].iloc[1].endswith(NASTY)
+
+
+def test_latex_and_markdown_spell_what_would_be_markup() -> None:
+    table = pd.DataFrame({"a_b": ["50 % & more\\", "#{~^}|"], "n": ["\N{MINUS SIGN}1.5", "+10.0"]})
+    assert tables.latex(table) == (
+        "\\begin{tabular}{lr}\n\\toprule\na\\_b & n \\\\\n\\midrule\n"
+        "50 \\% \\& more\\textbackslash{} & $-$1.5 \\\\\n"
+        "\\#\\{\\textasciitilde{}\\textasciicircum{}\\}\\textbar{} & +10.0 \\\\\n\\bottomrule\n\\end{tabular}\n"
+    )
+    assert tables.markdown(table).splitlines() == [
+        "| a\\_b | n |",
+        "| :--- | ---: |",
+        "| 50 % &amp; more\\\\ | \N{MINUS SIGN}1.5 |",
+        "| \\#{\\~^}\\| | +10.0 |",
+    ]
 
 
 def test_identical_arms_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -182,7 +240,7 @@ def test_identical_arms_cannot_be_told_apart(tmp_path: Path) -> None:
 
 def test_where_less_is_better_a_smaller_value_is_called_better(tmp_path: Path) -> None:
     space = BRIDGES.model_copy(update={"direction": "minimize"})
-    page = Page(render(write_run(tmp_path / "run", space))[0])
+    page = Page(render(write_run(tmp_path / "run", space)).page)
     assert "material=wood is better than the reference by 0.0996 (95 % interval 0.0936 to 0.1056)" in page.text
     assert "Left of the line is better" in page.text
 
@@ -193,12 +251,12 @@ def test_a_study_that_confirmed_nothing_still_has_a_page(tmp_path: Path) -> None
     late = trials["phase"] == "confirm"
     trials.loc[late, "status"] = "pending"
     trials[[name for name in trials.columns if "test_" not in name]].to_parquet(run / "trials.parquet")
-    text = Page(render(run)[0]).text
+    text = Page(render(run).page).text
     assert "Nothing can be said yet: none of the 4 declared comparisons" in text
 
 
 def test_a_joint_design_makes_no_claim(tmp_path: Path) -> None:
-    text = Page(render(write_run(tmp_path / "run", design="joint"))[0]).text
+    text = Page(render(write_run(tmp_path / "run", design="joint")).page).text
     assert "This study declared no comparisons (joint design), so it makes no claim." in text
 
 
@@ -241,6 +299,74 @@ def test_a_directory_that_is_no_run_is_refused_with_exit_code_2(tmp_path: Path) 
     assert "would write 'run' twice" in twice.output
 
 
+def test_several_runs_are_set_side_by_side(whole: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", replicates=4)
+    result = CliRunner().invoke(app, [str(whole), str(other), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    written = [Path(line) for line in result.output.split()]
+    assert written == [tmp_path / "out" / name / "index.html" for name in ("run", "other")] + [
+        tmp_path / "out" / "index.html"
+    ]
+    page = Page(written[-1].read_text())
+    assert "2 studies side by side" in page.text
+    assert "Nothing is tested across studies" in page.text
+    assert {"run/index.html", "other/index.html"} <= set(page.addresses)
+    table = pd.read_csv(tmp_path / "out" / "tables" / "studies.csv")
+    assert table.groupby("study")["n"].max().to_dict() == {"run": 3, "other": 4}
+    row = table[(table["study"] == "run") & (table["arm"] == "material=wood")].iloc[0]
+    assert row["difference"] == pytest.approx(-0.0996)
+
+
+def test_an_unfinished_run_says_so_from_its_ledger_and_is_watched_until_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_study(toy_plan(), tmp_path / "run", most_epochs=60).root
+    for name in ("trials.parquet", "epochs.parquet", "summary.json"):
+        (run / name).unlink()
+    assert "This study is not finished." in Page(render(run).page).text
+    pages: list[str] = []
+
+    def finish_meanwhile(seconds: float) -> None:
+        pages.append((run / "report" / "index.html").read_text())
+        assert seconds == 7
+        run_study(toy_plan(), run)
+
+    monkeypatch.setattr("time.sleep", finish_meanwhile)
+    result = CliRunner().invoke(app, [str(run), "--watch", "7"])
+    assert result.exit_code == 0
+    pages.append((run / "report" / "index.html").read_text())
+    assert ['http-equiv="refresh" content="7"' in page for page in pages] == [True, False]
+    assert ["This study is not finished." in page for page in pages] == [True, False]
+
+
+def test_figures_as_files_ask_for_kaleido_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = CliRunner().invoke(app, [str(tmp_path), "--figures", "svg"])
+    assert result.exit_code == 2
+    assert "needs the package kaleido" in result.output
+    assert "must be one of svg, png" in CliRunner().invoke(app, [str(tmp_path), "--figures", "gif"]).output
+
+
+def test_a_figure_for_paper_is_white_and_names_its_arms(whole: Path) -> None:
+    figure = render(whole).figures["curves"]
+    drawn = export.on_paper(figure.specs[0], figure)
+    assert drawn["layout"]["paper_bgcolor"] == "white"
+    assert [trace["name"] for trace in drawn["data"] if trace["showlegend"]] == list(figure.arms)
+    assert "showlegend" not in figure.specs[0]["data"][0]
+
+
+def test_findings_lie_beside_the_page(whole: Path, source: str) -> None:
+    found = json.loads((whole / "report" / "findings.json").read_text())
+    assert [row["arm"] for row in found["comparisons"]] == ["material=wood", "span=1.0", "span=100.0", "baseline"]
+
+
+def test_no_claim_is_made_from_search_scores_and_the_page_says_so(page: Page) -> None:
+    assert "No claim on this page rests on anything below in this part" in page.text
+    assert "With 6 trials an arm this says little" in page.text
+
+
 def test_tables_of_an_earlier_report_do_not_linger(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     stale = run / "report" / "tables" / "recall.csv"
@@ -253,7 +379,7 @@ def test_tables_of_an_earlier_report_do_not_linger(tmp_path: Path) -> None:
 def test_the_report_needs_neither_torch_nor_ray_nor_optuna() -> None:
     code = (
         "import sys, analysis.report, analysis.report.__main__\n"
-        "assert not {'pandas', 'plotly', 'scipy'} & set(sys.modules)\n"
+        "assert not {'pandas', 'plotly', 'scipy', 'jinja2'} & set(sys.modules)\n"
         "import analysis.report.build\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
         "print(sorted(loaded & {'torch', 'ray', 'optuna', 'search_spaces'}))\n"

@@ -1,0 +1,137 @@
+"""What a component is worth: added alone to the baseline, taken alone from the reference, and on the way between.
+
+A component is a factor whose level differs between baseline and reference. The arms that stand for a subset of
+components are found by their levels, with the space's conditions applied as the plan did. Description only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from analysis.effects import BASELINE, REFERENCE, pairs, values
+from analysis.inference import paired_difference
+from analysis.load import Study
+
+MOST_COMPONENTS = 12  # 4,096 subsets
+DIFFERENCE = ("difference", "low", "high", "n")
+
+
+def components(study: Study) -> tuple[str, ...]:
+    """List the factors in which baseline and reference differ; empty where the study lacks either arm."""
+    planned = {arm.name for arm in study.arms}
+    home, start = study.space.get(REFERENCE) or {}, study.space.get(BASELINE) or {}
+    if not {REFERENCE, BASELINE} <= planned:
+        return ()
+    return tuple(name for name in study.space["factors"] if home.get(name) != start.get(name))
+
+
+def components_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Set each component's gain over the baseline beside its loss from the reference.
+
+    Columns: component, level (the reference's), instead (the baseline's), added (the arm that is the baseline with it),
+    ``added_difference``, ``added_low``, ``added_high``, ``added_n`` to the baseline; removed (the arm that is the
+    reference without it), then ``removed_difference`` and so on to the reference. Differences are the named arm minus
+    what it is compared with. An arm is empty where none was planned, or where a condition makes it the same arm.
+    """
+    whole = frozenset(components(study))
+    arm_of = _lookup(study, whole)
+    rows = []
+    for name in components(study):
+        row: dict[str, object] = {"component": name, "level": str(study.space[REFERENCE][name])}
+        row["instead"] = str(study.space[BASELINE][name])
+        for side, subset, against in (("added", {name}, BASELINE), ("removed", whole - {name}, REFERENCE)):
+            arm = arm_of(subset)
+            row[side] = "" if arm is None or arm == against else arm
+            row |= {f"{side}_{key}": value for key, value in _difference(study, table, row[side], against).items()}
+        rows.append(row)
+    sides = [f"{side}{key}" for side in ("added", "removed") for key in ("", *(f"_{key}" for key in DIFFERENCE))]
+    return pd.DataFrame(rows, columns=["component", "level", "instead", *sides])
+
+
+def ablation_path(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Walk from the baseline to the reference, one component a step, through trained arms, the largest gain first.
+
+    Columns: step (from 0), component (added in this step, empty at 0), arm, mean, difference, low, high, n (paired, to
+    the step before). Empty where no chain of trained arms leads there. The order is chosen by looking at the results,
+    so a step's interval describes and claims nothing.
+    Source: Fawcett & Hoos, "Analysing differences between algorithm configurations through ablation" (2016).
+    """
+    columns = ["step", "component", "arm", "mean", *DIFFERENCE]
+    names = components(study)
+    whole = frozenset(names)
+    arm_of = _lookup(study, whole)
+    ways = _reachable(names, arm_of)
+    if not names or frozenset[str]() not in ways:
+        return pd.DataFrame(columns=columns)
+    at, arm = frozenset[str](), BASELINE
+    rows = [_step(study, table, 0, "", BASELINE, None)]
+    sign = 1 if study.higher_is_better else -1
+    while at != whole:
+        following = [name for name in names if name not in at and at | {name} in ways and arm_of(at | {name}) != arm]
+        means = {name: sign * float(values(table, str(arm_of(at | {name})), study.metric).mean()) for name in following}
+        # An arm without results comes last; ties go to the factor named first.
+        best = max(following, key=lambda name: means[name] if means[name] == means[name] else float("-inf"))
+        at |= {best}
+        before, arm = arm, str(arm_of(at))
+        rows.append(_step(study, table, len(rows), best, arm, before))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _reachable(names: tuple[str, ...], arm_of: Callable[[Iterable[str]], str | None]) -> set[frozenset[str]]:
+    """Collect the trained subsets from which adding one component at a time, a new arm each, leads to all of them."""
+    whole = frozenset(names)
+    if len(names) > MOST_COMPONENTS or arm_of(whole) is None:
+        return set()
+    ways = {whole}
+    for size in range(len(names) - 1, -1, -1):
+        for subset in map(frozenset, combinations(names, size)):
+            arm = arm_of(subset)
+            further = (subset | {name} for name in names if name not in subset)
+            if arm is not None and any(bigger in ways and arm_of(bigger) != arm for bigger in further):
+                ways.add(subset)
+    return ways
+
+
+def _lookup(study: Study, whole: frozenset[str]) -> Callable[[Iterable[str]], str | None]:
+    """Return a function from a subset of components to the arm that is the baseline with these, if it was planned."""
+    known = {frozenset(arm.levels.items()): arm.name for arm in study.arms}
+    home, start = study.space.get(REFERENCE) or {}, study.space.get(BASELINE) or {}
+
+    def arm_of(subset: Iterable[str]) -> str | None:
+        levels = {**start, **{name: home[name] for name in subset}}
+        return known.get(frozenset(_meaningful(study, levels).items()))
+
+    return arm_of
+
+
+def _meaningful(study: Study, levels: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply the space's conditions: replace and drop what has no meaning beside the other levels."""
+    levels, dropped = dict(levels), set[str]()
+    for when in study.space.get("conditions", ()):
+        if levels.get(when["factor"]) in when["among"]:
+            dropped |= set(when.get("drops", ()))
+            for factor, replaced in when.get("replaces", {}).items():
+                levels[factor] = dict(map(tuple, replaced)).get(levels[factor], levels[factor])
+    return {factor: level for factor, level in levels.items() if factor not in dropped}
+
+
+def _step(
+    study: Study, table: pd.DataFrame, step: int, component: str, arm: str, before: str | None
+) -> dict[str, object]:
+    mean = float(values(table, arm, study.metric).mean())
+    return {"step": step, "component": component, "arm": arm, "mean": mean} | _difference(
+        study, table, arm if before else "", before or ""
+    )
+
+
+def _difference(study: Study, table: pd.DataFrame, arm: object, against: str) -> dict[str, object]:
+    if not arm:
+        return dict(zip(DIFFERENCE, (float("nan"),) * 3 + (0,), strict=True))
+    whole, _ = pairs(table, str(arm), against, study.metric)
+    found = paired_difference(whole["arm"].to_numpy(), whole["against"].to_numpy())
+    numbers = (float(found.difference), float(found.low), float(found.high), len(whole))
+    return dict(zip(DIFFERENCE, numbers, strict=True))

@@ -1,0 +1,102 @@
+"""Everything that the analysis of one run comes to, computed once: the report prints it, findings.json spells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import agreement, components, effects, effort, load, marginals, recall, resampling, survival, verdicts
+from analysis.load import STATUSES, Study
+from analysis.places import Run
+from analysis.report.numbers import Unit, unit_of
+from analysis.survival import Unequal
+from analysis.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run's tables, each as the function of the same name returns it, and what was concluded from them."""
+
+    study: Study
+    trials: pd.DataFrame
+    counts: Mapping[str, int]
+    units: Mapping[str, Unit]
+    replicates: pd.DataFrame
+    arms: pd.DataFrame
+    comparisons: pd.DataFrame
+    verdicts: tuple[Verdict, ...]
+    differences: pd.DataFrame
+    components: pd.DataFrame
+    ablation_path: pd.DataFrame
+    marginals: pd.DataFrame
+    marginals_left_out: Mapping[str, tuple[str, ...]]
+    interactions: pd.DataFrame
+    effort: pd.DataFrame
+    not_completed: pd.DataFrame
+    survival: pd.DataFrame
+    unequal_survival: Unequal
+    recall: pd.DataFrame
+    sampling: pd.DataFrame
+    mcnemar: pd.DataFrame
+    calibration: pd.DataFrame
+    reliability: pd.DataFrame
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table but the trials by name, empty ones included."""
+        frames = {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
+        del frames["trials"]
+        return frames
+
+
+def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = None) -> Evidence:
+    """Compute a run's evidence: a function of the run directory alone, the same for the same bytes.
+
+    Args:
+        run: run directory or its address.
+        study: what ``load.study`` returned, if it was called already.
+        trials: planned trials as they stand, if trials.parquet is not to be read (as of a run still at work).
+
+    Raises:
+        FaultsError: the directory is no run, or lacks a file or column.
+    """
+    study = load.study(run) if study is None else study
+    if trials is None:
+        trials, counts = load.trials(run), load.accounting(run)
+    else:
+        statuses = trials["status"]
+        counts = {"planned": len(trials)} | {status: int((statuses == status).sum()) for status in STATUSES}
+    table = effects.replicates(study, trials)
+    units = {name: unit_of(table[name], study.higher_is_better) for name in study.metrics}
+    comparisons = effects.comparisons_table(study, table)
+    averaged, left_out = marginals.marginals(study, table)
+    survived, unequal = survival.survival_table(study, trials)
+    predictions = load.predictions(run)
+    calibrated, reliability = agreement.calibration(study, trials, predictions)
+    return Evidence(
+        study=study,
+        trials=trials,
+        counts=counts,
+        units=units,
+        replicates=table,
+        arms=effects.arms_table(study, trials, table),
+        comparisons=comparisons,
+        verdicts=tuple(verdicts.verdicts(study, comparisons, units[study.metric])),
+        differences=effects.differences_table(study, trials, table),
+        components=components.components_table(study, table),
+        ablation_path=components.ablation_path(study, table),
+        marginals=averaged,
+        marginals_left_out=left_out,
+        interactions=marginals.interactions(study, table),
+        effort=effort.effort_table(study, trials),
+        not_completed=effort.not_completed(trials),
+        survival=survived,
+        unequal_survival=unequal,
+        recall=recall.per_class_recall(study, trials, load.confusions(run)),
+        sampling=resampling.sampling_table(study, trials, table, predictions),
+        mcnemar=agreement.mcnemar_table(study, trials, predictions),
+        calibration=calibrated,
+        reliability=reliability,
+    )

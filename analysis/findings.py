@@ -1,0 +1,167 @@
+"""What a study found, for machines: ``findings.json``, described by ``analysis.findings_schema.SCHEMA``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import inference, verdicts
+from analysis.evidence import Evidence, gather
+from analysis.findings_schema import VERSION
+from analysis.places import Run
+from analysis.report.numbers import count
+
+DIGITS = 10  # significant: what a sum in another order may change lies beyond
+
+
+def findings(source: Run | Evidence) -> dict[str, Any]:
+    """Collect what a run found as plain JSON values: pure, and the same for the same run.
+
+    ``source`` is a run directory, its address, or the evidence gathered from it. Numbers are rounded to 10 significant
+    digits; null stands where there is none. Raises FaultsError as ``evidence.gather`` does.
+    """
+    found = source if isinstance(source, Evidence) else gather(source)
+    study = found.study
+    document = {
+        "schema": "findings",
+        "schema_version": VERSION,
+        "study": _study(found),
+        "metric": {
+            "primary": study.metric,
+            "all": list(study.metrics),
+            "higher_is_better": study.higher_is_better,
+        },
+        "accounting": dict(found.counts),
+        "arms": [_arm(found, row) for row in _records(found.arms)],
+        "comparisons": [_comparison(found, place, row) for place, row in enumerate(_records(found.comparisons))],
+        "description": {
+            "differences": _records(found.differences),
+            "components": _records(found.components),
+            "ablation_path": _records(found.ablation_path),
+            "marginals": _records(found.marginals),
+            "marginals_left_out": {name: list(arms) for name, arms in found.marginals_left_out.items()},
+            "interactions": _records(found.interactions),
+            "recall": _records(found.recall),
+            "reliability": _records(found.reliability),
+        },
+        "unequal_survival": found.unequal_survival._asdict(),
+        "not_completed": _records(found.not_completed),
+        "growths": [dict(growth) for growth in study.growths],
+        "warnings": [{"code": code, "text": text} for code, text in warnings(found)],
+    }
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """Spell findings as the text of findings.json."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def warnings(found: Evidence) -> Iterator[tuple[str, str]]:
+    """Yield what weakens the claims, as (code, sentence)."""
+    counts, comparisons = found.counts, found.comparisons
+    lost, waiting = counts["failed"] + counts["diverged"], counts["pending"] + counts["interrupted"]
+    if lost:
+        yield "failed", f"{count(lost, 'trial')} failed or diverged."
+    if waiting:
+        yield "open", f"{count(waiting, 'trial')} not ended: these are numbers of an unfinished study."
+    grown = verdicts.growth(found.study)
+    if grown:
+        yield "grew", grown
+    if found.effort["search"].nunique() > 1:
+        yield "unequal_effort", "Arms were given unequal searches: do not compare them."
+    if found.unequal_survival.is_unequal:
+        arms = ", ".join(found.survival.loc[found.survival["flagged"], "arm"])
+        rule = f"Monte Carlo exact chi-square, p = {found.unequal_survival.p:.2g}"
+        which = f"; most of all in {arms}" if arms else ""
+        yield "unequal_survival", f"Search trials reached the full budget unequally often ({rule}){which}."
+    short = int((comparisons["dropped"] != "").sum())
+    if short:
+        yield "lost_pairs", f"{count(short, 'comparison')} lost replicates that one of the arms did not finish."
+    if found.study.search_is_random:
+        yield "random_search", "Searches were too short to learn from their own trials: they were random."
+    bare = comparisons[comparisons["significant"] & (comparisons["p_flip_floor"] > inference.ALPHA)]
+    if len(bare):
+        yield (
+            "sign_flip_floor",
+            "Significance leans on normal differences: sign flips cannot reach 0.05 with so few pairs.",
+        )
+
+
+def _study(found: Evidence) -> dict[str, Any]:
+    document, plan = found.study.document, found.study.plan
+    data = document.get("data") or {}
+    return {
+        "name": document.get("name"),
+        "created_utc": document.get("created_utc"),
+        "git_commit": document.get("git_commit"),
+        "design": plan.get("design"),
+        "seed": plan.get("seed"),
+        "budget": plan["budget"],
+        "data": {key: data.get(key) for key in ("uri", "fingerprint")},
+        "alpha": inference.ALPHA,
+        "confidence": inference.CONFIDENCE,
+        "power": inference.POWER,
+    }
+
+
+def _arm(found: Evidence, row: Mapping[str, Any]) -> dict[str, Any]:
+    name = row["arm"]
+    levels = {arm.name: dict(arm.levels) for arm in found.study.arms}
+    ends = {"mean": "", "low": "_low", "high": "_high"}
+    metrics = {
+        metric: {key: row[f"{metric}{suffix}"] for key, suffix in ends.items()} for metric in found.study.metrics
+    }
+    effort = {key: value for key, value in _one(found.effort, arm=name).items() if key != "arm"}
+    mine = found.not_completed["trial_id"].str.split("/").str[0] == name
+    return {
+        "arm": name,
+        "role": row["role"],
+        "levels": levels.get(name, {}),
+        "replicates_planned": row["planned"],
+        "n": row["n"],
+        "missing": [int(replicate) for replicate in row["missing"].split(", ") if replicate],
+        "metrics": metrics,
+        "effort": effort,
+        "not_completed": int(mine.sum()),
+        "survival": {key: value for key, value in _one(found.survival, arm=name).items() if key != "arm"},
+        "calibration": {key: value for key, value in _one(found.calibration, arm=name).items() if key != "arm"} or None,
+    }
+
+
+def _comparison(found: Evidence, place: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    pair = {"arm": row["arm"], "against": row["against"]}
+    dropped = [int(replicate) for replicate in row["dropped"].split(", ") if replicate]
+    others = {"sampling": _one(found.sampling, **pair), "mcnemar": _one(found.mcnemar, **pair)}
+    beside = {name: {key: v for key, v in values.items() if key not in pair} or None for name, values in others.items()}
+    return {**row, "dropped": dropped, "verdict": asdict(found.verdicts[place]), **beside}
+
+
+def _one(table: pd.DataFrame, **where: str) -> dict[str, Any]:
+    for key, value in where.items():
+        table = table[table[key] == value]
+    return _records(table)[0] if len(table) else {}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's and pandas' values into JSON's own, NaN and infinities into None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,300 @@
+"""The schema of findings.json (JSON Schema 2020-12): what each number is, for whoever reads it by machine.
+
+A version only ever gains fields; a field that changes its meaning or goes makes a new version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+VERSION = 1
+
+Schema = dict[str, Any]
+
+
+def _number(about: str) -> Schema:
+    return {"type": ["number", "null"], "description": about}
+
+
+def _count(about: str) -> Schema:
+    return {"type": "integer", "minimum": 0, "description": about}
+
+
+def _text(about: str) -> Schema:
+    return {"type": "string", "description": about}
+
+
+def _maybe_text(about: str) -> Schema:
+    return {"type": ["string", "null"], "description": about}
+
+
+def _flag(about: str) -> Schema:
+    return {"type": "boolean", "description": about}
+
+
+def _object(about: str, fields: Schema, *, nullable: bool = False) -> Schema:
+    kind = ["object", "null"] if nullable else "object"
+    return {"type": kind, "description": about, "properties": fields, "required": list(fields)}
+
+
+def _rows(about: str, fields: Schema) -> Schema:
+    return {"type": "array", "description": about, "items": _object("one row", fields)}
+
+
+def _counts(about: str) -> Schema:
+    return {"type": "object", "description": about, "additionalProperties": {"type": "number"}}
+
+
+_LIST_OF_NUMBERS = {"type": "array", "items": {"type": "integer"}}
+_INTERVAL = {"low": _number("lower end of the 95 % interval"), "high": _number("upper end of the 95 % interval")}
+_ESTIMATE = {"difference": _number("arm minus against, in the metric's unit"), **_INTERVAL}
+_PAIR = {"arm": _text("arm"), "against": _text("arm that it is compared with")}
+
+_VERDICT = {
+    "kind": {"enum": ["better", "worse", "undecided", "untested"]},
+    "text": _text("the comparison in words that follow the evidence"),
+    "asked": _number("half of the smallest difference that this study could have found, rounded"),
+    "replicates_for_asked": {"type": ["integer", "null"], "description": "replicates that find it with 80 % power"},
+}
+
+_SAMPLING = {
+    "metric": _text("the primary metric, or 'share correct' where predictions do not give it"),
+    "n": _count("replicates paired"),
+    "images": _count("test images"),
+    **_ESTIMATE,
+    "se_replicates": _number("standard error from replicates alone"),
+    "se_images": _number("standard error from test images alone"),
+    "se_both": _number("standard error from both, by two-way bootstrap"),
+}
+
+_MCNEMAR = {
+    "trial_id": _text("the arm's best model by validation"),
+    "against_trial_id": _text("the other arm's"),
+    "images": _count("test images scored by both"),
+    "only_arm": _count("images that only the first has right"),
+    "only_against": _count("images that only the second has right"),
+    "p": _number("exact two-sided p; of two models, not of two arms, and not corrected"),
+}
+
+_COMPARISON = {
+    **_PAIR,
+    "n": _count("replicates paired"),
+    "dropped": {**_LIST_OF_NUMBERS, "description": "replicates without a pair"},
+    **_ESTIMATE,
+    "sd": _number("standard deviation of single differences"),
+    "p": _number("two-sided p of the paired t test"),
+    "p_holm": _number("the same, adjusted over the declared comparisons by Holm"),
+    "significant": _flag("p_holm is at most alpha"),
+    "p_flip": _number("two-sided p of the exact sign-flip test"),
+    "p_flip_floor": _number("the smallest p that this test can reach with n pairs"),
+    "detectable": _number("smallest true difference found with 80 % power at alpha / number of comparisons"),
+    "d_z": _number("mean difference divided by sd (Cohen's d_z)"),
+    "g_z": _number("d_z with Hedges' small-sample correction"),
+    "g_low": _number("lower end of the 95 % interval of the true standardised difference"),
+    "g_high": _number("upper end of it"),
+    "improvement": _number("chance that a replicate of arm is better than one of against (Mann-Whitney, 0..1)"),
+    "improvement_low": _number("lower end of its 95 % interval (Newcombe)"),
+    "improvement_high": _number("upper end of it"),
+    "wins": _count("pairs in which arm is better"),
+    "verdict": _object("what it showed", _VERDICT),
+    "sampling": _object("test-sampling uncertainty; null without predictions", _SAMPLING, nullable=True),
+    "mcnemar": _object("best model against best model; null without predictions", _MCNEMAR, nullable=True),
+}
+
+_ARM = {
+    "arm": _text("name"),
+    "role": {"enum": ["reference", "baseline", ""]},
+    "levels": {"type": "object", "description": "level of each factor that has a meaning in this arm"},
+    "replicates_planned": _count("replicates with a row in trials.parquet"),
+    "n": _count("replicates whose confirm trials all completed"),
+    "missing": {**_LIST_OF_NUMBERS, "description": "replicates without a value"},
+    "metrics": {
+        "type": "object",
+        "description": "by metric, on the test split: mean over replicates with t interval",
+        "additionalProperties": _object("one metric", {"mean": _number("mean"), **_INTERVAL}),
+    },
+    "effort": _counts("trials planned by phase and counted by phase and status, epochs trained, wall_s"),
+    "not_completed": _count("trials that failed, diverged, were interrupted or are pending"),
+    "survival": _object(
+        "search trials that reached the full budget",
+        {
+            "ended": _count("search trials that ended"),
+            "survived": _count("of these, at the full budget"),
+            "share": _number("survived / ended"),
+            "residual": _number("Pearson's adjusted residual, in standard deviations"),
+            "flagged": _flag("shares differ between arms by more than chance, and this arm's by more than 2 residuals"),
+        },
+    ),
+    "calibration": _object(
+        "expected calibration error; null without predictions",
+        {
+            "n": _count("replicates"),
+            "error": _number("mean over replicates, 15 bins of equal mass, 0..1"),
+            **_INTERVAL,
+            "confidence": _number("mean confidence"),
+            "accuracy": _number("share correct"),
+        },
+        nullable=True,
+    ),
+}
+
+_SIDES = {
+    f"{side}{key}": kind
+    for side in ("added", "removed")
+    for key, kind in {
+        "": _text("arm; empty where none was planned"),
+        "_difference": _number("to the baseline where added, to the reference where removed"),
+        "_low": _INTERVAL["low"],
+        "_high": _INTERVAL["high"],
+        "_n": _count("pairs"),
+    }.items()
+}
+
+_FACTOR = {"factor": _text("factor"), "level": _text("level"), "home": _text("level that it is compared with")}
+_BLOCKS = {"blocks": _count("combinations of the other factors averaged over"), "n": _count("replicates")}
+
+_DESCRIPTION = {
+    "differences": _rows(
+        "every metric's difference of every arm to reference and baseline",
+        {
+            **_PAIR,
+            "metric": _text("metric"),
+            "n": _count("pairs"),
+            **_ESTIMATE,
+            "declared": _flag("in the plan's list"),
+        },
+    ),
+    "components": _rows(
+        "each component added alone to the baseline, and taken alone from the reference",
+        {
+            "component": _text("factor in which the two differ"),
+            "level": _text("the reference's"),
+            "instead": _text("the baseline's"),
+            **_SIDES,
+        },
+    ),
+    "ablation_path": _rows(
+        "from baseline to reference through trained arms, the largest gain first",
+        {
+            "step": _count("from 0, the baseline"),
+            "component": _text("added in this step"),
+            "arm": _text("arm"),
+            "mean": _number("mean of the primary metric"),
+            **_ESTIMATE,
+            "n": _count("pairs"),
+        },
+    ),
+    "marginals": _rows(
+        "means of the primary metric at a factor's levels, balanced over the others",
+        {
+            **_FACTOR,
+            **_BLOCKS,
+            "mean": _number("mean"),
+            "mean_low": _INTERVAL["low"],
+            "mean_high": _INTERVAL["high"],
+            **_ESTIMATE,
+        },
+    ),
+    "marginals_left_out": {
+        "type": "object",
+        "description": "by factor, arms outside the complete sub-grid that its marginals average",
+        "additionalProperties": {"type": "array", "items": {"type": "string"}},
+    },
+    "interactions": _rows(
+        "two-way interactions of the primary metric",
+        {
+            **_FACTOR,
+            "other": _text("second factor"),
+            "other_level": _text("its level"),
+            "other_home": _text("level that it is compared with"),
+            **_BLOCKS,
+            "interaction": _number("(level − home) at other_level minus (level − home) at other_home"),
+            **_INTERVAL,
+        },
+    ),
+    "recall": _rows(
+        "recall of each class",
+        {
+            "arm": _text("arm"),
+            "label": _count("class, from 0"),
+            "class_name": _text("its name"),
+            "n": _count("replicates"),
+            "mean": _number("mean recall, 0..1"),
+            **_INTERVAL,
+            "difference": _number("paired difference to the reference"),
+            "difference_low": _INTERVAL["low"],
+            "difference_high": _INTERVAL["high"],
+        },
+    ),
+    "reliability": _rows(
+        "reliability tables",
+        {
+            "arm": _text("arm"),
+            "bin": _count("from 0, in rising confidence"),
+            "count": _count("predictions"),
+            "confidence": _number("mean confidence"),
+            "accuracy": _number("share correct"),
+        },
+    ),
+}
+
+SCHEMA: Schema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "findings",
+    **_object(
+        "What a study found. Claims are in comparisons alone; everything under description claims nothing.",
+        {
+            "schema": {"const": "findings"},
+            "schema_version": {"const": VERSION},
+            "study": _object(
+                "where this comes from",
+                {
+                    "name": _maybe_text("name"),
+                    "created_utc": _maybe_text("when it was planned"),
+                    "git_commit": _maybe_text("code that planned it"),
+                    "design": _maybe_text("design"),
+                    "seed": {"type": ["integer", "null"], "description": "study seed"},
+                    "budget": {"type": "object", "description": "effort that every arm gets alike"},
+                    "data": _object("data", {"uri": _maybe_text("uri"), "fingerprint": _maybe_text("content")}),
+                    "alpha": _number("family-wise level"),
+                    "confidence": _number("of all intervals"),
+                    "power": _number("for detectable differences"),
+                },
+            ),
+            "metric": _object(
+                "metrics",
+                {
+                    "primary": _text("the only one that is tested"),
+                    "all": {"type": "array", "items": {"type": "string"}},
+                    "higher_is_better": _flag("direction"),
+                },
+            ),
+            "accounting": _counts("planned trials by status"),
+            "arms": _rows("arms in the plan's order", _ARM),
+            "comparisons": _rows("declared comparisons of the primary metric, in the plan's order", _COMPARISON),
+            "description": _object("everything else, with intervals and without tests", _DESCRIPTION),
+            "unequal_survival": _object(
+                "do arms' shares of search trials that reached the full budget differ by more than chance?",
+                {
+                    "chi2": _number("Pearson's statistic over arms"),
+                    "p": _number("Monte Carlo exact p given both margins; description"),
+                    "is_unequal": _flag("p is below 0.05"),
+                },
+            ),
+            "not_completed": _rows(
+                "trials that neither completed nor were stopped by the search",
+                {
+                    "trial_id": _text("trial"),
+                    "phase": {"enum": ["search", "confirm"]},
+                    "status": {"enum": ["diverged", "failed", "interrupted", "pending"]},
+                    "epochs_trained": _count("epochs"),
+                    "epochs_planned": _count("epochs"),
+                    "attempts": _count("starts"),
+                    "reason": _text("why; empty where unknown"),
+                },
+            ),
+            "growths": {"type": "array", "items": {"type": "object"}, "description": "size before each growth"},
+            "warnings": _rows("what weakens the claims", {"code": _text("stable name"), "text": _text("sentence")}),
+        },
+    ),
+}

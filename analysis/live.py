@@ -1,0 +1,132 @@
+"""What a run's ledger says now: tables while a sweep runs, and when each attempt began and ended.
+
+A finished run has trials.parquet and epochs.parquet; a running one has only its ledger, or tables of an earlier
+session. This module tells which, and folds the ledger into the same columns where the tables are behind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from ablation.faults import FaultsError
+from ablation.ledger import Event, LedgerError, read_events
+from ablation.paths import RunPaths
+from analysis.load import EPOCH_COLUMNS, PHASES, TRIAL_COLUMNS, Study
+
+EVENT_COLUMNS = ("seq", "session", "kind", "trial_id", "unix_s")
+ENDED = ("completed", "stopped", "diverged", "failed")
+ATTEMPTS_AT_READING = 5  # a driver that compacts its ledger removes parts between their listing and their reading
+Found = TypeVar("Found")
+
+
+def events(run: Path | str) -> pd.DataFrame:
+    """Read the ledger without payloads: seq, session, kind, trial_id, unix_s; no rows where there is no ledger."""
+    return _patiently(lambda: _columns(RunPaths(Path(run)).ledger))
+
+
+def is_current(log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) -> bool:
+    """Say whether the tables hold all that the ledger tells; true where there is no ledger."""
+    if log.empty:
+        return True
+    told = log["kind"].value_counts()
+    over = int(trials["status"].isin(ENDED).sum())
+    newest = log.loc[log["kind"] == "epoch", "seq"].max()
+    return (
+        told.get("ended", 0) - told.get("reopened", 0) == over
+        and told.get("started", 0) == int(trials["attempts"].fillna(0).sum())
+        and (pd.isna(newest) or newest == epochs["seq"].max())
+    )
+
+
+def tables(run: Path | str, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fold the ledger into trials and epochs, with the columns that the run's own tables will have.
+
+    ``seed`` is left out: it follows from the plan alone. A trial that has begun and not ended is "interrupted",
+    whether or not a driver is at work on it. Raises FaultsError where the ledger is damaged.
+    """
+    try:
+        log = _patiently(lambda: read_events(RunPaths(Path(run)).ledger))
+    except LedgerError as error:
+        raise FaultsError([str(error)]) from error
+    planned = {str(row["trial_id"]): row for row in _planned(study)}
+    curves: dict[str, list[dict[str, Any]]] = {trial_id: [] for trial_id in planned}
+    for event in log:
+        if event.trial_id in planned:
+            _apply(planned[event.trial_id], curves[event.trial_id], event)
+    trials = pd.DataFrame(list(planned.values()))
+    rows = [row for curve in curves.values() for row in curve]
+    trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *TRIAL_COLUMNS])))
+    trials["reason"] = trials["reason"].astype(object).where(trials["reason"].notna(), None)
+    epochs = pd.DataFrame(rows, columns=None if rows else list(EPOCH_COLUMNS))
+    last = epochs.groupby("trial_id").tail(1).set_index("trial_id").filter(like="metric.")
+    trials = trials.join(last, on="trial_id")
+    rest = sorted(name for name in trials.columns if name not in TRIAL_COLUMNS)
+    return trials[[*TRIAL_COLUMNS, *rest]], epochs.sort_values(["trial_id", "epoch"], ignore_index=True)
+
+
+def _planned(study: Study) -> list[dict[str, Any]]:
+    budget = study.plan["budget"]
+    counts = dict(zip(PHASES, (budget["trials"], budget["seeds"]), strict=True))
+    return [
+        {
+            **{"trial_id": f"{arm.name}/{replicate}/{phase}/{index}", "arm": arm.name, "replicate": replicate},
+            **{"phase": phase, "index": index, "status": "pending", "epochs_planned": budget["epochs"]},
+            **{"epochs_trained": 0, "attempts": 0, "wall_s": 0.0},
+        }
+        for arm in study.arms
+        for replicate in range(budget["replicates"])
+        for phase in PHASES
+        for index in range(counts[phase])
+    ]
+
+
+def _apply(row: dict[str, Any], curve: list[dict[str, Any]], event: Event) -> None:
+    payload: Mapping[str, Any] = event.payload
+    match event.kind:
+        case "proposed":
+            row |= {f"config.{name}": value for name, value in payload["config"].items()}
+        case "started":
+            row |= {"attempts": row["attempts"] + 1, "status": "interrupted"}
+        case "epoch":
+            row["epochs_trained"] = payload["epoch"]
+            row["wall_s"] += payload["epoch_s"]
+            del curve[payload["epoch"] - 1 :]  # the newest attempt wins
+            known = {"trial_id": row["trial_id"], "epoch": payload["epoch"], "seq": event.seq}
+            metrics = {f"metric.{name}": value for name, value in payload["metrics"].items()}
+            curve.append({**known, "epoch_s": payload["epoch_s"], **metrics})
+        case "decided" if not payload["goes_on"]:
+            row["stopped_at_rung"] = payload["rung"]
+        case "ended":
+            row |= {"status": payload["outcome"], "reason": payload["reason"], "wall_s": payload["wall_s"]}
+        case "reopened":
+            row |= {"status": "interrupted", "reason": None}
+        case _:
+            pass
+
+
+def _columns(ledger: Path) -> pd.DataFrame:
+    parquet: Any = import_module("pyarrow.parquet")
+    parts = [parquet.read_table(path, columns=list(EVENT_COLUMNS)) for path in sorted(ledger.glob("*.parquet"))]
+    if not parts:
+        return pd.DataFrame(columns=list(EVENT_COLUMNS))
+    table: pd.DataFrame = import_module("pyarrow").concat_tables(parts).to_pandas()
+    # What an overtaken session wrote behind the place where the next began does not count.
+    table = table.sort_values(["seq", "session"], kind="stable").drop_duplicates("seq", keep="last")
+    return table[table["session"] == table["session"].cummax()].reset_index(drop=True)
+
+
+def _patiently(read: Callable[[], Found]) -> Found:
+    for attempt in range(ATTEMPTS_AT_READING):
+        try:
+            return read()
+        except FileNotFoundError:
+            if attempt == ATTEMPTS_AT_READING - 1:
+                raise
+            time.sleep(0.2)
+    raise AssertionError("unreachable")

@@ -1,0 +1,125 @@
+"""What confirm trials left about the test data: confusions, embeddings, attention; and what an arm's score cost.
+
+All artifact files are optional, and a study of another model may leave none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablation.faults import FaultsError, nearest
+from ablation.paths import RunPaths
+from analysis.effects import arm_names
+from analysis.load import CONFUSION_COLUMNS, Study
+
+EMBEDDING_COLUMNS = ("x", "y", "label", "kind")
+ATTENTION_COLUMNS = ("label", "row", "column", "weight")
+PLACE = ["trial_id", "arm", "replicate"]
+
+
+def confusions(run: Path | str, trials: pd.DataFrame) -> pd.DataFrame:
+    """Read confirm trials' confusion counts (trial_id, label, predicted, count), from predictions where need be."""
+    done = _done(trials)
+    counted = _read(run, done, "confusion.parquet", CONFUSION_COLUMNS)
+    rest = done[~done["trial_id"].isin(counted["trial_id"])]
+    left = _read(run, rest, "predictions.parquet", ("label", "predicted"))
+    derived = left.groupby(["trial_id", "label", "predicted"], sort=True).size().rename("count").reset_index()
+    parts = [part for part in (counted, derived) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else counted
+
+
+def confusion_shares(study: Study, trials: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
+    """Average each arm's confusion matrix, in shares of the true class: seeds within a replicate first.
+
+    Columns: arm, label, predicted, count (of all trials), share (0..1), replicates.
+    """
+    whole = counts.merge(_done(trials), on="trial_id")
+    if whole.empty:
+        return pd.DataFrame(columns=["arm", "label", "predicted", "count", "share", "replicates"])
+    whole["share"] = whole["count"] / whole.groupby(["trial_id", "label"])["count"].transform("sum")
+    trials_of = whole.groupby(["arm", "replicate"])["trial_id"].transform("nunique")
+    whole["share"] /= trials_of * whole.groupby("arm")["replicate"].transform("nunique")
+    whole["replicates"] = whole.groupby("arm")["replicate"].transform("nunique")
+    groups = whole.groupby(["arm", "label", "predicted"], as_index=False)
+    table = groups.agg(count=("count", "sum"), share=("share", "sum"), replicates=("replicates", "first"))
+    return _in_order(study, trials, table)
+
+
+def embeddings(run: Path | str, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """Read each arm's first completed confirm trial's embedding: trial_id, arm, replicate, x, y, label, kind."""
+    first = _done(trials).drop_duplicates("arm")
+    table = _read(run, first, "embeddings.parquet", EMBEDDING_COLUMNS).merge(first, on="trial_id")
+    return _in_order(study, trials, table[[*PLACE, *EMBEDDING_COLUMNS]])
+
+
+def attention(run: Path | str, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """Average each arm's spatial attention over its confirm trials: arm, label, row, column, weight, relative.
+
+    ``relative`` is the weight in units of even attention: 1 everywhere if every place counted alike.
+    """
+    done = _done(trials)
+    maps = _read(run, done, "attention.parquet", ATTENTION_COLUMNS).merge(done, on="trial_id")
+    if maps.empty:
+        return pd.DataFrame(columns=["arm", *ATTENTION_COLUMNS, "relative"])
+    table = maps.groupby(["arm", "label", "row", "column"])["weight"].mean().reset_index()
+    places = table.groupby(["arm", "label"])["weight"]
+    table["relative"] = table["weight"] / places.transform("sum") * places.transform("size")
+    return _in_order(study, trials, table)
+
+
+def cost(arms: pd.DataFrame, effort: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Set each arm's test score beside what it cost: arm, mean, low, high, epochs, wall_s.
+
+    ``arms`` and ``effort`` are what ``effects.arms_table`` and ``effort.effort_table`` return.
+    """
+    ends = {metric: "mean", f"{metric}_low": "low", f"{metric}_high": "high"}
+    scores = arms[["arm", *ends]].rename(columns=ends)
+    return scores.merge(effort[["arm", "epochs", "wall_s"]], on="arm").dropna(subset="mean").reset_index(drop=True)
+
+
+def undominated(costs: pd.DataFrame, column: str, higher_is_better: bool) -> set[str]:
+    """Name the arms that no other arm beats in mean score at no more cost."""
+    ranked = costs.sort_values([column, "mean"], ascending=[True, not higher_is_better], kind="stable")
+    score = ranked["mean"] if higher_is_better else -ranked["mean"]
+    return set(ranked.loc[score > score.cummax().shift(fill_value=float("-inf")), "arm"])
+
+
+def class_name(study: Study, label: int) -> str:
+    """Name a class, or number it where the study gives no name."""
+    return study.class_names[label] if 0 <= label < len(study.class_names) else f"class {label}"
+
+
+def _done(trials: pd.DataFrame) -> pd.DataFrame:
+    rows = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
+    return rows.sort_values(["replicate", "index"], kind="stable")[PLACE]
+
+
+def _in_order(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    order = {name: place for place, name in enumerate(arm_names(study, trials))}
+    return table.sort_values("arm", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+
+
+def _read(run: Path | str, trials: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Read one artifact file of each trial under a leading ``trial_id``; raises FaultsError where it lacks a column."""
+    parquet: Any = import_module("pyarrow.parquet")
+    arrow: Any = import_module("pyarrow")
+    paths, tables = RunPaths(Path(run)), []
+    for trial_id in trials["trial_id"]:
+        path = paths.artifact_dir(trial_id) / name
+        if path.is_file():
+            file = parquet.ParquetFile(path)
+            known = file.schema_arrow.names
+            lacking = [column for column in columns if column not in known]
+            if lacking:
+                raise FaultsError([f"{path} has no column {column!r}; {nearest(column, known)}" for column in lacking])
+            table = file.read(columns=list(columns))
+            tables.append(table.add_column(0, "trial_id", arrow.array([trial_id] * len(table), arrow.string())))
+    if not tables:
+        return pd.DataFrame(columns=["trial_id", *columns])
+    whole: pd.DataFrame = arrow.concat_tables(tables, promote_options="permissive").to_pandas()
+    return whole

@@ -1,0 +1,171 @@
+"""What the searches did, with stopped trials censored and scores compared at equal epochs only.
+
+Everything here is description: validation scores of a search are the maxima of noisy draws, and no claim rests on
+them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.effects import arm_names
+from analysis.load import Study
+
+EDGE = 0.05  # of a range's (logarithmic) width, counted as its end
+GRID = 200  # points of a curve over epochs spent
+
+
+def comparison_epoch(study: Study) -> int:
+    """Name the epoch at which all search trials can be compared: the first rung, where nothing is censored yet."""
+    return int(study.rungs[0]) if study.rungs else int(study.plan["budget"]["epochs"])
+
+
+def scores_at(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, epoch: int) -> pd.DataFrame:
+    """List each search trial's primary validation score after ``epoch``; trials that did not reach it are absent.
+
+    Columns: trial_id, arm, replicate, index, status, score, then ``config.*`` of every searched hyperparameter.
+    """
+    configs = [name for name in (f"config.{name}" for name in domains(study)) if name in trials]
+    search = trials.loc[
+        trials["phase"] == "search", ["trial_id", "arm", "replicate", "index", "status", *configs]
+    ].copy()
+    column = f"metric.val_{study.metric}"
+    if column not in epochs:
+        return search.iloc[:0].assign(score=np.nan)
+    rows = epochs[epochs["epoch"] == epoch]
+    reached = dict(zip(rows["trial_id"].astype(str), rows[column], strict=True))
+    search.insert(5, "score", search["trial_id"].map(reached).astype(float))
+    known: pd.DataFrame = search[np.isfinite(search["score"])]
+    return known.reset_index(drop=True)
+
+
+def domains(study: Study) -> dict[str, Mapping[str, Any]]:
+    """Return the domain of every hyperparameter that some arm searches, in the space's order."""
+    searched = {name for arm in study.arms for name in arm.searched}
+    every = {**study.space["factors"], **study.space.get("nuisance", {})}
+    return {name: domain for name, domain in every.items() if name in searched}
+
+
+def survival_curve(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """Follow the share of each arm's search trials still training, epoch by epoch (Kaplan and Meier, 1958).
+
+    Stopped, diverged and failed trials leave after their last epoch; interrupted ones are censored there. Columns:
+    arm, epoch (from 0), at_risk, share. Pending trials are not counted.
+    """
+    begun = trials[(trials["phase"] == "search") & (trials["status"] != "pending")]
+    longest = int(study.plan["budget"]["epochs"])
+    rows = []
+    for arm in arm_names(study, trials):
+        mine = begun[begun["arm"] == arm]
+        if mine.empty:
+            continue
+        reached = mine["epochs_trained"].fillna(0).astype(int).to_numpy()
+        left = mine["status"].isin(["stopped", "diverged", "failed"]).to_numpy()
+        gone = np.bincount(reached[left], minlength=longest + 1)
+        at_risk = len(reached) - np.concatenate([[0], np.cumsum(np.bincount(reached, minlength=longest + 1))[:-1]])
+        share = np.cumprod(1 - gone / np.maximum(at_risk, 1))
+        rows.append(pd.DataFrame({"arm": arm, "epoch": range(longest + 1), "at_risk": at_risk, "share": share}))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["arm", "epoch", "at_risk", "share"])
+
+
+def best_so_far(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """Follow the best validation score of completed trials against the epochs that an arm's replicate has spent.
+
+    Only full-length scores count: a stopped trial spends epochs and raises nothing. Means over replicates, from
+    where each has a completed trial. Columns: arm, epochs_spent, best, replicates.
+    """
+    column, sign = f"metric.val_{study.metric}", 1.0 if study.higher_is_better else -1.0
+    search = trials.loc[trials["phase"] == "search", ["trial_id", "arm", "replicate", "status", "epochs_planned"]]
+    if column not in epochs:
+        return pd.DataFrame(columns=["arm", "epochs_spent", "best", "replicates"])
+    place = search.groupby(["arm", "replicate"], sort=False).ngroup()
+    known = pd.DataFrame({"place": place, "done": search["epochs_planned"].where(search["status"] == "completed", 0)})
+    known.index = pd.Index(search["trial_id"])
+    rows = epochs[["epoch", "seq", column]].assign(place=epochs["trial_id"].map(known["place"]).astype(float))
+    final = (rows["epoch"] == epochs["trial_id"].map(known["done"]).astype(float)) & np.isfinite(rows[column])
+    rows["value"] = (sign * rows[column]).where(final, -np.inf)
+    rows = rows[rows["place"].notna()].sort_values("seq", kind="stable")
+    rows["best"] = rows.groupby("place")["value"].cummax()
+    rows["arm"] = rows["place"].map(dict(zip(place, search["arm"], strict=True))).astype("category")
+    parts = []
+    for arm, mine in rows.groupby("arm", sort=False, observed=True):
+        curves = [replicate["best"].to_numpy() for _, replicate in mine.groupby("place")]
+        longest = max(map(len, curves))
+        grid = np.unique(np.linspace(1, longest, min(GRID, longest)).astype(int))
+        best = np.mean([curve[np.minimum(grid, len(curve)) - 1] for curve in curves], axis=0)
+        known = np.isfinite(best)
+        part = {"arm": arm, "epochs_spent": grid[known], "best": sign * best[known], "replicates": len(curves)}
+        parts.append(pd.DataFrame(part))
+    order = {name: place for place, name in enumerate(arm_names(study, trials))}
+    parts.sort(key=lambda part: order[part["arm"].iloc[0]] if len(part) else 0)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["arm", "epochs_spent", "best"])
+
+
+def tuning_gain(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """Compare each replicate's chosen search trial with the default configuration's, at the last epoch both reached.
+
+    Columns: arm, replicate, epoch (of the comparison), default, tuned, gain (in favour of tuning, whatever the
+    metric's direction), default_status, default_won. Replicates whose first trial was not the default are left out.
+    The chosen score is the best of several noisy ones, so the gain is too high on average.
+    """
+    column, sign = f"metric.val_{study.metric}", 1.0 if study.higher_is_better else -1.0
+    columns = ["arm", "replicate", "epoch", "default", "tuned", "gain", "default_status", "default_won"]
+    if column not in epochs or column not in trials:
+        return pd.DataFrame(columns=columns)
+    search = trials[trials["phase"] == "search"]
+    done = search[(search["status"] == "completed") & np.isfinite(search[column])]
+    done = done.assign(rank=-sign * done[column]).sort_values(["rank", "index"])
+    chosen = {
+        (row["arm"], row["replicate"]): row for row in done.drop_duplicates(["arm", "replicate"]).to_dict("records")
+    }
+    first = [row for row in search[search["index"] == 0].to_dict("records") if _is_default(study, row)]
+    paired = [(row, chosen[key]) for row in first if (key := (row["arm"], row["replicate"])) in chosen]
+    wanted = {trial["trial_id"] for pair in paired for trial in pair}
+    rows = epochs[epochs["trial_id"].isin(wanted)]
+    curves = dict(zip(zip(rows["trial_id"].astype(str), rows["epoch"], strict=True), rows[column], strict=True))
+    found = []
+    for trial, best in paired:
+        epoch = int(min(trial["epochs_trained"], best["epochs_trained"]))
+        if epoch:
+            default, tuned = (float(curves[(row["trial_id"], epoch)]) for row in (trial, best))
+            gain, won = sign * (tuned - default), int(best["index"]) == 0
+            found.append((trial["arm"], trial["replicate"], epoch, default, tuned, gain, trial["status"], won))
+    return pd.DataFrame(found, columns=columns)
+
+
+def edges(study: Study, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Count chosen values within EDGE of a range's end, on the scale that the search used.
+
+    ``chosen`` is what ``effort.chosen`` returns. Columns: arm, name, end ("low" or "high"), at_edge, replicates,
+    bound; one row where at least one replicate chose there. Unordered choices have no ends.
+    """
+    known, rows = domains(study), []
+    for (arm, name), mine in chosen.groupby(["arm", "name"], sort=False):
+        if known[str(name)]["kind"] == "choice":
+            continue
+        places = unit_scale(known[str(name)], mine["value"].to_numpy(dtype=float))
+        for end, near in (("low", places <= EDGE), ("high", places >= 1 - EDGE)):
+            if near.any():
+                rows.append((arm, name, end, int(near.sum()), len(mine), known[str(name)][end]))
+    return pd.DataFrame(rows, columns=["arm", "name", "end", "at_edge", "replicates", "bound"])
+
+
+def unit_scale(domain: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
+    """Place values of a numeric range in 0..1, logarithmically where the range is logarithmic."""
+    low, high = float(domain["low"]), float(domain["high"])
+    if high == low:
+        return np.full(values.shape, 0.5)
+    if domain.get("log"):
+        return np.asarray(np.log(values / low) / math.log(high / low))
+    return np.asarray((values - low) / (high - low))
+
+
+def _is_default(study: Study, trial: Mapping[Any, Any]) -> bool:
+    known = domains(study)
+    searched = {arm.name: arm.searched for arm in study.arms}.get(trial["arm"], ())
+    return all(trial.get(f"config.{name}") == known[name].get("default") for name in searched)

@@ -1,0 +1,138 @@
+"""study.json and what a study grew to since: the plan, the space, and where the results came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ablation.faults import FaultsError
+from analysis.places import Place, Run, place
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of levels of the scientific factors, as planned."""
+
+    name: str
+    levels: Mapping[str, Any]
+    searched: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """What study.json says: the plan, the space, and where the results came from."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """Arms, budget, comparisons, primary metric, seed."""
+        return dict(self.document["plan"])
+
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """Factors, hyperparameters, metrics and their direction."""
+        return dict(self.plan["space"])
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Planned arms, in the plan's order."""
+        return tuple(
+            Arm(arm["name"], arm["levels"], tuple(arm["searched"]), tuple(arm.get("notes", ())))
+            for arm in self.plan["arms"]
+        )
+
+    @property
+    def comparisons(self) -> tuple[tuple[str, str], ...]:
+        """Pairs (arm, against) declared before the study."""
+        return tuple((arm, against) for arm, against in self.plan["comparisons"])
+
+    @property
+    def metric(self) -> str:
+        """Primary metric, without ``val_`` or ``test_``."""
+        return str(self.plan["metric"])
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric of the space, the primary one first."""
+        return (self.metric, *(name for name in self.space["metrics"] if name != self.metric))
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which a search may stop trials."""
+        return tuple(self.document["rungs"])
+
+    @property
+    def search_is_random(self) -> bool:
+        """Whether searches were too short to learn from their own trials."""
+        return bool(self.document["search_is_random"])
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the space maximises its metrics."""
+        return bool(self.space.get("direction", "maximize") == "maximize")
+
+    @property
+    def growths(self) -> tuple[Mapping[str, Any], ...]:
+        """How the study grew, in order: ``arms`` and ``replicates`` before, and what the ledger noted."""
+        return tuple(self.document.get("growths", ()))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the data's classes; empty where the study has no classes."""
+        return tuple((self.document.get("data") or {}).get("class_names") or ())
+
+
+def study(run: Run) -> Study:
+    """Read study.json, with the plan as it stands now: a study that grew says so in its ledger.
+
+    Raises FaultsError where the directory is no run, or the file is damaged or of another schema.
+    """
+    where = place(run)
+    path = where.spell(where.paths.study)
+    if not where.has(where.paths.study):
+        raise FaultsError([f"{path} does not exist; give a run directory, as written by python -m ablation.run"])
+    try:
+        document = json.loads(where.read_bytes(where.paths.study))
+    except ValueError as error:
+        raise FaultsError([f"{path} is no JSON ({error}); restore it, it is written once and never changed"]) from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise FaultsError([f"{path} has schema_version {version!r}, but must be {SCHEMA_VERSION}; update this package"])
+    wanted = {"plan": ("space", "metric", "budget", "arms", "comparisons"), "plan.space": ("factors", "metrics")}
+    plan = document.get("plan") or {}
+    found = {"plan": plan, "plan.space": plan.get("space") or {}}
+    faults = [
+        f"{path} lacks {group}.{name}; restore the file, it is written once and never changed"
+        for group, names in wanted.items()
+        for name in names
+        if name not in found[group]
+    ]
+    if faults:
+        raise FaultsError(faults)
+    return Study(_grown(document, where))
+
+
+def _grown(document: Mapping[str, Any], where: Place) -> Mapping[str, Any]:
+    """Replace the plan by what the ledger's last ``grown`` event says, and note how large it was before each."""
+    compute: Any = import_module("pyarrow.compute")
+    events: list[tuple[int, int, str]] = []
+    for part in where.below(where.paths.ledger, "*.parquet", deep=False):
+        kinds = where.table(part, ["kind"], ("kind",), coded=["kind"])
+        # Payloads are most of a ledger: they are read only where one is wanted.
+        if compute.any(compute.equal(kinds["kind"].cast("string"), "grown")).as_py():
+            rows = where.table(part, ["session", "seq", "kind", "payload"], ()).to_pylist()
+            events += [(row["session"], row["seq"], row["payload"]) for row in rows if row["kind"] == "grown"]
+    plan, growths = document["plan"], []
+    for _, _, payload in sorted(set(events)):
+        before = {"arms": len(plan["arms"]), "replicates": plan["budget"].get("replicates")}
+        told = json.loads(payload)
+        growths.append({**before, **{key: value for key, value in told.items() if key != "plan"}})
+        plan = told.get("plan", plan)
+    return {**document, "plan": plan, "growths": growths} if growths else document

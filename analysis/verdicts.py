@@ -1,0 +1,99 @@
+"""What each declared comparison showed, in words that its numbers bear out, and what a larger study could have seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import pandas as pd
+
+from analysis import inference
+from analysis.effects import REFERENCE
+from analysis.load import Study
+from analysis.report.numbers import THIN, Unit, p_value
+
+Kind = Literal["better", "worse", "undecided", "untested"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one comparison showed.
+
+    ``asked`` is half of the smallest difference that this study could have found, and ``replicates_for_asked`` the
+    number of replicates that would find it with 80 % power; None where the noise is unknown.
+    """
+
+    kind: Kind
+    text: str
+    asked: float | None = None
+    replicates_for_asked: int | None = None
+
+
+def verdict(row: Mapping[Any, Any], study: Study, unit: Unit) -> Verdict:
+    """Judge a row of ``effects.comparisons_table``; ``unit`` spells its differences.
+
+    Better or worse is said only of what stays significant after Holm. To the rest it is said how many replicates would
+    find half of what this study could: that question depends on the noise alone, whereas the power to find the
+    observed difference says no more than its p value does (Hoenig & Heisey, "The Abuse of Power", 2001).
+    """
+    n, against = int(row["n"]), "the reference" if row["against"] == REFERENCE else str(row["against"])
+    if math.isnan(row["p"]):
+        reason = f"{n} of the 2 replicates that a test needs" if n < 2 else "the same difference in every replicate"
+        return Verdict("untested", f"not tested against {against}: {reason}")
+    detectable = float(row["detectable"])
+    alpha = inference.ALPHA / len(study.comparisons)
+    asked = float(f"{detectable / 2:.2g}")
+    needed = inference.replicates_needed(asked, float(row["sd"]), alpha)
+    if not row["significant"]:
+        text = (
+            f"cannot be told apart from {against} with {n} replicates: a true difference of {spell(detectable, unit)} "
+            f"would have been found with 80{THIN}% power; {needed} replicates would detect {spell(asked, unit)}"
+        )
+        return Verdict("undecided", text, asked, needed)
+    kind: Kind = "better" if (row["difference"] > 0) == study.higher_is_better else "worse"
+    ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
+    p = p_value(row["p_holm"])
+    text = (
+        f"{kind} than {against} by {spell(row['difference'], unit)} (95{THIN}% interval {unit.interval(*ends)}; "
+        f"adjusted p {p if p.startswith('<') else f'= {p}'}; {n} replicates)"
+    )
+    if abs(row["difference"]) < detectable:
+        text += "; so small a difference is found with luck here, and the true one is probably smaller"
+    return Verdict(kind, text, asked, needed)
+
+
+def verdicts(study: Study, comparisons: pd.DataFrame, unit: Unit) -> list[Verdict]:
+    """Judge every declared comparison, in order."""
+    return [verdict(row, study, unit) for row in comparisons.to_dict("records")]
+
+
+def spell(difference: float, unit: Unit) -> str:
+    """Spell the size of a difference with its unit, to two significant digits at least."""
+    size = abs(difference) * unit.scale
+    digits = 1 - math.floor(math.log10(size)) if size else 0
+    return replace(unit, digits=max(unit.digits, min(digits, 8))).size(difference)
+
+
+def growth(study: Study) -> str | None:
+    """Say that the study grew after it was begun, and how much could be seen by then; None where it did not grow.
+
+    Whoever adds replicates because of what they saw tests more than once: looking after 5, 10 and 20 replicates calls
+    identical arms different in about twice as many studies as the p values say.
+    """
+    if not study.growths:
+        return None
+    first = study.growths[0]
+    arms, replicates = len(study.arms), study.plan["budget"].get("replicates")
+    times = "once" if len(study.growths) == 1 else f"{len(study.growths)} times"
+    grew = (
+        f"This study grew {times} after it was begun, from {first['arms']} arms and {first['replicates']} replicates "
+        f"to {arms} and {replicates}"
+    )
+    seen = [growth.get("confirmed_before") for growth in study.growths]
+    if all(confirmed == 0 for confirmed in seen):
+        return f"{grew}, before any confirm trial had a result."
+    known = [int(confirmed) for confirmed in seen if confirmed is not None]
+    when = f", with {max(known)} confirm results there to be looked at" if known else ""
+    return f"{grew}{when}. If results had been looked at, false alarms are likelier than the p values say."
