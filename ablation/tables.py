@@ -1,4 +1,7 @@
-"""From the ledger to what people open: trials.parquet, epochs.parquet, summary.json."""
+"""From the ledger to what people open: trials.parquet, epochs.parquet, summary.json.
+
+As a command, ``python -m ablation.tables RUN_DIR`` writes them anew.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import typer
 
 from ablation import study_file
-from ablation.ledger import Event, read_events
+from ablation.ledger import Event, LedgerError, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
-from ablation.records import Records, Status, TrialState, fold
+from ablation.records import ConflictError, Records, Status, TrialState, fold
 from ablation.storage import put_whole
 
 STATUSES: tuple[Status, ...] = ("completed", "stopped", "diverged", "failed", "interrupted", "pending")
@@ -163,3 +167,17 @@ def _put_table(path: Path, table: pa.Table) -> str:
     content = sink.getvalue().to_pybytes()
     put_whole(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Write a run's tables and summary anew from its ledger."""
+    try:
+        summary = materialise(RunPaths(run))
+    except (FileNotFoundError, LedgerError, ConflictError, study_file.DamagedStudyError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{run}: {summary['planned']} trials")
+
+
+if __name__ == "__main__":
+    typer.run(main)

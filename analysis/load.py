@@ -75,6 +75,7 @@ def _trials(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
     keys = ("arm", "replicate", "phase", "index")
     read = None if columns is None else list(dict.fromkeys([*keys, *columns]))
     where = place(run)
+    where.check(where.paths.trials)
     table = where.frame(where.paths.trials, read, TRIAL_COLUMNS if read is None else read)
     if "status" in table:
         _check_statuses(run, table["status"])
@@ -90,6 +91,7 @@ def _epochs(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
 
     read = None if columns is None else list(dict.fromkeys(["trial_id", "epoch", *columns]))
     where = place(run)
+    where.check(where.paths.epochs)
     table = where.table(where.paths.epochs, read, EPOCH_COLUMNS if read is None else read, coded=["trial_id"])
     # A million names sort in a second as text, and in none as codes.
     coded = table["trial_id"].combine_chunks()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -62,8 +64,9 @@ class Place:
         try:
             file = parquet.ParquetFile(path.as_posix(), filesystem=self.filesystem, read_dictionary=list(coded))
         except FileNotFoundError as error:
-            rule = "resume the study, which writes it from the ledger"
-            raise FaultsError([f"{self.spell(path)} does not exist; {rule}"]) from error
+            raise FaultsError([f"{self.spell(path)} does not exist; {self.remedy}"]) from error
+        except (OSError, ValueError) as error:
+            raise FaultsError([f"{self.spell(path)} is damaged ({error}); {self.remedy}"]) from error
         with file:
             known = file.schema_arrow.names
             faults = [
@@ -74,6 +77,27 @@ class Place:
             if faults:
                 raise FaultsError(faults)
             return file.read(columns=None if columns is None else list(columns))
+
+    def check(self, path: Path) -> None:
+        """Hold a table to the digest that summary.json has of it; raises FaultsError where they differ.
+
+        A run without summary, or with one that was made by hand, has nothing to hold it to.
+        """
+        if not self.has(self.paths.summary) or not self.has(path):
+            return
+        try:
+            told = json.loads(self.read_bytes(self.paths.summary)).get("sha256", {}).get(path.name)
+        except (ValueError, AttributeError) as error:
+            raise FaultsError([f"{self.spell(self.paths.summary)} is damaged ({error}); {self.remedy}"]) from error
+        if told is not None and told != hashlib.sha256(self.read_bytes(path)).hexdigest():
+            raise FaultsError(
+                [f"{self.spell(path)} is damaged, or newer than its summary.json: digests differ; {self.remedy}"]
+            )
+
+    @property
+    def remedy(self) -> str:
+        """Say how tables and summary are written anew."""
+        return f"python -m ablation.tables {self.spell(self.paths.root)} writes it anew from the ledger"
 
     def frame(self, path: Path, columns: Sequence[str] | None, required: Iterable[str]) -> pd.DataFrame:
         """Read columns of a Parquet file as a frame; raises FaultsError as ``table`` does."""

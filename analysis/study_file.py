@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from ablation.faults import FaultsError
 from analysis.places import Place, Run, place
 
 SCHEMA_VERSION = 1
+DIGEST = "sha256_of_the_rest"
+RESTORE = "restore it from any copy: it is written once and never changed"
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ def study(run: Run) -> Study:
     try:
         document = json.loads(where.read_bytes(where.paths.study))
     except ValueError as error:
-        raise FaultsError([f"{path} is no JSON ({error}); restore it, it is written once and never changed"]) from error
+        raise FaultsError([f"{path} is no JSON ({error}); {RESTORE}"]) from error
+    if isinstance(document, dict) and not _is_as_written(document):
+        raise FaultsError([f"{path} is damaged: its content does not match its digest; {RESTORE}"])
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         raise FaultsError([f"{path} has schema_version {version!r}, but must be {SCHEMA_VERSION}; update this package"])
@@ -117,6 +122,14 @@ def study(run: Run) -> Study:
     if faults:
         raise FaultsError(faults)
     return Study(_grown(document, where))
+
+
+def _is_as_written(document: dict[str, Any]) -> bool:
+    """Compare the digest with the rest, and take it out; a document made by hand may lack one."""
+    digest = document.pop(DIGEST, None)
+    if digest is None:
+        return not any(name.startswith("sha") or name.endswith("rest") for name in document)
+    return bool(digest == hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest())
 
 
 def _grown(document: Mapping[str, Any], where: Place) -> Mapping[str, Any]:

@@ -9,6 +9,8 @@ import pytest
 from ablation.faults import FaultsError
 from analysis import load
 from tests.made_runs import write_run
+from tests.plain_loop import run_study
+from tests.toy_study import toy_plan
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_epochs_are_sorted_by_trial_and_epoch_whatever_the_file_says(run: Path) 
 @pytest.mark.parametrize("name", ["study.json", "trials.parquet", "epochs.parquet"])
 def test_a_missing_file_is_named_with_the_remedy(run: Path, name: str) -> None:
     (run / name).unlink()
-    with pytest.raises(FaultsError, match=rf"{name} does not exist; (give a run directory|resume the study)"):
+    with pytest.raises(FaultsError, match=rf"{name} does not exist; (give a run directory|python -m ablation.tables)"):
         load.trials(run)
         load.epochs(run)
 
@@ -145,3 +147,18 @@ def test_every_missing_part_of_a_plan_is_told_at_once(run: Path) -> None:
     with pytest.raises(FaultsError) as error:
         load.study(run)
     assert [fault.split(";")[0].split()[-1] for fault in error.value.faults] == ["plan.arms", "plan.space.factors"]
+
+
+@pytest.mark.parametrize("name", ["study.json", "trials.parquet", "epochs.parquet"])
+@pytest.mark.parametrize("how", ["flipped", "cut", "empty"])
+def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(tmp_path: Path, name: str, how: str) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy", most_epochs=20)
+    path = paths.root / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes({"flipped": content, "cut": content[: len(content) // 2], "empty": b""}[how])
+    remedy = "restore it" if name == "study.json" else "python -m ablation.tables"
+    with pytest.raises(FaultsError, match=rf"{name} is (damaged|no JSON).*{remedy}"):
+        load.study(paths.root)
+        load.trials(paths.root)
+        load.epochs(paths.root)

@@ -1,19 +1,15 @@
-"""Learning curves: confirm means in bold, every search trial thin, crosses where the search stopped one."""
+"""Learning curves: confirm means in bold, search trials thin, crosses where the search stopped one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pandas as pd
-import plotly.graph_objects as go
 
-from analysis.effects import arm_names
-from analysis.load import Study
-from analysis.report.figures import QUIET, axis, layout, plain, spec, styles
-from analysis.report.numbers import Unit, unit_of
+from analysis.report.figures import Figure, Spec, axis, joined, layout, plain, rule, spec, thinned
+from analysis.report.inputs import Inputs
+from analysis.report.numbers import Unit
 
-MOST_POINTS = 120_000  # of search trials in the page, about 2 MB; whole replicates beyond are left to epochs.parquet
+MOST_TRIALS = 300  # search trials drawn, over all arms
+MOST_POINTS = 60  # of one curve
 
 
 def confirm_means(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
@@ -24,84 +20,88 @@ def confirm_means(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """
     done = trials.loc[(trials["phase"] == "confirm") & (trials["status"] == "completed"), ["trial_id", "arm"]]
     metrics = [name for name in epochs.columns if name.startswith("metric.")]
-    groups = epochs.merge(done, on="trial_id").groupby(["arm", "epoch"], sort=True)
+    mine = epochs[epochs["trial_id"].isin(done["trial_id"])]
+    groups = mine.astype({"trial_id": str}).merge(done, on="trial_id").groupby(["arm", "epoch"], sort=True)
     means = groups[metrics].mean()
     means.insert(0, "trials", groups["trial_id"].nunique())
     return means.reset_index()
 
 
-def learning_curves(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> tuple[list[dict[str, Any]], int]:
+def drawn_trials(trials: pd.DataFrame, most: int = MOST_TRIALS) -> pd.DataFrame:
+    """Choose the search trials to draw: whole replicates from the first on, as many as fit, or part of the first."""
+    search = trials[(trials["phase"] == "search") & (trials["epochs_trained"] > 0)]
+    sizes = search.groupby("replicate").size().cumsum()
+    kept = search[search["replicate"].isin(sizes.index[sizes <= most])]
+    if len(kept) or search.empty:
+        return kept
+    first = search[search["replicate"] == sizes.index[0]]
+    few: pd.DataFrame = first.groupby("arm", sort=False).head(max(1, most // first["arm"].nunique()))
+    return few
+
+
+def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | None, pd.DataFrame, int]:
     """Make one figure a metric, the primary validation metric first and with the search trials.
 
-    Returns the figures' specifications and how many replicates of the search are drawn.
+    Returns the figure, the means it shows, and how many search trials are drawn.
     """
+    trials, epochs = inputs.trials, inputs.epochs
     means = confirm_means(trials, epochs)
-    primary = f"metric.val_{study.metric}"
-    rest = [name for name in means.columns if name.startswith("metric.") and name != primary]
-    names = [name for name in (primary, *rest) if name in means.columns and epochs[name].notna().any()]
-    search = trials[trials["phase"] == "search"]
-    lines = epochs.merge(search[["trial_id", "arm", "replicate", "status", "stopped_at_rung"]], on="trial_id")
-    lines, drawn = _within_reach(lines.sort_values(["arm", "replicate", "trial_id", "epoch"]))
+    primary = f"metric.val_{inputs.study.metric}"
+    columns = sorted((name for name in epochs.columns if name.startswith("metric.")), key=lambda name: name != primary)
+    names = [name for name in columns if epochs[name].notna().any()]
+    search = drawn_trials(trials)
+    lines = epochs[epochs["trial_id"].isin(search["trial_id"])]
+    lines = lines.astype({"trial_id": str}).merge(search[["trial_id", "arm", "replicate", "status"]], on="trial_id")
+    lines = lines.sort_values(["arm", "replicate", "trial_id", "epoch"])
     specs = []
     for name in names:
         shown = lines if name == primary else lines.iloc[:0]
         title = name.removeprefix("metric.")
-        known = [*means[name].dropna(), *shown[name].dropna()]
-        is_score = title.removeprefix("val_").removeprefix("test_") in study.metrics
-        unit = unit_of(known, study.higher_is_better and is_score)
-        specs.append(spec(_figure(study, arm_names(study, trials), means, shown, name, unit), title.replace("_", " ")))
-    return specs, drawn
+        unit = inputs.unit_of_metric(title, pd.concat([means[name], shown[name]]).dropna())
+        if len(shown) or means[name].notna().any():
+            specs.append(_figure(inputs, means, shown, name, unit))
+    if not specs:
+        return None, means, 0
+    return Figure(tuple(specs), means, "curves", tuple(inputs.arms), opened), means, len(search)
 
 
-def _within_reach(lines: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    sizes = lines.groupby("replicate").size().cumsum()
-    kept = [replicate for replicate, size in sizes.items() if size <= MOST_POINTS]
-    return lines[lines["replicate"].isin(kept)], len(kept)
-
-
-def _figure(
-    study: Study, arms: Sequence[str], means: pd.DataFrame, lines: pd.DataFrame, name: str, unit: Unit
-) -> go.Figure:
-    figure = go.Figure()
-    looks = styles(arms)
-    for arm in arms:
-        _add_search(figure, arm, lines[lines["arm"] == arm], name, unit, looks[arm])
-    for arm in arms:
-        mine = means[means["arm"] == arm]
-        colour, dash = looks[arm]
-        figure.add_scatter(
-            x=mine["epoch"].tolist(),
-            y=plain(mine[name] * unit.scale),
-            mode="lines",
-            line={"color": colour, "dash": dash, "width": 3.5},
-            legendgroup=arm,
-            hovertemplate="epoch %{x}: %{y:.4g}<extra>confirm mean</extra>",
+def _figure(inputs: Inputs, means: pd.DataFrame, lines: pd.DataFrame, name: str, unit: Unit) -> Spec:
+    traces = []
+    for arm in inputs.arms:
+        mine = lines[lines["arm"] == arm]
+        if len(mine):
+            traces += _search_traces(arm, mine, name, unit, inputs.looks[arm][0])
+    for arm in inputs.arms:
+        mean = thinned(means[means["arm"] == arm], 2 * MOST_POINTS)
+        colour, dash = inputs.looks[arm]
+        traces.append(
+            {
+                **{"type": "scatter", "mode": "lines", "name": arm, "legendgroup": arm},
+                **{"x": mean["epoch"].tolist(), "y": plain(mean[name] * unit.scale)},
+                "line": {"color": colour, "dash": dash, "width": 3},
+                "hovertemplate": "epoch %{x}: %{y:.4g}<extra>confirm mean</extra>",
+            }
         )
-    if len(lines):
-        for rung in study.rungs:
-            figure.add_vline(x=rung, line={"color": QUIET, "width": 1, "dash": "dot"})
-    look = layout(460, "epoch", axis(name.removeprefix("metric."), unit))
+    title = name.removeprefix("metric.")
+    look = layout(420, "epoch", axis(title, unit))
     look["xaxis"] |= {"rangemode": "tozero"}
-    figure.update_layout(**look)
-    return figure
+    if len(lines):
+        look["shapes"] = [rule(epoch, dash="dot", width=1) for epoch in inputs.study.rungs]
+    return spec(title.replace("_", " "), traces, look)
 
 
-def _add_search(figure: go.Figure, arm: str, lines: pd.DataFrame, name: str, unit: Unit, look: tuple[str, str]) -> None:
-    x: list[float | None] = []
-    y: list[float | None] = []
-    ends: list[Mapping[Any, Any]] = []
-    for _, trial in lines.groupby(["replicate", "trial_id"], sort=True):
-        x += [*plain(trial["epoch"]), None]
-        y += [*plain(trial[name] * unit.scale), None]
-        if trial["status"].iloc[0] == "stopped":
-            ends.append(trial.iloc[-1].to_dict())
-    thin = {"color": look[0], "width": 1}
-    figure.add_scatter(x=x, y=y, mode="lines", line=thin, opacity=0.4, legendgroup=arm, hoverinfo="skip")
-    figure.add_scatter(
-        x=plain(end["epoch"] for end in ends),
-        y=plain(end[name] * unit.scale for end in ends),
-        mode="markers",
-        marker={"symbol": "x-thin", "size": 7, "line": {"color": look[0], "width": 1.5}},
-        legendgroup=arm,
-        hovertemplate="stopped after epoch %{x} at %{y:.4g}<extra></extra>",
-    )
+def _search_traces(arm: str, lines: pd.DataFrame, name: str, unit: Unit, colour: str) -> list[Spec]:
+    groups = [thinned(trial, MOST_POINTS) for _, trial in lines.groupby(["replicate", "trial_id"], sort=True)]
+    ends = lines[lines["status"] == "stopped"].groupby("trial_id", sort=False).tail(1)
+    line = {
+        **{"type": "scatter", "mode": "lines", "legendgroup": arm, "opacity": 0.4, "hoverinfo": "skip"},
+        **joined((plain(trial["epoch"]), plain(trial[name] * unit.scale)) for trial in groups),
+        **{"line": {"color": colour, "width": 1}, "name": f"{arm}, search"},
+    }
+    crosses = {
+        **{"type": "scatter", "mode": "markers", "legendgroup": arm, "name": f"{arm}, stopped"},
+        **{"x": plain(ends["epoch"]), "y": plain(ends[name] * unit.scale)},
+        "marker": {"symbol": "x-thin", "size": 7, "line": {"color": colour, "width": 1.5}},
+        "hovertemplate": "stopped after epoch %{x} at %{y:.4g}<extra></extra>",
+    }
+    return [line, crosses]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
+FIGURE_SPACE = "\N{FIGURE SPACE}"
 NOTHING = "–"
 
 
@@ -23,6 +24,10 @@ class Unit:
     def value(self, number: float) -> str:
         """Spell a value with its unit."""
         return NOTHING if missing(number) else f"{decimal(number * self.scale, self.digits)}{self.suffix}"
+
+    def bare(self, number: float) -> str:
+        """Spell a value without its unit."""
+        return NOTHING if missing(number) else decimal(number * self.scale, self.digits)
 
     def difference(self, number: float) -> str:
         """Spell a difference with its sign, without unit."""
@@ -46,11 +51,14 @@ class Unit:
         return f"{decimal(abs(number) * self.scale, self.digits)}{self.points}"
 
 
+SHARE = Unit(100.0, f"{THIN}%", " percentage points", 1)
+
+
 def unit_of(values: Iterable[float], higher_is_better: bool) -> Unit:
     """Choose how to print a metric: a maximised one that stays within 0..1 is taken for a share."""
     known = [value for value in values if not missing(value)]
     if known and higher_is_better and all(0 <= value <= 1 for value in known):
-        return Unit(100.0, f"{THIN}%", " percentage points", 1)
+        return SHARE
     largest = max((abs(value) for value in known), default=1.0)
     digits = 3 if largest == 0 else max(0, 3 - math.floor(math.log10(largest)))
     return Unit(1.0, "", "", min(digits, 8))
@@ -62,11 +70,12 @@ def decimal(number: float, digits: int) -> str:
     return (MINUS if text.startswith("-") and text.strip("-0.") else "") + text.lstrip("-")
 
 
-def p_value(p: float) -> str:
-    """Spell a p value to two significant digits, from 0.001 up."""
+def p_value(p: float, *, aligned: bool = False) -> str:
+    """Spell a p value to two significant digits, from 0.001 up; ``aligned`` pads it to three decimals for a column."""
     if missing(p):
         return NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    padding = FIGURE_SPACE if aligned else ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}{padding}"
 
 
 def duration(seconds: float) -> str:
@@ -81,6 +90,11 @@ def duration(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """Spell a number of things."""
     return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s".replace(",", THIN)
+
+
+def whole(number: int) -> str:
+    """Spell a whole number with thin gaps between thousands."""
+    return f"{number:,}".replace(",", THIN)
 
 
 def missing(number: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""Files cut short or with one flipped byte: recovered, or refused loudly by name; never a short end with exit code 0."""
+"""Files cut short or with a flipped byte: recovered, or refused loudly by name; never a short end with exit code 0."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ablation import checkpoint, study_file
+from ablation.faults import FaultsError
 from ablation.ledger import LedgerError, read_events
 from ablation.paths import RunPaths
 from analysis import load
@@ -103,7 +104,7 @@ def _read(paths: RunPaths, damage: Damage, path: Path) -> str:
             checkpoint.load(path, "numpy")
         else:
             (load.trials if path == paths.trials else load.epochs)(paths.root)
-    except (LedgerError, study_file.DamagedStudyError, checkpoint.DamagedCheckpointError, load.LoadError) as error:
+    except (LedgerError, study_file.DamagedStudyError, checkpoint.DamagedCheckpointError, FaultsError) as error:
         return "refused" if path.name in str(error) else f"unnoticed: refused without its name ({error})"
     return "unnoticed"
 

@@ -1,0 +1,76 @@
+"""Several studies side by side: what each arm reached in each, and its difference to the study's own reference.
+
+Nothing is tested across studies: they may differ in data, budget and seeds, so a page can only set them side by side.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.report import page, tables
+from analysis.report.build import UNKNOWN, Report
+
+
+def side_by_side(reports: Sequence[Report]) -> pd.DataFrame:
+    """List every arm of every study: study, arm, n, metric, mean, low, high, difference, with its interval."""
+    parts = []
+    for name, report in zip(names(reports), reports, strict=True):
+        metric = report.inputs.study.metric
+        ends = {metric: "mean", f"{metric}_low": "low", f"{metric}_high": "high"}
+        arms = report.tables["arms"].rename(columns=ends)
+        arms = arms[["arm", "n", *ends.values(), "difference", "difference_low", "difference_high"]].copy()
+        arms.insert(0, "study", name)
+        arms.insert(3, "metric", metric)
+        parts.append(arms)
+    return pd.concat(parts, ignore_index=True)
+
+
+def names(reports: Sequence[Report]) -> list[str]:
+    """Name each study by its run directory, numbered where two have the same."""
+    given = [report.inputs.run.resolve().name for report in reports]
+    return [f"{name} ({given[:i].count(name) + 1})" if given.count(name) > 1 else name for i, name in enumerate(given)]
+
+
+def write(reports: Sequence[Report], folders: Sequence[Path], out: Path) -> Path:
+    """Write the comparison's page and table into ``out``; ``folders`` are the studies' own reports."""
+    table = side_by_side(reports)
+    studies = [
+        {**_facts(report), "name": name, "link": Path(os.path.relpath(folder / "index.html", out)).as_posix()}
+        for name, report, folder in zip(names(reports), reports, folders, strict=True)
+    ]
+    cells = {
+        (row["study"], row["arm"]): row | {"unit": report.inputs.unit}
+        for name, report in zip(names(reports), reports, strict=True)
+        for row in table[table["study"] == name].to_dict("records")
+    }
+    files = tables.files({"studies": table}, {})
+    context = {"studies": studies, "arms": list(dict.fromkeys(table["arm"])), "cells": cells, "files": set(files)}
+    tables.write(out / "tables", files)
+    tables.put(out / "index.html", page.render("comparison.html.j2", context))
+    return out / "index.html"
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    study = report.inputs.study
+    document = {**UNKNOWN, **{name: value for name, value in study.document.items() if value is not None}}
+    return {
+        "metric": study.metric,
+        "budget": study.plan["budget"],
+        "data": (document.get("data") or {}).get("uri") or "none",
+        "created": document["created_utc"],
+        "commit": document["git_commit"],
+        "counts": report.inputs.counts,
+        "answer": " ".join(_answer(report)),
+    }
+
+
+def _answer(report: Report) -> tuple[str, ...]:
+    from analysis.report.wording import answer
+
+    inputs = report.inputs
+    return answer(inputs.study, report.tables["comparisons"], inputs.unit, inputs.open_trials)

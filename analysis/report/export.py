@@ -1,0 +1,62 @@
+"""Figures as files for papers: SVG or PNG, on white, with their own legends. Needs the package kaleido."""
+
+from __future__ import annotations
+
+import copy
+import html
+from collections.abc import Mapping
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any
+
+from ablation.faults import FaultsError
+from analysis.report.figures import Figure, Spec
+
+FORMATS = ("svg", "png")
+WIDTH_PX = 900
+
+
+def check(format: str) -> None:
+    """Raise FaultsError where figures cannot be written as ``format``, before anything is computed."""
+    if format not in FORMATS:
+        raise FaultsError([f"--figures is {format!r}, but must be one of {', '.join(FORMATS)}"])
+    if util.find_spec("kaleido") is None:
+        rule = "writing figures as files needs the package kaleido and a Chrome or Chromium"
+        raise FaultsError(
+            [f"--figures {format}: {rule}; install it with `pip install kaleido`, or leave --figures out"]
+        )
+
+
+def write(figures: Mapping[str, Figure], folder: Path, format: str) -> list[Path]:
+    """Write each figure, and each of its alternatives, into ``folder``; return their paths."""
+    io: Any = import_module("plotly.io")
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = [
+        (on_paper(spec, figure), folder / f"{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}")
+        for name, figure in figures.items()
+        for place, spec in enumerate(figure.specs)
+    ]
+    # All at once: kaleido starts its browser for each call.
+    io.write_images(fig=[drawing for drawing, _ in drawn], file=[path for _, path in drawn], scale=2)
+    return [path for _, path in drawn]
+
+
+def on_paper(spec: Spec, figure: Figure) -> dict[str, Any]:
+    """Turn a page's figure into one for paper: white, dark text, its name as title, its arms as legend."""
+    drawn = copy.deepcopy({"data": spec["data"], "layout": spec["layout"]})
+    layout = drawn["layout"]
+    layout |= {"paper_bgcolor": "white", "plot_bgcolor": "white", "template": "none"}
+    layout |= {"width": WIDTH_PX, "height": layout["height"] + 60}
+    layout["font"] = {**layout["font"], "color": "#222222"}
+    if spec["name"]:
+        layout["title"] = {"text": html.escape(spec["name"]), "font": {"size": 14}}
+        layout["margin"] = {**layout["margin"], "t": layout["margin"]["t"] + 44}
+    if figure.arms:
+        layout["showlegend"] = True
+        named: set[str] = set()
+        for trace in drawn["data"]:
+            arm = trace.get("legendgroup", "")
+            trace["showlegend"] = trace["name"] == arm and arm not in named
+            named |= {arm} if trace["showlegend"] else set()
+            trace["name"] = html.escape(trace["name"])
+    return drawn

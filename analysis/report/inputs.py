@@ -1,0 +1,87 @@
+"""Everything the report reads of one run, once; and what all of its parts derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablation.paths import RunPaths
+from analysis import effects, load
+from analysis.evidence import Evidence, gather
+from analysis.live import events, is_current, tables
+from analysis.load import Study
+from analysis.report.figures import styles
+from analysis.report.numbers import Unit, unit_of
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A run as the report sees it; ``log`` holds the ledger's events without payloads."""
+
+    run: Path
+    study: Study
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    log: pd.DataFrame
+    summary: Mapping[str, Any]
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """Names of the arms in the plan's order."""
+        return effects.arm_names(self.study, self.trials)
+
+    @cached_property
+    def looks(self) -> dict[str, tuple[str, str]]:
+        """Colour and dash of each arm."""
+        return styles(self.arms)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Everything that the analysis comes to."""
+        return gather(self.run, self.study, self.trials)
+
+    @property
+    def unit(self) -> Unit:
+        """How the primary test metric is printed."""
+        return self.evidence.units[self.study.metric]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Planned trials, then how many there are of each status."""
+        return self.evidence.counts
+
+    @property
+    def open_trials(self) -> int:
+        """Trials that have not ended: pending, running or interrupted."""
+        return self.counts["pending"] + self.counts["interrupted"]
+
+    def unit_of_metric(self, metric: str, values: pd.Series[float]) -> Unit:
+        """Choose how to print any metric; ``val_`` and ``test_`` of the space's metrics are scores."""
+        is_score = metric.removeprefix("val_").removeprefix("test_") in self.study.metrics
+        return unit_of(values, self.study.higher_is_better and is_score)
+
+
+def read(run: Path | str) -> Inputs:
+    """Read a run directory: its tables where they hold all that the ledger tells, else the ledger itself.
+
+    Raises FaultsError where the directory is no run, or a file or column is missing or damaged.
+    """
+    study, log = load.study(run), events(run)
+    paths = RunPaths(Path(run))
+    if log.empty or (paths.trials.is_file() and paths.epochs.is_file()):
+        trials, epochs = load.trials(run), _coded(load.epochs(run))
+        if is_current(log, trials, epochs):
+            load.accounting(run)  # raises where summary and table disagree
+            return Inputs(Path(run), study, trials, epochs, log, load.summary(run))
+    trials, epochs = tables(run, study)
+    return Inputs(Path(run), study, trials, _coded(epochs), log, {})
+
+
+def _coded(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Keep a million names of trials as codes: what looks them up is ten times faster."""
+    return epochs.assign(trial_id=epochs["trial_id"].astype("category"))

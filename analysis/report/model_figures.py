@@ -1,0 +1,209 @@
+"""Figures of confirmed models: recall, confusions, embeddings, attention, and cost against score."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.effects import REFERENCE
+from analysis.load import Study
+from analysis.models import class_name
+from analysis.report.figures import (
+    ALERT,
+    CELL_TEXT,
+    DIVERGING,
+    HUES,
+    QUIET,
+    SCALE,
+    Spec,
+    axis,
+    bars,
+    heat,
+    layout,
+    map_layout,
+    plain,
+    scale,
+    spec,
+)
+from analysis.report.numbers import Unit
+
+POINTS = Unit(1.0, "", "", 1)
+
+
+def recall_map(table: pd.DataFrame, column: str) -> Spec:
+    """Draw per-class recall (``mean``) or its difference to the reference (``difference``), arms by classes."""
+    differs = column == "difference"
+    rows = table[table["arm"] != REFERENCE] if differs else table
+    arms, classes = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(rows["class_name"]))
+    cells = rows.set_index(["arm", "class_name"]).to_dict("index")
+    found = [[cells.get((arm, name)) for name in classes] for arm in arms]
+    z = [[None if cell is None or math.isnan(cell[column]) else 100 * cell[column] for cell in row] for row in found]
+    text = [
+        ["" if value is None else POINTS.difference(value) if differs else f"{value:.0f}" for value in row] for row in z
+    ]
+    largest = max((abs(value) for row in z for value in row if value is not None), default=1.0) or 1.0
+    trace = heat(arms, classes, z, text) | {
+        "customdata": [["" if differs or cell is None else _ends(cell) for cell in row] for row in found],
+        "hovertemplate": "%{y}<br>%{x}: %{z:.1f}<br>%{customdata}<extra></extra>",
+        "colorscale": scale(DIVERGING if differs else SCALE),
+        "zmin": -largest if differs else 0.0,
+        "zmax": largest if differs else 100.0,
+    }
+    name = "difference to the reference, percentage points" if differs else "recall, %"
+    return spec(name, [trace], map_layout(len(arms), 32))
+
+
+def confusion(study: Study, arm: str, table: pd.DataFrame) -> Spec:
+    """Draw one arm's mean confusion matrix: true classes by predicted classes, in percent of the true class."""
+    labels = sorted(set(table["label"]) | set(table["predicted"]))
+    names = [class_name(study, label) for label in labels]
+    grid = table.pivot(index="label", columns="predicted", values="share").reindex(index=labels, columns=labels) * 100
+    counts = table.pivot(index="label", columns="predicted", values="count").reindex(index=labels, columns=labels)
+    z = [plain(row) for row in grid.to_numpy()]
+    text = [["" if value is None else f"{value:.0f}" for value in row] for row in z]
+    trace = heat(names, names, z, text) | {
+        "customdata": [[None if math.isnan(count) else int(count) for count in row] for row in counts.to_numpy()],
+        "hovertemplate": "true %{y}, predicted %{x}<br>%{z:.1f} % (%{customdata} items)<extra></extra>",
+        **{"colorscale": scale(SCALE), "zmin": 0, "zmax": 100},
+    }
+    look = map_layout(len(labels), 40)
+    look["height"] += 24
+    look["margin"]["t"] = 60
+    look["xaxis"]["title"] = {"text": "predicted", "font": {"size": 13}, "standoff": 6}
+    look["yaxis"]["title"] = {"text": "true", "font": {"size": 13}, "standoff": 6}
+    return spec(arm, [trace], look)
+
+
+def embedding(study: Study, arm: str, table: pd.DataFrame) -> Spec:
+    """Draw one trial's embedding in two dimensions, items as dots, whatever else lies there as diamonds."""
+    traces: list[dict[str, Any]] = []
+    for kind, symbol, size in (("image", "circle", 4.5), ("", "diamond", 13)):
+        for label, mine in table.groupby("label", sort=True):
+            rows = mine[(mine["kind"] == "image") == (kind == "image")]
+            if rows.empty:
+                continue
+            name = html.escape(class_name(study, int(str(label))))
+            other = html.escape(str(rows["kind"].iloc[0]))
+            edge = {"width": 0} if kind else {"width": 1.5, "color": CELL_TEXT}
+            traces.append(
+                {
+                    **{
+                        "type": "scatter",
+                        "mode": "markers",
+                        "name": name,
+                        "x": plain(rows["x"]),
+                        "y": plain(rows["y"]),
+                    },
+                    "marker": {"color": _hue(int(str(label))), "size": size, "symbol": symbol, "line": edge},
+                    "opacity": 0.6 if kind else 1.0,
+                    "showlegend": bool(kind),
+                    "hovertemplate": f"{name} ({other})<extra></extra>",
+                }
+            )
+    look = layout(460, "first principal component", "second principal component")
+    look |= {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}}
+    look["legend"] |= {"itemsizing": "constant", "font": {"size": 12.5}}
+    look["margin"]["t"] = 48
+    return spec(arm, traces, look)
+
+
+def attention(study: Study, arm: str, table: pd.DataFrame, most: float) -> Spec:
+    """Draw mean attention over places, one map a class, in units of even attention."""
+    labels = sorted(set(table["label"]))
+    columns = min(4, len(labels))
+    rows = math.ceil(len(labels) / columns)
+    look: dict[str, Any] = layout(24 + 140 * rows, "", "")
+    look |= {"margin": {"l": 4, "r": 4, "t": 24, "b": 4}, "annotations": []}
+    for name in ("xaxis", "yaxis"):
+        del look[name]
+    traces = []
+    for place, label in enumerate(labels):
+        grid = table[table["label"] == label].pivot(index="row", columns="column", values="relative")
+        row, column = divmod(place, columns)
+        left, right = (column + 0.04) / columns, (column + 0.96) / columns
+        bottom, top = 1 - (row + 0.96) / rows, 1 - (row + 0.14) / rows
+        number = str(place + 1) if place else ""
+        hidden = {"visible": False, "fixedrange": True}
+        look[f"xaxis{number}"] = {**hidden, "domain": [left, right], "anchor": f"y{number}", "constrain": "domain"}
+        look[f"yaxis{number}"] = {**hidden, "domain": [bottom, top], "anchor": f"x{number}", "autorange": "reversed"}
+        look[f"yaxis{number}"] |= {"scaleanchor": f"x{number}", "constrain": "domain"}
+        title = {
+            "x": (left + right) / 2,
+            "y": top,
+            "xref": "paper",
+            "yref": "paper",
+            "yanchor": "bottom",
+            "xanchor": "center",
+        }
+        title |= {"text": html.escape(class_name(study, int(label))), "showarrow": False, "font": {"size": 12.5}}
+        look["annotations"].append(title)
+        traces.append(
+            {
+                **{"type": "heatmap", "z": [plain(line) for line in grid.to_numpy()], "showscale": False},
+                **{"xaxis": f"x{number}", "yaxis": f"y{number}", "xgap": 1, "ygap": 1},
+                **{"zmin": 2 - most, "zmax": most, "colorscale": scale(DIVERGING)},
+                "hovertemplate": "row %{y}, column %{x}: %{z:.2f} × even<extra></extra>",
+            }
+        )
+    return spec(arm, traces, look)
+
+
+def cost(
+    table: pd.DataFrame, column: str, scale_by: float, title: str, metric: str, unit: Unit, named: Collection[str]
+) -> Spec:
+    """Draw each arm's test score with its interval against what the arm cost; ``named`` ones with their names."""
+    shown = [html.escape(arm) if arm in named else "" for arm in table["arm"]]
+    trace = {
+        **{"type": "scatter", "mode": "markers+text", "name": "arms", "text": shown},
+        **{"x": plain(table[column] * scale_by), "y": plain(table["mean"] * unit.scale)},
+        "error_y": bars(table["mean"], table["low"], table["high"], unit.scale) | {"color": QUIET, "width": 0},
+        "marker": {"color": [HUES[0] if arm != REFERENCE else QUIET for arm in table["arm"]], "size": 10},
+        **{"textposition": _sides(table[column].tolist()), "textfont": {"size": 11.5}, "cliponaxis": False},
+        "customdata": [html.escape(arm) for arm in table["arm"]],
+        "hovertemplate": "%{customdata}<br>%{x:.4g}: %{y:.4g}<extra></extra>",
+    }
+    return spec(title, [trace], layout(400, title, axis(f"test {metric}", unit)))
+
+
+def reliability(table: pd.DataFrame, looks: Mapping[str, tuple[str, str]]) -> Spec:
+    """Draw how often predictions of a confidence are right; on the diagonal confidences can be taken at their word."""
+    traces: list[dict[str, Any]] = [
+        {
+            **{"type": "scatter", "mode": "lines", "name": "as confident as right", "x": [0, 100], "y": [0, 100]},
+            **{"line": {"color": QUIET, "width": 1, "dash": "dot"}, "hoverinfo": "skip"},
+        }
+    ]
+    for arm, mine in table.groupby("arm", sort=False):
+        colour, dash = looks[str(arm)]
+        traces.append(
+            {
+                **{"type": "scatter", "mode": "lines+markers", "name": arm, "legendgroup": arm},
+                **{"x": plain(mine["confidence"] * 100), "y": plain(mine["accuracy"] * 100)},
+                **{"line": {"color": colour, "dash": dash, "width": 2}, "marker": {"size": 6}},
+                "customdata": mine["count"].tolist(),
+                "hovertemplate": f"{html.escape(str(arm))}<br>confidence %{{x:.1f}} %: right %{{y:.1f}} %"
+                "<br>%{customdata} predictions<extra></extra>",
+            }
+        )
+    return spec("", traces, layout(360, "mean confidence, %", "right, %"))
+
+
+def _sides(values: Sequence[float]) -> list[str]:
+    middle = (min(values) + max(values)) / 2
+    return ["middle right" if value <= middle else "middle left" for value in values]
+
+
+def _ends(cell: dict[Any, Any]) -> str:
+    if np.isnan(cell["low"]):
+        return f"no interval, {cell['n']} replicates"
+    return f"95 % interval {100 * cell['low']:.1f} to {100 * cell['high']:.1f}, {cell['n']} replicates"
+
+
+def _hue(label: int) -> str:
+    hues = (*HUES, ALERT, "#8A5A3C", "#5F8A2B", "#A8325E")
+    return hues[label % len(hues)]
