@@ -29,16 +29,15 @@ def check(format: str) -> None:
 
 def write(figures: Mapping[str, Figure], folder: Path, format: str) -> list[Path]:
     """Write each figure, and each of its alternatives, into ``folder``; return their paths."""
-    io: Any = import_module("plotly.io")
+    go: Any = import_module("plotly.graph_objects")
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [
-        (on_paper(spec, figure), folder / f"{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}")
-        for name, figure in figures.items()
-        for place, spec in enumerate(figure.specs)
-    ]
-    # All at once: kaleido starts its browser for each call.
-    io.write_images(fig=[drawing for drawing, _ in drawn], file=[path for _, path in drawn], scale=2)
-    return [path for _, path in drawn]
+    written = []
+    for name, figure in figures.items():
+        for place, spec in enumerate(figure.specs):
+            path = folder / f"{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}"
+            go.Figure(on_paper(spec, figure)).write_image(path, scale=2)
+            written.append(path)
+    return written
 
 
 def on_paper(spec: Spec, figure: Figure) -> dict[str, Any]:
