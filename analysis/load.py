@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
-from ablation.paths import file_safe
 from analysis.places import Run, names, place
 from analysis.study_file import Arm as Arm
 from analysis.study_file import Study as Study
@@ -156,13 +155,11 @@ def _artifacts(run: Run, name: str, columns: Sequence[str], without: Iterable[st
     arrow: Any = import_module("pyarrow")
     where = place(run)
     paths = where.below(where.paths.artifacts, name)
-    listed = where.table(where.paths.trials, ["trial_id"], ("trial_id",))["trial_id"].to_pylist() if paths else []
-    known = {file_safe(trial_id): trial_id for trial_id in listed}
     skipped = set(without)
     tables = []
     for path in paths:
-        trial_id = known.get(path.parent.name)
-        if trial_id is not None and trial_id not in skipped:
+        trial_id = path.parent.name.replace("__", "/")  # ids hold no "__", so this is paths.file_safe turned round
+        if trial_id not in skipped:
             table = where.table(path, columns, columns)
             tables.append(table.add_column(0, "trial_id", arrow.repeat(trial_id, len(table))))
     if not tables:

@@ -61,10 +61,11 @@ def test_nothing_in_ablation_imports_analysis() -> None:
     assert not any(path.startswith("ablation/") for path in importers("analysis"))
 
 
-def test_nothing_outside_the_model_under_study_imports_it_or_torch_at_the_top() -> None:
-    assert all(path.startswith("ablation/tcl/") for path in importers("ablation.tcl"))
+def test_nothing_outside_a_model_under_study_imports_it_or_torch_at_the_top() -> None:
+    for model in ("tcl", "sorting"):
+        assert all(path.startswith(f"ablation/{model}/") for path in importers(f"ablation.{model}"))
     # checkpoint.py names tensors, probe.py asks for GPUs; neither needs torch to be imported.
-    allowed = ("ablation/tcl/", "ablation/checkpoint.py", "ablation/probe.py")
+    allowed = ("ablation/tcl/", "ablation/sorting/", "ablation/checkpoint.py", "ablation/probe.py")
     assert all(path.startswith(allowed) for path in importers("torch"))
 
 
@@ -73,7 +74,17 @@ def test_nothing_generic_names_the_model_under_study(room: str) -> None:
     paths = [ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py")
     for path in paths:
         text = path.read_text().lower()
-        for word in ("tcl", "triplet", "margin_", "loss.negatives", "loss.margin", "centers_"):
+        words = (
+            "tcl",
+            "triplet",
+            "margin_",
+            "loss.negatives",
+            "loss.margin",
+            "centers_",
+            "ablation.sorting",
+            "model.positions",
+        )
+        for word in words:
             assert word not in text, f"{path} names {word}"
 
 

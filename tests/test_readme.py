@@ -20,10 +20,13 @@ from tests.plain_loop import run_study
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "docs/cluster.md", "docs/experiments.md", "docs/method.md", "docs/results.md")
+PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
 # What README says is planned must not exist; what it says elsewhere must.
 PRESENT, _, PLANNED = README.partition("## Not there yet")
-COMMENTED_FOLDERS = ("search_spaces", "ablation", "ablation/engine", "ablation/tcl", "analysis", "benchmarks", "docs")
+COMMENTED_FOLDERS = (
+    *("search_spaces", "ablation", "ablation/engine", "ablation/tcl", "ablation/sorting"),
+    *("analysis", "benchmarks", "docs"),
+)
 
 
 def blocks(text: str, language: str) -> list[str]:
