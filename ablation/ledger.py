@@ -74,9 +74,7 @@ class Ledger:
         if isinstance(self._failure, LedgerError):
             raise self._failure
         if self._failure is not None:
-            raise LedgerError(
-                f"cannot write {self._folder}: {self._failure}; make that possible, then go on with --resume"
-            ) from self._failure
+            raise self._unwritable(self._failure) from self._failure
         with self._lock:
             event = Event(self._next_seq, self.session, kind, trial_id, self._clock(), payload)
             self._next_seq += 1
@@ -108,7 +106,13 @@ class Ledger:
         self._closed.set()
         self._flusher.join()
         if not isinstance(self._failure, OvertakenError):
-            self.flush()
+            try:
+                self.flush()
+            except OSError as error:
+                raise self._unwritable(error) from error
+
+    def _unwritable(self, why: BaseException) -> LedgerError:
+        return LedgerError(f"cannot write {self._folder}: {why}; make that possible, then go on with --resume")
 
     def _check_session(self) -> None:
         newest, name = max(_claims(self._folder), default=(0, ""))

@@ -253,6 +253,17 @@ def test_a_failed_write_is_told_and_nothing_is_dropped(tmp_path: Path, monkeypat
     assert [event.trial_id for event in read_events(tmp_path)] == ["a", "b"]
 
 
+def test_a_write_that_fails_to_the_end_is_told_with_the_way_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(folder: Folder, name: str, content: bytes) -> None:
+        raise OSError(30, "Read-only file system")
+
+    ledger = Ledger(tmp_path)
+    ledger.append("started", "a", attempt=1)
+    monkeypatch.setattr(Folder, "put", read_only)
+    with pytest.raises(LedgerError, match="Read-only file system; make that possible, then go on with --resume"):
+        ledger.close()
+
+
 def test_an_epoch_out_of_line_is_a_conflict(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         for epoch in (1, 3):

@@ -23,7 +23,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "5")
+os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "2")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -68,7 +68,8 @@ def sweep(
             return "nothing left"
         study.open_session(os.getpid(), resources.model_dump())
         _remove_left_checkpoints(study, paths)
-        with _connected(resources.address):
+        # Once more inside: Ray takes SIGTERM for itself when it starts.
+        with _connected(resources.address), _heeding_signals(ending):
             slots, per_trial = _slots(resources)
             progress = Progress(study, slots, resources.log_format)
             study.observer = progress.note

@@ -13,7 +13,8 @@ from ablation.paths import RunPaths
 from tests.chaos import checks
 from tests.chaos.processes import start_driver, wait_for_events
 
-TINY, ROOMY = "160k", "200m"
+TINY = {"ledger": "48k", "checkpoints": "24k"}
+ROOMY = "200m"
 
 
 def full_disk(folder: Path, seed: int, where: str) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def full_disk(folder: Path, seed: int, where: str) -> dict[str, Any]:
     paths = RunPaths(folder / f"full-{where}")
     start_driver(paths, "--seed", str(seed), "--max-hours", "1e-9").wait()
     (paths.root / where).mkdir(exist_ok=True)
-    with _small_disk(paths.root / where):
+    with _small_disk(paths.root / where, TINY[where]):
         driver = start_driver(paths, "--seed", str(seed))
         code = driver.wait()
         faults = _refusal_faults(code, driver.told, "No space left on device")
@@ -59,10 +60,10 @@ def _resumed_faults(paths: RunPaths, seed: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _small_disk(place: Path) -> Iterator[None]:
+def _small_disk(place: Path, size: str) -> Iterator[None]:
     kept = place.with_name(f"{place.name}-kept")
     shutil.copytree(place, kept)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TINY}", "chaos", str(place)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "chaos", str(place)], check=True)
     shutil.copytree(kept, place, dirs_exist_ok=True)
     shutil.rmtree(kept)
     try:
