@@ -164,8 +164,10 @@ def _slots(resources: Resources) -> tuple[int, dict[str, float]]:
 def _connected(address: str | None) -> Iterator[None]:
     started_here = not ray.is_initialized()
     if started_here:
-        local: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **local)
+        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+        # "local", not None: that would join whatever cluster this machine last heard of.
+        place = {"address": address} if address else {"address": "local", **local}
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **place)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # its faults reach the ledger by the hooks
     try:
         yield

@@ -18,6 +18,8 @@ from ablation.paths import RunPaths
 
 ROOT = Path(__file__).parents[2]
 MARK = "ABLATION_CHAOS_MARK"
+# For the clusters made here: once a machine has a token, Ray's heads demand one.
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
 POLL_S = 0.05
 
 
@@ -70,7 +72,7 @@ def start_driver(paths: RunPaths, *options: str, netns: str | None = None, **env
 def spawn(command: Sequence[str], log: Path, netns: str | None = None, **environment: str) -> subprocess.Popen[str]:
     """Start a process of its own session in this project's root, its output in a file."""
     inside = ["ip", "netns", "exec", netns] if netns else []
-    settings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    settings = {**os.environ, **TOKEN, "OMP_NUM_THREADS": "1", **environment}
     with log.open("a") as output:
         return subprocess.Popen(
             [*inside, *command],
