@@ -156,7 +156,7 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(tmp_path: Path,
     path = paths.root / name
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
-    path.write_bytes({"flipped": content, "cut": content[: len(content) // 2], "empty": b""}[how])
+    path.write_bytes(content[: {"flipped": len(content), "cut": len(content) // 2, "empty": 0}[how]])
     remedy = "restore it" if name == "study.json" else "python -m ablation.tables"
     with pytest.raises(FaultsError, match=rf"{name} is (damaged|no JSON).*{remedy}"):
         load.study(paths.root)

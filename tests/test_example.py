@@ -34,11 +34,10 @@ def test_the_example_is_whole() -> None:
 
 def test_the_logs_arms_are_the_examples() -> None:
     study, trials = load.study(EXAMPLE), load.trials(EXAMPLE)
-    table = arms_table(study, trials, replicates(study, trials)).set_index("arm")
+    table = arms_table(study, trials, replicates(study, trials)).to_dict("records")
     found = rows("| arm | test accuracy, % |")
-    assert [row[0] for row in found] == table.index.tolist()
-    for arm, accuracy, interval, recall, recall_interval in (row[:5] for row in found):
-        told = table.loc[arm]
+    assert [row[0] for row in found] == [told["arm"] for told in table]
+    for (_, accuracy, interval, recall, recall_interval), told in zip(found, table, strict=True):
         assert accuracy == percent(told["accuracy"])
         assert interval == f"{percent(told['accuracy_low'])} to {percent(told['accuracy_high'])}"
         assert recall == percent(told["macro_recall"])

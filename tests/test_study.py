@@ -314,7 +314,7 @@ def test_a_ledger_cut_at_any_event_around_a_rung_decides_in_the_order_of_arrival
             study = Study(plan, ledger)
             study.open_session(process=0, resources={})
             # Whatever comes next, it arrived later than what the cut left undecided.
-            last = [event for event in read_events(whole.ledger) if event.seq == cut][0]
+            last = next(event for event in read_events(whole.ledger) if event.seq == cut)
             arm, replicate = str(last.trial_id).split("/")[:2]
             assert study.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -221,3 +222,17 @@ def test_scores_match_a_count_by_hand() -> None:
     # Two of three zeros are right, the only one is right, class two is absent.
     assert found["accuracy"] == pytest.approx(3 / 4)
     assert found["macro_recall"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_a_photograph_that_vanishes_after_planning_fails_the_trial_by_name(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that has not decoded the data yet, and finds less than the plan did."""
+    fingerprint = open_dataset(uri, 24).fingerprint
+    copy = tmp_path / "raf"
+    shutil.copytree(uri.removeprefix("rafdb:"), copy)
+    (copy / "Image/aligned/train_00003_aligned.jpg").unlink()
+    monkeypatch.setenv("ABLATION_CACHE", str(tmp_path / "another node"))
+    place = context(f"rafdb:{copy}", tmp_path, data_fingerprint=fingerprint)
+    with pytest.raises(FaultsError, match="train_00003"):
+        next(run_trial(config(), place))

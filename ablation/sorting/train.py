@@ -37,7 +37,8 @@ def run_trial(config: SortingConfig, context: TrialContext) -> Iterator[EpochRec
     last_saved = time.monotonic()
     while training.epoch < context.epochs:
         record = training.run_epoch()
-        is_due = time.monotonic() - last_saved >= config.train.checkpoint_every_s
+        # Due before it is too late: one more such epoch must not make more than that to repeat.
+        is_due = time.monotonic() - last_saved + record.epoch_s > config.train.checkpoint_every_s
         if is_due or record.epoch in (*context.checkpoint_epochs, context.epochs):
             training.save()
             last_saved = time.monotonic()

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,10 +39,7 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "interrupt-int": lambda folder: misbehaving.interrupt(folder, signal.SIGINT, seed),
         "interrupt-term": lambda folder: misbehaving.interrupt(folder, signal.SIGTERM, seed),
         "two-drivers": lambda folder: misbehaving.two_drivers(folder, seed),
-        **{
-            f"trial-{how}": lambda folder, how=how: misbehaving.misbehave(folder, how, seed)
-            for how in misbehaving.ENDINGS
-        },
+        **{f"trial-{how}": partial(misbehaving.misbehave, how=how, seed=seed) for how in misbehaving.ENDINGS},
     }
 
 

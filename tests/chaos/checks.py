@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +85,7 @@ def rerun_faults(paths: RunPaths, count: int, seed: int) -> tuple[int, list[str]
 
 def _differing(paths: RunPaths, trial_ids: list[str]) -> Iterator[str]:
     for trial_id in trial_ids:
-        agreement = rerun(paths.root, trial_id)
+        with redirect_stdout(io.StringIO()):  # what the trial prints
+            agreement = rerun(paths.root, trial_id)
         if not agreement.is_exact:
             yield f"{trial_id} differs when run again: {agreement.worst}"

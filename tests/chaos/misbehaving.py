@@ -35,7 +35,7 @@ def misbehave(folder: Path, how: str, seed: int) -> dict[str, Any]:
     search = trials[trials["phase"] == "search"]
     faults = audit(paths.root) + ([] if code == 1 else [f"exit code {code}: {driver.told[-500:]}"])
     for row in search.itertuples():
-        if row.status != status or not re.search(reason, str(row.reason)) or row.epochs_trained > 2:
+        if row.status != status or not re.search(reason, str(row.reason)) or int(str(row.epochs_trained)) > 2:
             faults.append(f"{row.trial_id} is {row.status} after {row.epochs_trained} epochs: {row.reason}")
         if logged not in paths.log(str(row.trial_id)).read_text():
             faults.append(f"{row.trial_id}: its log lacks {logged!r}")
