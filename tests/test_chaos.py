@@ -1,19 +1,22 @@
-"""The fault suite, cut short: a driver killed with its Ray, and files damaged. ``make chaos`` is the rest."""
+"""The fault suite, cut short: one kill, files damaged, one resume. ``make chaos`` is the rest."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
-from tests.chaos import damage, kills
+from tests.chaos import checks, damage
+from tests.chaos.processes import start_driver
 
 
-def test_a_study_whose_driver_and_ray_are_killed_loses_nothing(tmp_path: Path) -> None:
-    found = kills.kill_with_ray(tmp_path, kills=2, seed=1, options=("--replicates", "2", "--trials", "3"))
-    assert found["faults"] == []
-    assert found["kills"] == 2
-
-
-def test_damaged_files_are_recovered_or_refused_by_name(tmp_path: Path) -> None:
-    found = damage.damage_files(tmp_path, resumed=1, seed=1)
-    assert found["faults"] == []
-    assert found["read"].keys() == {"refused", "recovered"}
+def test_a_killed_study_loses_nothing_and_no_damage_to_its_files_goes_unnoticed(tmp_path: Path) -> None:
+    paths = damage.half_a_run(tmp_path, seed=1)
+    assert checks.rung_faults(paths) == []
+    outcomes, faults = damage.read_damaged(paths, tmp_path, damage.damages_of(paths, random.Random(1)))
+    assert faults == []
+    assert set(outcomes) == {"refused", "recovered"}
+    resumed = start_driver(paths, "--seed", "1")
+    assert resumed.wait() == 0, resumed.told
+    assert checks.final_faults(paths) == []
+    count, differing = checks.rerun_faults(paths, 2, seed=1)
+    assert count and differing == []

@@ -20,6 +20,7 @@ from ablation.plan import Plan, PlannedTrial
 from ablation.records import ConflictError, TrialState
 from ablation.trial import EpochRecord
 from analysis.audit import audit
+from search_spaces.space import Design
 from tests.plain_loop import run_study
 from tests.toy_study import toy_plan
 
@@ -376,3 +377,26 @@ def test_a_ledger_of_another_study_is_refused(tmp_path: Path, finished: RunPaths
             ledger.append(event.kind, event.trial_id, **event.payload)
     with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConflictError, match="which is not planned"):
         Study(small_plan(), ledger)
+
+
+@pytest.mark.parametrize("design", ["one-at-a-time", "factorial", "joint"])
+@pytest.mark.parametrize("misbehave", ["no", "raise", "nan"])
+def test_as_many_trials_are_proposed_in_every_arm_and_replicate_whatever_becomes_of_them(
+    tmp_path: Path, design: Design, misbehave: str
+) -> None:
+    """Failures count and are not replaced; read from the ledger's Parquet parts alone."""
+    plan = toy_plan(misbehave=misbehave)
+    arms = plan.space.arms(design)
+    plan = plan.model_copy(update={"design": design, "arms": arms, "comparisons": plan.space.declared(arms)})
+    paths = run_study(plan, tmp_path / "run")
+    events = pd.concat(pd.read_parquet(part) for part in paths.ledger.glob("*.parquet"))
+    proposed = events[(events["kind"] == "proposed") & events["trial_id"].str.contains("/search/")]
+    counts = proposed["trial_id"].str.rsplit("/", n=2).str[0].value_counts()
+    expected = {f"{arm.name}/{replicate}" for arm in arms for replicate in range(plan.budget.replicates)}
+    assert set(counts.index) == expected
+    assert set(counts) == {plan.budget.trials}
+    table = trials(paths)
+    if misbehave != "no":
+        assert {"failed", "diverged"} & set(table["status"])
+    assert table.groupby(["arm", "replicate", "phase"]).size().groupby("phase").nunique().eq(1).all()
+    assert audit(paths.root) == []

@@ -6,7 +6,6 @@ import logging
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,18 +46,10 @@ class Damage:
 
 def damage_files(folder: Path, resumed: int, seed: int) -> dict[str, Any]:
     """Damage every kind of file of a run in mid-sweep, in all ways at the readers, and some through ``--resume``."""
-    paths = _half_a_run(folder, seed)
+    paths = half_a_run(folder, seed)
     rng = random.Random(seed)
-    damages = list(_damages(paths, rng))
-    outcomes: Counter[str] = Counter()
-    faults: list[str] = []
-    for number, damage in enumerate(damages):
-        copy = RunPaths(folder / f"damaged-{number}")
-        shutil.copytree(paths.root, copy.root)
-        outcome = _read(copy, damage, damage.inflict(copy.root))
-        outcomes[outcome.partition(":")[0]] += 1
-        faults += [f"{damage}: {outcome}"] if outcome.startswith("unnoticed") else []
-        shutil.rmtree(copy.root)
+    damages = damages_of(paths, rng)
+    outcomes, faults = read_damaged(paths, folder, damages)
     ends: Counter[str] = Counter()
     for number, damage in enumerate(rng.sample(damages, min(resumed, len(damages)))):
         copy = RunPaths(folder / f"resumed-{number}")
@@ -70,7 +61,22 @@ def damage_files(folder: Path, resumed: int, seed: int) -> dict[str, Any]:
     return {"files_damaged": len(damages), "read": dict(outcomes), "resumed": dict(ends), "faults": faults}
 
 
-def _half_a_run(folder: Path, seed: int) -> RunPaths:
+def read_damaged(paths: RunPaths, folder: Path, damages: list[Damage]) -> tuple[Counter[str], list[str]]:
+    """Damage files in copies of a run, one by one, and let their own readers judge; return outcomes and faults."""
+    outcomes: Counter[str] = Counter()
+    faults: list[str] = []
+    for number, damage in enumerate(damages):
+        copy = RunPaths(folder / f"damaged-{number}")
+        shutil.copytree(paths.root, copy.root)
+        outcome = _read(copy, damage.inflict(copy.root))
+        outcomes[outcome.partition(":")[0]] += 1
+        faults += [f"{damage}: {outcome}"] if outcome.startswith("unnoticed") else []
+        shutil.rmtree(copy.root)
+    return outcomes, faults
+
+
+def half_a_run(folder: Path, seed: int) -> RunPaths:
+    """Run a study until it has a few parts and checkpoints, and kill it with its Ray."""
     paths = RunPaths(folder / "half")
     driver = start_driver(paths, "--seed", str(seed))
     wait_until(lambda: event_count(paths) >= 120 and len(list(paths.ledger.glob("*.parquet"))) >= 4, driver)
@@ -79,17 +85,17 @@ def _half_a_run(folder: Path, seed: int) -> RunPaths:
     return paths
 
 
-def _damages(paths: RunPaths, rng: random.Random) -> Iterator[Damage]:
+def damages_of(paths: RunPaths, rng: random.Random) -> list[Damage]:
+    """List what is done to each kind of file: four cuts and two flipped bytes."""
     parts = sorted(paths.ledger.glob("*.parquet"))
     checkpoints = sorted((paths.root / "checkpoints").glob("*/*.safetensors"))
     files = [*parts, paths.study, *rng.sample(checkpoints, min(3, len(checkpoints))), paths.trials, paths.epochs]
-    for path in files:
-        name = path.relative_to(paths.root).as_posix()
-        yield from (Damage(name, share) for share in SHARES)
-        yield from (Damage(name, None, place) for place in (rng.random(), rng.random()))
+    names = [path.relative_to(paths.root).as_posix() for path in files]
+    cuts = [Damage(name, share) for name in names for share in SHARES]
+    return cuts + [Damage(name, None, place) for name in names for place in (rng.random(), rng.random())]
 
 
-def _read(paths: RunPaths, damage: Damage, path: Path) -> str:
+def _read(paths: RunPaths, path: Path) -> str:
     """Say what a file's own reader makes of the damage: refused, recovered, or unnoticed."""
     logging.getLogger("ablation.parts").setLevel(logging.ERROR)
     try:

@@ -40,8 +40,8 @@ class Driver:
         while pids := self.running():
             for pid in pids:
                 kill(pid)
-            reap(self.process)
             time.sleep(POLL_S)
+        self.process.wait()
 
     def kill_alone(self) -> None:
         """SIGKILL the driver process alone."""
@@ -104,12 +104,6 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Send a signal; a process that is gone is fine."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def reap(process: subprocess.Popen[str]) -> None:
-    """Collect a killed child, so that it does not stay as a zombie."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(POLL_S)
 
 
 def wait_until(holds: Callable[[], bool], driver: Driver, timeout_s: float = 180) -> bool:
