@@ -152,12 +152,13 @@ def _outcomes(run: Run) -> Iterator[str]:
         elif kind == "reopened":
             outcome.pop(trial, None)
         started[trial] += kind == "started"
-    for row in run.trials.itertuples():
-        expected = outcome.get(row.trial_id, "interrupted" if started[row.trial_id] else "pending")
-        if row.status != expected:
-            yield f"trials: {row.trial_id} is {row.status}, but the ledger says {expected}"
-        if row.attempts != started[row.trial_id]:
-            yield f"trials: {row.trial_id} has {row.attempts} attempts, but the ledger {started[row.trial_id]}"
+    for row in run.trials.to_dict("records"):
+        trial = row["trial_id"]
+        expected = outcome.get(trial, "interrupted" if started[trial] else "pending")
+        if row["status"] != expected:
+            yield f"trials: {trial} is {row['status']}, but the ledger says {expected}"
+        if row["attempts"] != started[trial]:
+            yield f"trials: {trial} has {row['attempts']} attempts, but the ledger {started[trial]}"
 
 
 def _epochs(run: Run) -> Iterator[str]:
