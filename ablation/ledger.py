@@ -69,6 +69,11 @@ class Ledger:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What keeps the log from being written, if anything does: another driver, or the disk."""
+        return self._failure
+
     def append(self, kind: EventKind, trial_id: str | None = None, **payload: Any) -> Event:
         """Give an event the next place in the log; raises what an earlier flush in the background met."""
         if isinstance(self._failure, LedgerError):
@@ -90,10 +95,10 @@ class Ledger:
         with self._flushing:
             with self._lock:
                 events, self._unwritten = self._unwritten, []
-            if not events:
-                return
             try:
                 self._check_session()
+                if not events:
+                    return
                 put_part(self._folder, events)
             except BaseException:
                 with self._lock:
@@ -105,7 +110,7 @@ class Ledger:
         """Flush what is left and end the background flushing; what cannot be written is told."""
         self._closed.set()
         self._flusher.join()
-        if not isinstance(self._failure, OvertakenError):
+        if self._unwritten and not isinstance(self._failure, OvertakenError):
             try:
                 self.flush()
             except OSError as error:
@@ -135,7 +140,8 @@ class Ledger:
             start -= 1
         if len(stretches) - start > COMPACT_ABOVE // 2:
             put_part(self._folder, read_stretches(self._folder, stretches[start:]), is_merged=True)
-        for part in covered(list_parts(self._folder), self._folder):
+        # The newest first: a crash in between leaves a log without gaps.
+        for part in reversed(list(covered(list_parts(self._folder), self._folder))):
             self._folder.delete(part.name)
 
     def _flush_regularly(self) -> None:

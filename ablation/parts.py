@@ -90,6 +90,10 @@ class DamagedPartError(LedgerError):
         self.part = part
 
 
+class GapError(LedgerError):
+    """A stretch of the log is missing."""
+
+
 @dataclass(frozen=True)
 class Stretch:
     """What counts of a part: its events up to ``last``."""
@@ -115,22 +119,25 @@ def list_parts(folder: Folder) -> list[Part]:
 
 
 def chain(parts: Sequence[Part], folder: Folder) -> list[Stretch]:
-    """Chain parts to the one log they tell; raises LedgerError where a stretch of it is missing."""
+    """Chain parts to the one log they tell; raises GapError where a stretch of it is missing."""
     told: list[Stretch] = []
     for part in parts:
-        end = told[-1].last if told else -1
-        if told and told[-1].part.session == part.session and part.last <= end:
+        if told and told[-1].part.session == part.session and part.last <= told[-1].last:
             continue  # left beside its merger by a crash
-        if part.first > end + 1:
-            raise LedgerError(
-                f"{folder} lacks events {end + 1} to {part.first - 1}: the part before {part.name} is missing; "
-                "restore it from a copy"
-            )
         while told and told[-1].part.first >= part.first:
             told.pop()
         if told:
-            told[-1] = Stretch(told[-1].part, part.first - 1)
+            told[-1] = Stretch(told[-1].part, min(told[-1].last, part.first - 1))
         told.append(Stretch(part, part.last))
+    # Only now: what a crash in the middle of a compaction left may have gaps, and its merger none.
+    end = -1
+    for stretch in told:
+        if stretch.part.first != end + 1:
+            raise GapError(
+                f"{folder} lacks events {end + 1} to {stretch.part.first - 1}: the part before {stretch.part.name} is "
+                "missing; restore it from a copy"
+            )
+        end = stretch.last
     return told
 
 
@@ -141,12 +148,11 @@ def read_log(folder: Folder) -> list[Event]:
     told. Raises LedgerError, naming file and remedy, where another part is damaged or missing.
     """
     for _ in range(READ_TRIES):
-        stretches = chain(list_parts(folder), folder)
         try:
-            return _without_torn_end(folder, stretches)
-        except FileNotFoundError:
-            continue  # merged by the driver since it was listed
-    raise LedgerError(f"{folder}: parts vanish while they are read; is something deleting them?")
+            return _without_torn_end(folder, chain(list_parts(folder), folder))
+        except (FileNotFoundError, GapError) as error:
+            met = error  # merged by a driver while it was listed or read, or truly gone
+    raise LedgerError(str(met)) from met
 
 
 def _without_torn_end(folder: Folder, stretches: list[Stretch]) -> list[Event]:

@@ -194,7 +194,9 @@ def prepare_run(
         found.append(f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first")
     if resume and not paths.study.is_file():
         found.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
-    if not resume and paths.root.exists():
+    if not resume and paths.root.exists() and not paths.study.exists():
+        found.append(f"{paths.root} exists, but holds no study; delete it, or choose another --name")
+    elif not resume and paths.root.exists():
         found.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
     prepared: Prepared | None = None
     try:
@@ -207,7 +209,7 @@ def prepare_run(
     if prepared is not None and resume and paths.study.is_file():
         try:
             file = study_file.read(paths)
-            found += _changes(file, study_file.plan_now(file, read_events(paths.ledger)), prepared)
+            found += _changes(paths.root, file, study_file.plan_now(file, read_events(paths.ledger)), prepared)
         except (study_file.DamagedStudyError, LedgerError) as error:
             found.append(str(error))
     if found or prepared is None:
@@ -218,15 +220,19 @@ def prepare_run(
 def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool = False) -> int:
     """Sweep, account and report; return the exit code."""
     # Ray starts here and not before: whatever can be wrong with the input has been told.
-    from ablation.engine.driver import sweep
+    from ablation.engine.driver import NoStartError, sweep
 
     paths, plan, is_json = study.paths, study.prepared.plan, study.resources.log_format == "json"
     if not study.resume:
         described = study_file.describe(
             paths.root.name, plan, study.prepared.budget_name, study.prepared.data, sys.argv
         )
-        paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
-        study_file.write(described, paths)
+        try:
+            paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
+            study_file.write(described, paths)
+        except OSError as error:
+            _tell_halt(UnwritableError(paths.root, f"it cannot be begun: {error}"), paths, is_json)
+            return 1
     if is_json:
         print_json_line("study", {**header_facts(study.prepared), "run": str(paths.root), "resume": study.resume})
     else:
@@ -234,8 +240,11 @@ def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool 
     try:
         ended = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
         summary = tables.materialise(paths)
-    except (LedgerError, UnwritableError, ConflictError) as error:
+    except (LedgerError, UnwritableError, ConflictError, NoStartError) as error:
         _tell_halt(error, paths, is_json)
+        return 1
+    except OSError as error:
+        _tell_halt(UnwritableError(paths.root, str(error)), paths, is_json)
         return 1
     # An interrupted driver has little time, and a study that had ended before has its report.
     is_due = report and ended != "interrupted" and not (ended == "nothing left" and paths.page.exists())
@@ -254,7 +263,7 @@ def _tell_halt(error: Exception, paths: RunPaths, is_json: bool) -> None:
     if not isinstance(error, OvertakenError):
         try:
             tables.materialise(paths)
-        except (OSError, LedgerError, ConflictError) as also:
+        except (OSError, LedgerError, ConflictError, study_file.DamagedStudyError) as also:
             console.print(f"the tables stay as they were: {escape(str(also))}") if not is_json else None
 
 
@@ -276,7 +285,10 @@ def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int
     if ended == "interrupted":
         return INTERRUPTED
     failed = summary["failed"] + summary["diverged"]
-    is_whole = ended in ("finished", "nothing left") and failed <= FAILED_SHARE_TOLERATED * summary["planned"]
+    is_accounted = summary["pending"] + summary["interrupted"] == 0
+    is_whole = (
+        is_accounted and ended in ("finished", "nothing left") and failed <= FAILED_SHARE_TOLERATED * summary["planned"]
+    )
     return 0 if is_whole and is_reported else 1
 
 
@@ -319,7 +331,7 @@ def _too_large(resources: Resources, gpus: float) -> list[str]:
     ]
 
 
-def _changes(file: study_file.StudyFile, now: Plan, prepared: Prepared) -> list[str]:
+def _changes(root: Path, file: study_file.StudyFile, now: Plan, prepared: Prepared) -> list[str]:
     """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
     asked = prepared.plan
     faults = [
@@ -339,7 +351,7 @@ def _changes(file: study_file.StudyFile, now: Plan, prepared: Prepared) -> list[
         faults.append("--resume: the data differ from the run's own, or their content has changed")
     remedy = (
         "a study grows by whole replicates and arms; give its other options as they were, or start a new study from "
-        f"what this one confirmed: another --name with --warm-start {file.name}"
+        f"what this one confirmed: another --name with --warm-start {root}"
     )
     return [f"{fault}; {remedy}" for fault in faults]
 

@@ -84,6 +84,11 @@ def trials_table(plan: Plan, records: Records) -> pa.Table:
     searched = {name: plan.space.domain(name) for name in (*plan.space.factors, *plan.space.nuisance)}
     for name in sorted({key for row in rows for key in row if key.startswith("config.")}):
         values = [row.get(name) for row in rows]
+        kinds = {type(value) for value in values if value is not None}
+        if len(kinds) > 1 and not kinds <= {int, float}:
+            for row in rows:  # levels of several kinds, such as False and "ema", share a column as text
+                row[name] = None if row.get(name) is None else str(row[name])
+            values = [row.get(name) for row in rows]
         is_real = getattr(searched.get(name.removeprefix("config.")), "kind", "") == "float"
         columns[name] = pa.float64() if is_real else _column_type(values)
     for name in sorted({key for row in rows for key in row if key.startswith("metric.")}):

@@ -116,7 +116,9 @@ def test_every_fault_of_a_data_directory_is_told(tmp_path: Path) -> None:
 
 def test_a_name_that_exists_needs_resume(tmp_path: Path) -> None:
     (tmp_path / "elsewhere/mine").mkdir(parents=True)
-    assert "--resume" in told(*toy("--name", "mine", "--out", "elsewhere"))
+    assert "holds no study; delete it" in told(*toy("--name", "mine", "--out", "elsewhere"))
+    (tmp_path / "elsewhere/mine/study.json").touch()
+    assert "go on with it by --resume" in told(*toy("--name", "mine", "--out", "elsewhere"))
 
 
 def test_a_plan_is_printed_and_nothing_runs() -> None:

@@ -104,7 +104,7 @@ def test_any_other_change_is_refused_with_the_way_to_a_warm_start(
 ) -> None:
     found = faults(out, **change)
     assert any(told in fault for fault in found)
-    assert all("another --name with --warm-start small" in fault for fault in found)
+    assert all(f"another --name with --warm-start {out / 'small'}" in fault for fault in found)
 
 
 def test_a_damaged_study_file_is_a_fault_by_name(small: RunPaths) -> None:

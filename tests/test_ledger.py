@@ -164,6 +164,25 @@ def test_parts_merged_while_they_are_read_are_read_again(tmp_path: Path, monkeyp
     assert len(read_events(tmp_path)) == 3
 
 
+def test_a_crash_between_the_deletions_of_a_compaction_leaves_a_log_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A merger of two sessions' parts is the later one's; whichever of the merged are gone, nothing is missing."""
+    write_three_parts(tmp_path)
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
+    with Ledger(tmp_path) as ledger:
+        ledger.append("started", "trial 3", attempt=1)
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    for gone in range(1 << len(kept)):
+        left = [name for number, name in enumerate(kept) if not gone >> number & 1]
+        for name in left:
+            (tmp_path / name).write_bytes(kept[name])
+        assert [event.seq for event in read_events(tmp_path)] == [0, 1, 2, 3], left
+        for name in left:
+            (tmp_path / name).unlink()
+
+
 def test_a_second_driver_takes_over_and_the_first_writes_no_more(tmp_path: Path) -> None:
     with Ledger(tmp_path) as first:
         first.append("started", "both know", attempt=1)

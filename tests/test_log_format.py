@@ -202,7 +202,8 @@ def swept_by(monkeypatch: pytest.MonkeyPatch, ended: str) -> None:
         return ended
 
     monkeypatch.setattr(run_module, "visible_gpus", lambda address: 0)
-    monkeypatch.setitem(sys.modules, "ablation.engine.driver", SimpleNamespace(sweep=sweep))
+    stand_in = SimpleNamespace(sweep=sweep, NoStartError=ConnectionError)
+    monkeypatch.setitem(sys.modules, "ablation.engine.driver", stand_in)
 
 
 @pytest.mark.parametrize(("ended", "code"), [("finished", 0), ("interrupted", 130)])

@@ -20,7 +20,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # A loaded machine takes longer than the default 30 s to start a raylet.
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "2")
@@ -33,7 +33,7 @@ from ray import tune
 
 from ablation.engine.growth import open_study
 from ablation.engine.progress import Progress
-from ablation.engine.scheduler import Ending, EndingStopper, StudyCallback, StudyScheduler, StudySearcher
+from ablation.engine.scheduler import MOST_RETRIES, Ending, EndingStopper, StudyCallback, StudyScheduler, StudySearcher
 from ablation.engine.study import Study
 from ablation.engine.trainable import TrialActor, Workplace
 from ablation.ledger import Ledger
@@ -42,9 +42,11 @@ from ablation.plan import Plan
 from ablation.resources import Resources
 from ablation.study_file import StudyFile
 
-MOST_RETRIES = 3
-
 SweepEnd = Literal["finished", "nothing left", "interrupted", "short"]
+
+
+class NoStartError(ConnectionError):
+    """Ray could not be started, or has no place for a trial."""
 
 
 def sweep(
@@ -61,6 +63,7 @@ def sweep(
     deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours
     ending = Ending(deadline)
     with _heeding_signals(ending), Ledger(paths.ledger) as ledger:
+        ending.ledger = ledger
         study = open_study(file, ledger, plan)
         if retry_failed:
             study.reopen_failed()
@@ -76,7 +79,8 @@ def sweep(
             with progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
                 workplace = _workplace(file, paths, resources, per_trial)
                 _fit(study, paths, workplace, ending, slots, per_trial, Path(scratch))
-        _remove_left_checkpoints(study, paths)
+        if ending.fault is None:  # after a takeover they are another driver's
+            _remove_left_checkpoints(study, paths)
     if ending.fault is not None:
         raise ending.fault
     if study.is_finished:
@@ -152,7 +156,7 @@ def _slots(resources: Resources) -> tuple[int, dict[str, float]]:
     if gpus:
         slots = min(slots, int(there.get("GPU", 0) / gpus))
     if slots < 1:
-        raise ValueError(
+        raise NoStartError(
             f"a trial asks for {resources.cpus_per_trial} CPUs and {gpus} GPUs, but Ray has {there.get('CPU', 0)} and "
             f"{there.get('GPU', 0)}; lower --cpus-per-trial or --gpus-per-trial"
         )
@@ -167,7 +171,13 @@ def _connected(address: str | None) -> Iterator[None]:
         local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
         # "local", not None: that would join whatever cluster this machine last heard of.
         place = {"address": address} if address else {"address": "local", **local}
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **place)
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **place)
+        except Exception as error:
+            raise NoStartError(
+                f"Ray did not start ({str(error).partition('. ')[0]}); see that the machine has memory and time left, "
+                "then go on with --resume"
+            ) from error
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # its faults reach the ledger by the hooks
     try:
         yield

@@ -19,6 +19,7 @@ def open_study(file: StudyFile, ledger: Ledger, asked: Plan | None = None) -> St
     study = Study(plan, ledger)
     if asked is None or asked == plan:
         return study
+    larger = Study(asked, ledger)  # raises where what was done is not part of it
     confirmed = sum(state.outcome == "completed" and "/confirm/" in key for key, state in study.records.items())
     ledger.append("grown", plan=asked.model_dump(mode="json"), confirmed_before=confirmed)
-    return Study(asked, ledger)
+    return larger

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,9 +19,12 @@ from ray.tune.search import Searcher
 
 from ablation.engine.study import Study
 from ablation.engine.trainable import Report, Workplace
+from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
 from ablation.storage import UnwritableError
+
+MOST_RETRIES = 3
 
 
 class Ending:
@@ -29,6 +33,7 @@ class Ending:
     def __init__(self, deadline: float | None = None) -> None:
         self.fault: BaseException | None = None
         self.signal: int | None = None
+        self.ledger: Ledger | None = None
         self._deadline = deadline
 
     @contextmanager
@@ -47,6 +52,8 @@ class Ending:
     @property
     def is_due(self) -> bool:
         """Tell whether to end now."""
+        if self.ledger is not None and self.ledger.failure is not None:
+            self.fault = self.fault or self.ledger.failure
         return self.fault is not None or self.signal is not None or self.is_out_of_time
 
 
@@ -128,6 +135,7 @@ class StudyCallback(LeftOutOfSnapshots, Callback):
     def __init__(self, study: Study, ending: Ending) -> None:
         self._study = study
         self._ending = ending
+        self._returned: Counter[str] = Counter()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Count an attempt."""
@@ -140,9 +148,18 @@ class StudyCallback(LeftOutOfSnapshots, Callback):
             self._study.retried(our_id(trial), _last_error(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """End a trial that lost its worker once too often."""
+        """End a trial that lost its worker once too often.
+
+        A worker that dies between two trials takes the next one down with it before it began, and Tune retries only
+        what runs: such a trial is handed out again.
+        """
+        trial_id = our_id(trial)
         with self._ending.noting_faults():
-            self._study.end(our_id(trial), "failed", f"worker lost {trial.num_failures} times: {_last_error(trial)}")
+            if trial.num_failures <= MOST_RETRIES and self._returned[trial_id] < MOST_RETRIES:
+                self._returned[trial_id] += 1
+                self._study.hand_out_again(trial_id, _last_error(trial))
+            else:
+                self._study.end(trial_id, "failed", f"worker lost {trial.num_failures} times: {_last_error(trial)}")
 
 
 class EndingStopper(LeftOutOfSnapshots, Stopper):

@@ -147,6 +147,12 @@ class Study:
         self._event("ended", trial_id, outcome=outcome, reason=reason, wall_s=wall_s, checkpoint=checkpoint)
         self._confirm_when_searched(_replicate_key(self._trials[trial_id]))
 
+    def hand_out_again(self, trial_id: str, reason: str) -> None:
+        """Take back a trial whose worker was gone before it began."""
+        if not self.records[trial_id].has_ended:
+            self.retried(trial_id, reason)
+            self._urgent.append(self._trials[trial_id])
+
     def retried(self, trial_id: str, reason: str) -> None:
         """Note that a trial lost its worker and will start again."""
         self._event("retried", trial_id, reason=reason)
@@ -189,10 +195,18 @@ class Study:
         return stays
 
     def _fault(self, record: EpochRecord, state: TrialState) -> str | None:
+        if not isinstance(record, EpochRecord) or not isinstance(record.metrics, Mapping):
+            return f"run_trial must yield EpochRecords with a mapping of metrics, but yielded {record!r}"
+        strange = [name for name in record.metrics if not isinstance(name, str)]
+        if strange:
+            return f"a metric's name must be text, but is {strange[0]!r}"
         values = {**record.metrics, "epoch": record.epoch, "epoch_s": record.epoch_s, "images": record.images}
         unusable = [name for name, value in values.items() if not isinstance(value, Real)]
         if unusable:
             return f"a record holds numbers, but {unusable[0]} is {values[unusable[0]]!r}"
+        endless = [name for name in ("epoch", "epoch_s", "images") if not math.isfinite(values[name])]
+        if endless:
+            return f"{endless[0]} is {values[endless[0]]}, but must be finite"
         if record.epoch < 1 or record.epoch > len(state.epochs) + 1:
             return f"epoch {record.epoch} was reported after epoch {len(state.epochs)}; epochs must count up by one"
         wanted = [f"val_{self.plan.metric}"]

@@ -75,10 +75,15 @@ class TrialActor(tune.Trainable):
         return True
 
     def cleanup(self) -> None:
-        """Stop the trial where it stands, so that it can free what it holds."""
-        if self._records is not None:
-            self._records.close()  # type: ignore[attr-defined]  # run_trial is a generator
-            self._records = None
+        """Stop the trial where it stands, so that it can free what it holds; its faults are not the next trial's."""
+        records, self._records = self._records, None
+        close = getattr(records, "close", None)
+        if close is not None:
+            with self._logging(), self._watched():
+                try:
+                    close()
+                except Exception:
+                    traceback.print_exc()
 
     def step(self) -> dict[str, Report]:
         """Train one epoch; whatever the trial prints goes to its log.
@@ -125,7 +130,7 @@ class TrialActor(tune.Trainable):
             traceback.print_exc()
             if isinstance(error, OSError) and error.errno in UNWRITABLE:
                 return self._report(unwritable=str(error))
-            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            if _breaks_the_process(error):
                 raise
             # The trial's own failure, whatever it is: told to the study, which counts it.
             return self._report(failure=f"{type(error).__name__}: {error}")
@@ -170,3 +175,10 @@ class TrialActor(tune.Trainable):
             cpu_threads=work.cpu_threads,
             checkpoint_epochs=work.checkpoint_epochs,
         )
+
+
+def _breaks_the_process(error: Exception) -> bool:
+    """Tell whether the process should not train another trial: out of memory, or a GPU whose context is broken."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA error", "CUBLAS_STATUS"))

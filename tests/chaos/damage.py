@@ -79,7 +79,8 @@ def half_a_run(folder: Path, seed: int) -> RunPaths:
     """Run a study until it has a few parts and checkpoints, and kill it with its Ray."""
     paths = RunPaths(folder / "half")
     driver = start_driver(paths, "--seed", str(seed))
-    wait_until(lambda: event_count(paths) >= 120 and len(list(paths.ledger.glob("*.parquet"))) >= 4, driver)
+    if not wait_until(lambda: event_count(paths) >= 120 and len(list(paths.ledger.glob("*.parquet"))) >= 4, driver):
+        raise RuntimeError(f"the driver ended before it could be killed: {driver.told}")
     driver.kill_all()
     checks.rung_faults(paths)  # writes the tables
     return paths

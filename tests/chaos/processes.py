@@ -106,7 +106,7 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
 
 
-def wait_until(holds: Callable[[], bool], driver: Driver, timeout_s: float = 180) -> bool:
+def wait_until(holds: Callable[[], bool], driver: Driver, timeout_s: float = 400) -> bool:
     """Wait until something holds; False where the driver ended before. Raises TimeoutError with its output."""
     deadline = time.monotonic() + timeout_s
     while not holds():
