@@ -68,9 +68,10 @@ def interrupt(folder: Path, number: int, seed: int) -> dict[str, Any]:
 def two_drivers(folder: Path, seed: int) -> dict[str, Any]:
     """Start a second driver on a run at work: the first notices and quits, the second finishes."""
     paths = RunPaths(folder / "two-drivers")
-    first = start_driver(paths, "--seed", str(seed))
+    options = ("--seed", str(seed), "--replicates", "12")  # long enough to be overtaken
+    first = start_driver(paths, *options)
     wait_for_events(paths, 20, first)
-    second = start_driver(paths, "--seed", str(seed))
+    second = start_driver(paths, *options)
     codes = first.wait(), second.wait()
     faults = [] if codes[1] == 0 else [f"the second ended with {codes[1]}: {second.told[-500:]}"]
     faults += [] if codes[0] not in (0, 130) else [f"the first ended with {codes[0]}"]
