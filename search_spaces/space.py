@@ -8,99 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Level = bool | int | float | str
-Levels = dict[str, Level]
+from search_spaces.domains import Choice, Domain, Float, Frozen, Int, Level, Levels
+
+# Whoever declares a space finds all it takes here.
+__all__ = [
+    "DESIGNS",
+    "Arm",
+    "Budget",
+    "Choice",
+    "Comparison",
+    "Design",
+    "Domain",
+    "Float",
+    "Frozen",
+    "Int",
+    "Level",
+    "Levels",
+    "Space",
+    "When",
+]
+
 Design = Literal["one-at-a-time", "factorial", "joint"]
 DESIGNS: tuple[Design, ...] = ("one-at-a-time", "factorial", "joint")
-
-
-class Frozen(BaseModel):
-    """Refuse unknown keys and later changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Float(Frozen):
-    """Range over real numbers, both ends included; ``log`` makes it uniform in the logarithm."""
-
-    kind: Literal["float"] = "float"
-    low: float
-    high: float
-    default: float
-    log: bool = False
-    source: str = ""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _check_range(self)
-        return self
-
-    def ends(self) -> tuple[Level, ...]:
-        """Return the extreme values."""
-        return self.low, self.high
-
-
-class Int(Frozen):
-    """Range over whole numbers, both ends included."""
-
-    kind: Literal["int"] = "int"
-    low: int
-    high: int
-    default: int
-    log: bool = False
-    source: str = ""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _check_range(self)
-        return self
-
-    def ends(self) -> tuple[Level, ...]:
-        """Return the extreme values."""
-        return self.low, self.high
-
-
-class Choice(Frozen):
-    """Unordered set of values; the default is the first unless named."""
-
-    kind: Literal["choice"] = "choice"
-    values: tuple[Level, ...] = Field(min_length=1)
-    default: Level = ""
-    source: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _first_is_default(cls, data: dict[str, object]) -> dict[str, object]:
-        values = data.get("values")
-        if "default" not in data and isinstance(values, tuple | list) and values:
-            return {**data, "default": values[0]}
-        return data
-
-    @model_validator(mode="after")
-    def _default_is_a_value(self) -> Self:
-        if self.default not in self.values:
-            raise ValueError(f"default {self.default!r} is not among {list(self.values)}; choose one of them")
-        return self
-
-    def ends(self) -> tuple[Level, ...]:
-        """Return every value: an unordered set has no other extremes."""
-        return self.values
-
-
-Domain = Annotated[Float | Int | Choice, Field(discriminator="kind")]
-
-
-def _check_range(domain: Float | Int) -> None:
-    if not domain.low <= domain.default <= domain.high:
-        raise ValueError(
-            f"default {domain.default} lies outside {domain.low}..{domain.high}; widen the range or move it"
-        )
-    if domain.log and domain.low <= 0:
-        raise ValueError(f"low is {domain.low}, but a log range must start above 0")
 
 
 class When(Frozen):
@@ -160,7 +93,7 @@ class Space(Frozen):
     default_data: str | None = None
     factors: dict[str, Choice]
     nuisance: dict[str, Domain]
-    fixed: Levels = {}
+    fixed: Levels = Field(default={})
     reference: Levels
     baseline: Levels
     conditions: tuple[When, ...] = ()
