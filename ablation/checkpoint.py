@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ablation.storage import put_whole
-from ablation.trial import EpochRecord
+from ablation.trial import EpochRecord, TrialContext
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,30 @@ class Checkpoint:
     records: tuple[EpochRecord, ...]
     tensors: Mapping[str, Any]
     about: Mapping[str, Any]
+
+
+class Cadence:
+    """Tell after which epochs of a trial a checkpoint is due.
+
+    Those are the last, those where the search decides (``context.checkpoint_epochs``), and as many between them that
+    no more than ``every_s`` seconds of training, or one epoch where that takes longer, are ever to be repeated.
+    """
+
+    def __init__(self, context: TrialContext, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._epochs = {*context.checkpoint_epochs, context.epochs}
+        self._every_s = every_s
+        self._clock = clock
+        self._saved = clock()
+
+    def is_due(self, record: EpochRecord) -> bool:
+        """Tell whether to save now, after the epoch of ``record``; where it is, the caller does."""
+        now = self._clock()
+        # Due before it is too late: one more such epoch must not make more than that to repeat.
+        is_late = now - self._saved + record.epoch_s > self._every_s
+        if is_late or record.epoch in self._epochs:
+            self._saved = now
+            return True
+        return False
 
 
 def identity(*parts: object) -> str:

@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablation.checkpoint import Checkpoint, identity, load, newest, newest_path, save, with_prefix, without_prefix
-from ablation.trial import EpochRecord
+from ablation.checkpoint import (
+    Cadence,
+    Checkpoint,
+    identity,
+    load,
+    newest,
+    newest_path,
+    save,
+    with_prefix,
+    without_prefix,
+)
+from ablation.trial import EpochRecord, TrialContext
 
 
 def checkpoint(epoch: int, whose: str = "a") -> Checkpoint:
@@ -59,3 +69,27 @@ def test_prefixes_keep_groups_apart() -> None:
     together = with_prefix("network", tensors) | with_prefix("momentum", {"weight": torch.ones(2)})
     assert without_prefix("network", together) == tensors
     assert list(without_prefix("momentum", together)) == ["weight"]
+
+
+def due_after(epoch_s: list[float], *, every_s: float, checkpoint_epochs: tuple[int, ...] = ()) -> list[int]:
+    """Train epochs of given lengths on a clock of the test's own, and list those after which a checkpoint was due."""
+    now = 100.0
+    context = TrialContext("t", "search", len(epoch_s), 1, 2, Path("unused"), checkpoint_epochs=checkpoint_epochs)
+    cadence = Cadence(context, every_s, clock=lambda: now)
+    due = []
+    for epoch, length_s in enumerate(epoch_s, 1):
+        now += length_s
+        if cadence.is_due(EpochRecord(epoch, length_s, {})):
+            due.append(epoch)
+    return due
+
+
+def test_a_checkpoint_is_due_where_the_search_decides_and_at_the_end() -> None:
+    assert due_after([1.0] * 9, every_s=1000, checkpoint_epochs=(1, 3)) == [1, 3, 9]
+
+
+def test_a_checkpoint_is_due_before_more_than_the_interval_could_be_lost() -> None:
+    # After 3 epochs of 10 s a fourth would make 40 s to repeat; the interval begins anew with each checkpoint.
+    assert due_after([10.0] * 10, every_s=30) == [3, 6, 9, 10]
+    assert due_after([10.0] * 10, every_s=30, checkpoint_epochs=(2,)) == [2, 5, 8, 10]
+    assert due_after([45.0] * 3, every_s=30) == [1, 2, 3]

@@ -34,14 +34,11 @@ def run_trial(config: SortingConfig, context: TrialContext) -> Iterator[EpochRec
     torch.set_num_threads(context.cpu_threads)
     training = Training(config, context)
     yield from training.resume()
-    last_saved = time.monotonic()
+    cadence = checkpoint.Cadence(context, config.train.checkpoint_every_s)
     while training.epoch < context.epochs:
         record = training.run_epoch()
-        # Due before it is too late: one more such epoch must not make more than that to repeat.
-        is_due = time.monotonic() - last_saved + record.epoch_s > config.train.checkpoint_every_s
-        if is_due or record.epoch in (*context.checkpoint_epochs, context.epochs):
+        if cadence.is_due(record):
             training.save()
-            last_saved = time.monotonic()
         yield record
 
 
