@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from ablation.engine.rungs import goes_on
 from ablation.seeds import derive_seed
-from ablation.trial import Phase
+from ablation.trial import Phase, TrialContext
 from search_spaces.space import Arm, Budget, Design, Frozen, Space
 
 
@@ -24,6 +26,19 @@ class PlannedTrial(Frozen):
     seed: int
     replicate_seed: int
     epochs: int
+
+    def context(self, checkpoint_dir: Path, artifact_dir: Path, **surroundings: Any) -> TrialContext:
+        """Return what the trial gets beside its configuration; ``surroundings`` are TrialContext's other fields."""
+        return TrialContext(
+            trial_id=self.trial_id,
+            phase=self.phase,
+            epochs=self.epochs,
+            seed=self.seed,
+            replicate_seed=self.replicate_seed,
+            checkpoint_dir=checkpoint_dir,
+            artifact_dir=artifact_dir if self.phase == "confirm" else None,
+            **surroundings,
+        )
 
 
 class Plan(Frozen):

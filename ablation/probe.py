@@ -16,7 +16,7 @@ from ablation.checkpoint import newest_path
 from ablation.faults import FaultsError
 from ablation.request import Prepared
 from ablation.resources import Resources
-from ablation.trial import EpochRecord, TrialContext, build_config, load
+from ablation.trial import EpochRecord, build_config, load
 
 
 def visible_gpus(address: str | None) -> float:
@@ -85,13 +85,10 @@ def _train(prepared: Prepared, slots: Slots, scratch: Path) -> list[EpochRecord]
     arm = plan.arm(trial.arm)
     run_trial = load(plan.space.trial)
     defaults = {name: plan.space.domain(name).default for name in arm.searched}
-    context = TrialContext(
-        trial_id="probe",
-        phase="search",
-        epochs=2,
-        seed=trial.seed,
-        replicate_seed=trial.replicate_seed,
-        checkpoint_dir=scratch,
+    short = trial.model_copy(update={"trial_id": "probe", "epochs": 2})
+    context = short.context(
+        scratch,
+        scratch,
         data=None if data is None else data["uri"],
         data_fingerprint=None if data is None else data["fingerprint"],
         device="cuda" if slots.gpus else "cpu",

@@ -143,24 +143,15 @@ def _resources(events: Sequence[Event], trial_id: str) -> Mapping[str, Any]:
 
 def _context(recorded: Recorded, scratch: Path, device: str | None, threads: int | None) -> TrialContext:
     trial, resources = recorded.trial, recorded.resources
-    return TrialContext(
-        trial_id=trial.trial_id,
-        phase=trial.phase,
-        epochs=trial.epochs,
-        seed=trial.seed,
-        replicate_seed=trial.replicate_seed,
-        checkpoint_dir=scratch / "checkpoints",
+    return trial.context(
+        scratch / "checkpoints",
+        scratch / "artifacts",
         data=recorded.file.data_uri,
         data_fingerprint=recorded.file.data_fingerprint,
-        artifact_dir=scratch / "artifacts" if trial.phase == "confirm" else None,
         device=device or ("cpu" if resources.get("gpus_per_trial") == 0 else "auto"),
         cpu_threads=threads or max(1, int(resources.get("cpus_per_trial", 1))),
         checkpoint_epochs=recorded.file.plan.rungs,
     )
-
-
-def _too_short(trial: PlannedTrial) -> str:
-    return f"run_trial ended before epoch {trial.epochs}"
 
 
 def _refusal(plan: Plan, state: TrialState, record: EpochRecord) -> str | None:

@@ -13,7 +13,7 @@ from ablation.engine.study import Assignment, Study
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.trial import EpochRecord, TrialContext, build_config, load
+from ablation.trial import EpochRecord, build_config, load
 
 
 def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | None = None) -> RunPaths:
@@ -63,13 +63,6 @@ def _take_epoch(
 def _start(plan: Plan, assignment: Assignment, paths: RunPaths) -> Iterator[EpochRecord]:
     trial = assignment.trial
     run_trial = load(plan.space.trial)
-    context = TrialContext(
-        trial_id=trial.trial_id,
-        phase=trial.phase,
-        epochs=trial.epochs,
-        seed=trial.seed,
-        replicate_seed=trial.replicate_seed,
-        checkpoint_dir=paths.checkpoint_dir(trial.trial_id),
-    )
+    context = trial.context(paths.checkpoint_dir(trial.trial_id), paths.artifact_dir(trial.trial_id))
     records: Any = run_trial(build_config(run_trial, assignment.config), context)
     return iter(records)

@@ -161,16 +161,11 @@ class TrialActor(tune.Trainable):
 
     def _context(self) -> TrialContext:
         trial, work = self._assignment.trial, self._workplace
-        return TrialContext(
-            trial_id=trial.trial_id,
-            phase=trial.phase,
-            epochs=trial.epochs,
-            seed=trial.seed,
-            replicate_seed=trial.replicate_seed,
-            checkpoint_dir=self._paths.checkpoint_dir(trial.trial_id),
+        return trial.context(
+            self._paths.checkpoint_dir(trial.trial_id),
+            self._paths.artifact_dir(trial.trial_id),
             data=work.data,
             data_fingerprint=work.data_fingerprint,
-            artifact_dir=self._paths.artifact_dir(trial.trial_id) if trial.phase == "confirm" else None,
             device=work.device,
             cpu_threads=work.cpu_threads,
             checkpoint_epochs=work.checkpoint_epochs,
