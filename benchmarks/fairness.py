@@ -169,7 +169,7 @@ def simulate(scenario: Scenario, seed: int, *, across_arms: bool = False) -> Ans
     """Run one study to its end; ``across_arms`` lets rungs compare the arms with each other."""
     study = Study(plan_of(scenario, seed), cast(Ledger, MemoryLedger()))
     if across_arms:
-        study.rung_values = AcrossArms()
+        study.standing.rung_values = AcrossArms()
     arrival = random.Random(derive_seed(seed, "arrival"))
     running: list[tuple[str, Iterator[EpochRecord]]] = []
     while True:

@@ -19,7 +19,7 @@ from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
 from ablation.records import ConflictError, TrialState
 from ablation.trial import EpochRecord
-from analysis.audit import audit
+from analysis.audit.checks import audit
 from search_spaces.space import Design
 from tests.plain_loop import run_study
 from tests.toy_study import toy_plan
@@ -317,7 +317,7 @@ def test_a_ledger_cut_at_any_event_around_a_rung_decides_in_the_order_of_arrival
             # Whatever comes next, it arrived later than what the cut left undecided.
             last = next(event for event in read_events(whole.ledger) if event.seq == cut)
             arm, replicate = str(last.trial_id).split("/")[:2]
-            assert study.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
+            assert study.standing.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
 
 
 def begun(study: Study) -> str:

@@ -7,24 +7,16 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from ablation import study_file, tables
-from ablation.engine.study import Study
-from ablation.ledger import Event, read_events
+from ablation.engine.standing import Standing
+from ablation.ledger import read_events
 from ablation.paths import RunPaths
 from ablation.rerun import rerun
-from analysis.audit import audit
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A ledger that was: what a driver that resumes now would read, without taking the run over."""
-
-    history: list[Event]
+from analysis.audit.checks import audit
 
 
 def rung_faults(paths: RunPaths) -> list[str]:
@@ -32,7 +24,9 @@ def rung_faults(paths: RunPaths) -> list[str]:
     tables.materialise(paths)
     events = read_events(paths.ledger)
     plan = study_file.plan_now(study_file.read(paths), events)
-    live = Study(plan, Recorded(events)).rung_values  # type: ignore[arg-type]  # reads nothing but the history
+    standing = Standing(plan)
+    standing.replay(events)
+    live = standing.rung_values
     expected = rungs_from_epochs(pd.read_parquet(paths.epochs), plan.rungs, plan.metric)
     judged = {(event.trial_id, event.payload["rung"]) for event in events if event.kind == "decided"}
     # The last epoch on disk may not have its decision yet: it is made when the trial goes on.
