@@ -32,7 +32,8 @@ import typer
 from scipy import stats
 
 from ablation.engine.study import Assignment, Study
-from ablation.ledger import Event, EventKind, Ledger
+from ablation.ledger import Event, Ledger
+from ablation.parts import EventKind
 from ablation.plan import Plan
 from ablation.seeds import derive_seed
 from ablation.trial import EpochRecord

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ import pandas as pd
 import pytest
 
 from ablation.paths import RunPaths
-from analysis.audit import audit
+from ablation.trial import EpochRecord, TrialContext
+from analysis.audit.checks import audit
+from search_spaces.space import Choice
+from tests import toy_study
 from tests.plain_loop import run_study
-from tests.toy_study import toy_plan
+from tests.toy_study import ToyConfig, ToyModel, toy_plan
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -26,6 +29,28 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
 
 def test_a_sound_run_agrees_with_itself(sound: RunPaths) -> None:
     assert audit(sound.root) == []
+
+
+def test_levels_of_several_kinds_are_what_was_proposed(tmp_path: Path) -> None:
+    plan = toy_plan()
+    factors = {**plan.space.factors, "toy.speed": Choice(values=(3.0, "slow"))}
+    levels = {"toy.bonus": -0.05, "toy.speed": "slow"}
+    space = plan.space.model_copy(
+        update={"trial": "tests.test_audit:run_trial", "factors": factors, "baseline": levels}
+    )
+    plan = plan.model_copy(update={"space": space, "arms": space.arms(), "comparisons": space.declared(space.arms())})
+    paths = run_study(plan, tmp_path / "run")
+    assert set(pd.read_parquet(paths.trials)["config.toy.speed"]) == {"3.0", "slow"}
+    assert audit(paths.root) == []
+    edit_trials(set_cell(0, "config.toy.speed", "slow"))(paths)
+    assert any("config.toy.speed is not what was proposed" in fault for fault in audit(paths.root))
+
+
+def run_trial(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRecord]:
+    """Train the toy, whose speed may be a word here."""
+    speed = 5.0 if config["toy.speed"] == "slow" else config["toy.speed"]
+    model = ToyModel(bonus=config["toy.bonus"], speed=speed, offset=config["toy.offset"])
+    yield from toy_study.run_trial(ToyConfig(toy=model), context)
 
 
 def edit_trials(change: Change) -> Callable[[RunPaths], None]:

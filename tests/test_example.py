@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis import load
-from analysis.audit import audit
+from analysis.audit.checks import audit
 from analysis.effects import arms_table, comparisons_table, replicates
 
 ROOT = Path(__file__).parent.parent

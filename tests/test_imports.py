@@ -93,7 +93,7 @@ def test_packages_are_empty(path: Path) -> None:
     assert path.read_text() == ""
 
 
-@pytest.mark.parametrize("module", ["analysis.report.__main__", "analysis.report.build", "analysis.audit"])
+@pytest.mark.parametrize("module", ["analysis.report.__main__", "analysis.report.build", "analysis.audit.__main__"])
 def test_analysis_leaves_torch_ray_and_optuna_out(module: str) -> None:
     check = f"import sys, {module}; print(sorted({{'torch', 'ray', 'optuna'}} & set(sys.modules)))"
     asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

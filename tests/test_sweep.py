@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ablation.paths import RunPaths
-from analysis.audit import audit
+from analysis.audit.checks import audit
 
 ROOT = Path(__file__).parent.parent
 SWEEP = ("-m", "ablation.run", "--space", "tests.toy_study:SPACE", "--name", "toy", "--replicates", "2")

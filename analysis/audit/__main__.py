@@ -1,0 +1,23 @@
+"""Command: ``python -m analysis.audit RUN_DIR`` checks a run directory against itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.audit.checks import audit
+
+
+def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Check plan, ledger, trials and epochs of a run against each other; exit 1 with every disagreement."""
+    faults = audit(run)
+    for fault in faults:
+        typer.echo(fault)
+    typer.echo(f"{run}: {f'{len(faults)} disagreements' if faults else 'plan, ledger, trials and epochs agree'}")
+    raise typer.Exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

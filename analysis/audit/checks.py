@@ -1,0 +1,32 @@
+"""All checks of a run directory against itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablation.paths import RunPaths
+from analysis.audit.choice import confirmed
+from analysis.audit.epochs import epochs, sequence, test_scores
+from analysis.audit.rungs import rungs
+from analysis.audit.source import read
+from analysis.audit.trials import last_metrics, outcomes, plan, proposals
+
+CHECKS = (plan, sequence, outcomes, epochs, last_metrics, proposals, rungs, confirmed, test_scores)
+
+
+def audit(run: Path) -> list[str]:
+    """Return everything in which plan, ledger, trials and epochs disagree; nothing where all is well."""
+    paths = RunPaths(run)
+    missing = [path for path in (paths.study, paths.trials, paths.epochs, paths.ledger) if not path.exists()]
+    if missing:
+        return [f"{path} is missing" for path in missing]
+    try:
+        found, faults = read(paths)
+    except (OSError, ValueError, KeyError) as error:
+        return [f"{run} cannot be read: {error}"]
+    for check in CHECKS:
+        try:
+            faults += check(found)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            faults.append(f"{check.__name__}: not even readable ({type(error).__name__}: {error})")
+    return faults

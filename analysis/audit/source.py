@@ -1,0 +1,100 @@
+"""What a run directory says, read from study.json and the Parquet files alone.
+
+Shares no code with what wrote them: the plan is taken as JSON and the ledger replayed here a second time, so that a
+fault in either place shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablation.paths import RunPaths
+
+KEY = ["arm", "replicate"]
+PAYLOAD_KEYS = {
+    "epoch": ["epoch", "epoch_s", "metrics"],
+    "ended": ["outcome"],
+    "proposed": ["config"],
+    "decided": ["rung"],
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run directory says, read independently of its writer."""
+
+    plan: dict[str, Any]
+    events: pd.DataFrame
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+
+    @property
+    def sign(self) -> float:
+        """1 where larger is better, −1 where smaller is."""
+        return 1.0 if self.plan["space"]["direction"] == "maximize" else -1.0
+
+    @property
+    def validation(self) -> str:
+        """Column of the metric that guides the search."""
+        return f"metric.val_{self.plan['metric']}"
+
+    def payloads(self, kind: str) -> pd.DataFrame:
+        """Return one kind's events with the keys of PAYLOAD_KEYS as columns."""
+        chosen = self.events[self.events["kind"] == kind]
+        parsed = [json.loads(text) for text in chosen["payload"]]
+        payload = pd.DataFrame(parsed, index=chosen.index, columns=PAYLOAD_KEYS[kind])
+        return pd.concat([chosen[["seq", "trial_id"]], payload], axis=1)
+
+
+def read(paths: RunPaths) -> tuple[Run, list[str]]:
+    """Read a run directory, and say what of its ledger is damaged.
+
+    Raises OSError, ValueError or KeyError where a file cannot be read at all.
+    """
+    events, faults = _read_ledger(paths.ledger)
+    grown = [json.loads(text)["plan"] for text in events["payload"][events["kind"] == "grown"]]
+    run = Run(
+        plan=[json.loads(paths.study.read_text())["plan"], *grown][-1],
+        events=events,
+        trials=pd.read_parquet(paths.trials),
+        epochs=pd.read_parquet(paths.epochs),
+    )
+    return run, faults
+
+
+def _read_ledger(directory: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Read the parts session by session; what a later one tells from its first event on replaces what was before."""
+    faults: list[str] = []
+    columns = ["seq", "session", "kind", "trial_id", "unix_s", "payload"]
+    events, last_session = pd.DataFrame(columns=columns), -1
+    paths = sorted(directory.glob("*.parquet"), key=_session_and_place)
+    for path in paths:
+        digest = path.stem.rpartition("-")[2]
+        if hashlib.sha256(path.read_bytes()).hexdigest()[: len(digest)] != digest:
+            if not any(_replaces(later, path) for later in paths):
+                faults.append(f"ledger: {path.name} is not what its digest says")
+            continue
+        part = pd.read_parquet(path)
+        session, first, _ = _session_and_place(path)
+        if session == last_session and part["seq"].max() <= events["seq"].max():
+            continue  # left beside its merger
+        kept = events[events["seq"] < first]
+        events, last_session = (pd.concat([kept, part]) if len(kept) else part), session
+    return events.reset_index(drop=True), faults
+
+
+def _replaces(later: Path, path: Path) -> bool:
+    """Tell whether a later session began where this part begins or before: then the part does not count."""
+    (session, first, _), (own_session, own_first, _) = _session_and_place(later), _session_and_place(path)
+    return session > own_session and first <= own_first
+
+
+def _session_and_place(path: Path) -> tuple[int, int, int]:
+    session, first, last = (int(text) for text in path.stem.split("-")[:3])
+    return session, first, -last

@@ -1,0 +1,95 @@
+"""The table of trials, held against plan, ledger and epochs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from analysis.audit.cells import columns, equal, same
+from analysis.audit.source import KEY, Run
+
+
+def plan(run: Run) -> Iterator[str]:
+    """Hold the trials that are listed, their places, seeds and lengths against the plan."""
+    budget = run.plan["budget"]
+    planned = {
+        f"{arm['name']}/{replicate}/{phase}/{index}"
+        for arm in run.plan["arms"]
+        for replicate in range(budget["replicates"])
+        for phase, count in (("search", budget["trials"]), ("confirm", budget["seeds"]))
+        for index in range(count)
+    }
+    listed = run.trials["trial_id"].tolist()
+    yield from (f"trials: {trial} is planned, but not listed" for trial in sorted(planned - set(listed)))
+    yield from (f"trials: {trial} is listed, but not planned" for trial in sorted(set(listed) - planned))
+    if len(listed) != len(set(listed)):
+        yield f"trials: {len(listed) - len(set(listed))} rows are there twice"
+    told = set(run.events["trial_id"].dropna())
+    yield from (f"ledger: tells of {trial}, which is not planned" for trial in sorted(told - planned))
+    spelled = run.trials.apply(lambda row: f"{row['arm']}/{row['replicate']}/{row['phase']}/{row['index']}", axis=1)
+    yield from (f"trials: {row} does not stand where its id says" for row in run.trials["trial_id"][spelled != listed])
+    seeds = run.trials.groupby(["replicate", "phase", "index"])["seed"].nunique()
+    if (seeds > 1).any():
+        yield f"trials: arms do not share seeds at {seeds[seeds > 1].index.tolist()[:3]}"
+    wrong_length = run.trials[run.trials["epochs_planned"] != budget["epochs"]]["trial_id"]
+    yield from (f"trials: {trial} is planned for another length" for trial in wrong_length)
+
+
+def outcomes(run: Run) -> Iterator[str]:
+    """Hold status and attempts against what the ledger tells."""
+    outcome: dict[str, str] = {}
+    started: Counter[str] = Counter()
+    for kind, trial, payload in run.events[["kind", "trial_id", "payload"]].itertuples(index=False):
+        if kind == "ended" and trial in outcome:
+            yield f"ledger: ended twice: {trial}"
+        elif kind == "ended":
+            outcome[trial] = json.loads(payload)["outcome"]
+        elif kind == "reopened":
+            outcome.pop(trial, None)
+        started[trial] += kind == "started"
+    for row in run.trials.to_dict("records"):
+        trial = row["trial_id"]
+        expected = outcome.get(trial, "interrupted" if started[trial] else "pending")
+        if row["status"] != expected:
+            yield f"trials: {trial} is {row['status']}, but the ledger says {expected}"
+        if row["attempts"] != started[trial]:
+            yield f"trials: {trial} has {row['attempts']} attempts, but the ledger {started[trial]}"
+
+
+def last_metrics(run: Run) -> Iterator[str]:
+    """Hold each trial's metrics against its last epoch's."""
+    last = run.epochs.sort_values("epoch").groupby("trial_id").tail(1).set_index("trial_id")
+    trained = last["epoch"].reindex(run.trials["trial_id"]).fillna(0).to_numpy()
+    differing = run.trials["trial_id"][run.trials["epochs_trained"].to_numpy() != trained]
+    yield from (f"trials: {trial}'s epochs_trained is not what epochs has" for trial in differing)
+    for column in columns(run.trials, "metric."):
+        expected = last[column].reindex(run.trials["trial_id"]).set_axis(run.trials.index)
+        for trial in run.trials["trial_id"][~equal(run.trials[column], expected)]:
+            yield f"trials: {trial}'s {column} is not its last epoch's"
+
+
+def proposals(run: Run) -> Iterator[str]:
+    """Hold configurations against what was proposed; arms that were carried out whole had the same effort."""
+    proposed = run.payloads("proposed").set_index("trial_id")
+    if proposed.index.duplicated().any():
+        yield f"ledger: proposed twice: {proposed.index[proposed.index.duplicated()].tolist()[:3]}"
+        return
+    configs = [proposed["config"].get(trial, {}) for trial in run.trials["trial_id"]]
+    for column in columns(run.trials, "config."):
+        told = _as_written([config.get(column.removeprefix("config.")) for config in configs])
+        for trial, listed, value in zip(run.trials["trial_id"], run.trials[column], told, strict=True):
+            if not same(listed, value):
+                yield f"trials: {trial}'s {column} is not what was proposed"
+    if set(run.trials["status"]).isdisjoint({"pending", "interrupted"}):
+        effort = run.trials[run.trials["phase"] == "search"].groupby(KEY).size()
+        if effort.nunique() > 1:
+            yield f"trials: effort differs between arms: {effort.to_dict()}"
+
+
+def _as_written(told: list[Any]) -> list[Any]:
+    """Spell values as their column has them: values of several kinds, whole and real numbers aside, are text there."""
+    kinds = {type(value) for value in told if value is not None}
+    is_text = len(kinds) > 1 and kinds != {int, float}
+    return [str(value) if is_text and value is not None else value for value in told]
