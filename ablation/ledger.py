@@ -13,7 +13,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,22 @@ from ablation.parts import (
     Event as Event,
 )
 from ablation.parts import (
-    EventKind as EventKind,
+    EventKind,
+    GapError,
+    chain,
+    covered,
+    list_parts,
+    put_part,
+    read_log,
+    read_stretches,
 )
 from ablation.parts import (
     LedgerError as LedgerError,
 )
-from ablation.parts import chain, covered, list_parts, put_part, read_log, read_stretches
-from ablation.storage import Folder
-from ablation.storage import put_whole as put_whole
+from ablation.storage import Folder as Folder
 
 FLUSH_EVERY_S = 1.0
+FLUSH_TRIES = 5  # in a row: a store behind a network may be away for a moment
 COMPACT_ABOVE = 64  # parts
 LARGE_PART_EVENTS = 20_000  # a part of that many is left as it is
 CLAIM = re.compile(r"session-(\d+)-([0-9a-f]+)\.json")
@@ -104,7 +110,11 @@ class Ledger:
                 with self._lock:
                     self._unwritten = events + self._unwritten
                 raise
-            self._compact()
+            try:
+                self._compact()
+            except (FileNotFoundError, GapError):
+                self._check_session()  # a driver that has taken over merges, too
+                raise
 
     def close(self) -> None:
         """Flush what is left and end the background flushing; what cannot be written is told."""
@@ -136,7 +146,7 @@ class Ledger:
         stretches = chain(parts, self._folder)
         # Only the newest parts are small, those since the last large one.
         start = len(stretches)
-        while start and stretches[start - 1].part.last - stretches[start - 1].part.first < LARGE_PART_EVENTS:
+        while start and stretches[start - 1].part.count < LARGE_PART_EVENTS:
             start -= 1
         if len(stretches) - start > COMPACT_ABOVE // 2:
             put_part(self._folder, read_stretches(self._folder, stretches[start:]), is_merged=True)
@@ -145,24 +155,22 @@ class Ledger:
             self._folder.delete(part.name)
 
     def _flush_regularly(self) -> None:
+        failed = 0
         while not self._closed.wait(FLUSH_EVERY_S):
             try:
                 self.flush()
+                failed = 0
             except Exception as error:
-                # Told by the next append, in the driver's own thread, where it ends the sweep.
-                self._failure = error
-                return
+                failed += 1
+                if failed == FLUSH_TRIES or not isinstance(error, OSError):
+                    # Told by the next append, in the driver's own thread, where it ends the sweep.
+                    self._failure = error
+                    return
 
 
 def read_events(location: Folder | Path | str) -> list[Event]:
     """Read a run's whole log in order; see ``ablation.parts.read_log`` for what is recovered and what refused."""
     return read_log(Folder.at(location))
-
-
-def current_plan(study: Mapping[str, Any], events: list[Event]) -> dict[str, Any]:
-    """Return a study's plan as it stands, as JSON: that of study.json, or what it last grew to."""
-    grown = [event.payload["plan"] for event in events if event.kind == "grown"]
-    return dict(grown[-1] if grown else study["plan"])
 
 
 def _claims(folder: Folder) -> list[tuple[int, str]]:

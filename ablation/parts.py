@@ -72,6 +72,11 @@ class Part:
     is_merged: bool
     name: str
 
+    @property
+    def count(self) -> int:
+        """How many events it holds."""
+        return self.last - self.first + 1
+
     @classmethod
     def named(cls, name: str) -> Part:
         """Read a part's name; raises ValueError where it is none."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -281,6 +284,54 @@ def test_a_write_that_fails_to_the_end_is_told_with_the_way_on(tmp_path: Path, m
     monkeypatch.setattr(Folder, "put", read_only)
     with pytest.raises(LedgerError, match="Read-only file system; make that possible, then go on with --resume"):
         ledger.close()
+
+
+def test_a_store_that_is_away_for_a_moment_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, tries, is_written = Folder.put, count(1), threading.Event()
+
+    def away_at_first(folder: Folder, name: str, content: bytes) -> None:
+        if name.endswith(".parquet") and next(tries) < ledger_module.FLUSH_TRIES:
+            raise ConnectionError("no route to host")
+        put(folder, name, content)
+        if name.endswith(".parquet"):
+            is_written.set()
+
+    monkeypatch.setattr(Folder, "put", away_at_first)
+    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.001)
+    with Ledger(tmp_path) as ledger:
+        ledger.append("started", "a", attempt=1)
+        assert is_written.wait(30)
+        assert ledger.failure is None
+    assert [event.trial_id for event in read_events(tmp_path)] == ["a"]
+
+
+def test_a_store_that_stays_away_is_told_by_the_next_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(folder: Folder, name: str, content: bytes) -> None:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.001)
+    ledger = Ledger(tmp_path)
+    (flusher,) = (thread for thread in threading.enumerate() if thread.name == "ledger-flush")
+    monkeypatch.setattr(Folder, "put", away)
+    ledger.append("started", "a", attempt=1)
+    flusher.join(30)
+    with pytest.raises(LedgerError, match="no route to host; make that possible, then go on with --resume"):
+        ledger.append("started", "b", attempt=1)
+    monkeypatch.undo()
+    ledger.close()
+    assert [event.trial_id for event in read_events(tmp_path)] == ["a"]
+
+
+def test_a_driver_overtaken_in_mid_compaction_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def merged_by_another(folder: Folder, stretches: Sequence[object]) -> None:
+        Ledger(folder).close()
+        raise FileNotFoundError("gone")
+
+    monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
+    monkeypatch.setattr(ledger_module, "read_stretches", merged_by_another)
+    with pytest.raises(OvertakenError, match="session 2, goes on"):
+        write_three_parts(tmp_path)
+    assert [event.seq for event in read_events(tmp_path)] == [0, 1, 2]
 
 
 def test_an_epoch_out_of_line_is_a_conflict(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def sweep(
             study.reopen_failed()
         if study.is_finished:
             return "nothing left"
+        ledger.history.clear()  # of a long study it takes more memory than all the rest
         study.open_session(os.getpid(), resources.model_dump())
         _remove_left_checkpoints(study, paths)
         # Once more inside: Ray takes SIGTERM for itself when it starts.
@@ -191,7 +192,10 @@ def _heeding_signals(ending: Ending) -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         ending.signal = number
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        heeded.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, note) for number in heeded}
     try:
         yield
     finally:

@@ -15,7 +15,8 @@ from typing import Any
 from ablation.engine.epoch_reports import are_same, fault_of, not_finite, plain
 from ablation.engine.searcher import RECIPE
 from ablation.engine.standing import ReplicateKey, Standing, replicate_key
-from ablation.ledger import Event, EventKind, Ledger
+from ablation.ledger import Event, Ledger
+from ablation.parts import EventKind
 from ablation.plan import Plan, PlannedTrial
 from ablation.records import Outcome, Records
 from ablation.trial import EpochRecord
