@@ -1,17 +1,19 @@
-"""One JSON object a line on stderr: a sweep for programs to follow (``--log-format json``)."""
+"""One JSON object a line: a sweep for programs to follow (``--log-format json``)."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
+from ablation.stderr import Stderr
 
-def print_json_line(kind: str, fields: Mapping[str, Any]) -> None:
+
+def print_json_line(stream: Stderr, kind: str, fields: Mapping[str, Any]) -> None:
     """Print ``fields`` under ``kind`` as one line of strict JSON; a number that is not finite becomes null."""
-    print(json.dumps({"kind": kind, **_finite(fields)}, allow_nan=False), file=sys.stderr, flush=True)
+    stream.write(json.dumps({"kind": kind, **_finite(fields)}, allow_nan=False) + "\n")
+    stream.flush()
 
 
 def _finite(value: Any) -> Any:

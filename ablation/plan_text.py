@@ -1,4 +1,4 @@
-"""Plans and accounts in words and tables, for people and for machines."""
+"""Plans in words and tables, for people and for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from ablation.power import Spread, detectable_effect_sd, replicates_needed
 from ablation.probe import Probe, Slots, local_slots, probe
 from ablation.request import Prepared
 from ablation.resources import Resources
-from ablation.tables import STATUSES
 
 START_UP_S = 10.0
 
@@ -40,25 +39,22 @@ def print_header(console: Console, prepared: Prepared) -> None:
 
 def header_facts(prepared: Prepared) -> dict[str, Any]:
     """Return what ``print_header`` says, for programs."""
+    data = None if prepared.data is None else prepared.data["uri"]
+    return {**_facts(prepared), "budget_reason": prepared.budget_reason, "data": data}
+
+
+def _facts(prepared: Prepared) -> dict[str, Any]:
     plan = prepared.plan
     return {
         "space": plan.space.name,
         "design": plan.design,
         "metric": plan.metric,
         "budget_name": prepared.budget_name,
-        "budget_reason": prepared.budget_reason,
         "budget": plan.budget.model_dump(),
         "arms": [arm.name for arm in plan.arms],
         "comparisons": plan.comparisons,
         "trials": plan.trial_count,
-        "data": None if prepared.data is None else prepared.data["uri"],
     }
-
-
-def print_accounting(console: Console, summary: Mapping[str, Any]) -> None:
-    """Print what became of every planned trial."""
-    parts = " + ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
-    console.print(f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s")
 
 
 def show_plan(prepared: Prepared, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
@@ -84,14 +80,8 @@ def plan_facts(prepared: Prepared, measured: Probe, slots: Slots, spread: Spread
     """Return a plan's numbers: effort in epochs, time, hours of hardware, bytes on disk, and what it can detect."""
     plan = prepared.plan
     return {
-        "space": plan.space.name,
-        "design": plan.design,
-        "metric": plan.metric,
-        "budget_name": prepared.budget_name,
-        "budget": plan.budget.model_dump(),
+        **_facts(prepared),
         "arms": [arm.model_dump() for arm in plan.arms],
-        "comparisons": plan.comparisons,
-        "trials": plan.trial_count,
         "rungs": plan.rungs,
         "search_is_random": plan.search_is_random,
         **_cost(plan, measured, slots),

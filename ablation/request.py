@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,10 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from ablation.faults import FaultsError, nearest
 from ablation.plan import Plan
+from ablation.settings import read_settings, with_fixed
 from ablation.spaces import find_space
-from ablation.trial import RunTrial, build_config, config_type, dotted_names, load
-from ablation.warm_start import warmed
-from search_spaces.space import DESIGNS, Arm, Budget, Level, Space
+from ablation.trial import RunTrial, build_config, config_type, load
+from ablation.warm_start import rewarmed, warmed
+from search_spaces.space import DESIGNS, Arm, Budget, Space
 
 EFFORT_OPTIONS = ("replicates", "trials", "seeds", "epochs")
 
@@ -51,10 +50,11 @@ class Prepared:
     data: dict[str, Any] | None
 
 
-def prepare(request: Request, gpus: float) -> Prepared:
+def prepare(request: Request, gpus: float, begun: Space | None = None) -> Prepared:
     """Check everything about a request and open its data; raise FaultsError listing all that is wrong.
 
-    ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one.
+    ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one. ``begun`` is
+    the space of the study that is to go on, if one is: it keeps the warm start that it had.
     """
     space = request.space if isinstance(request.space, Space) else find_space(request.space)
     run_trial: RunTrial = load(space.trial)
@@ -63,7 +63,7 @@ def prepare(request: Request, gpus: float) -> Prepared:
     if name == "auto":
         name, reason = ("standard", f"{gpus:g} GPUs seen") if gpus else ("quick", "no GPU seen")
     budget = _budget(request, space, name, faults)
-    settings = _settings(request.settings, space, run_trial, faults)
+    settings = read_settings(request.settings, space, run_trial, faults)
     metric = request.metric or space.metrics[0]
     if metric not in space.metrics:
         faults.append(f"--metric is {metric!r}; {nearest(metric, space.metrics)}")
@@ -71,9 +71,11 @@ def prepare(request: Request, gpus: float) -> Prepared:
         faults.append(f"--design is {request.design!r}; {nearest(request.design, DESIGNS)}")
     if request.seed < 0:
         faults.append(f"--seed is {request.seed}, but must be >= 0")
-    effective = _with_fixed(space, {**budget.fixed, **settings})
+    effective = with_fixed(space, {**budget.fixed, **settings})
     if request.warm_start is not None:
         effective = _warmed(effective, request.warm_start, faults)
+    if begun is not None:
+        effective = rewarmed(effective, begun)
     arms = _arms(effective, request, faults)
     faults += _config_faults(effective, arms, run_trial)
     data = _data(request.data, effective, arms, run_trial, faults)
@@ -118,43 +120,6 @@ def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: 
                 f"--{option} is {fault['input']!r}, but must be {fault['msg'].removeprefix('Input should be ')}"
             )
         return None
-
-
-def _settings(pairs: Iterable[str], space: Space, run_trial: RunTrial, faults: list[str]) -> dict[str, Level]:
-    """Read ``--set key=value``: JSON values, and what is no JSON is text."""
-    schema = config_type(run_trial)
-    known = dotted_names(schema) if schema is not None else (*space.fixed, *space.nuisance)
-    settings: dict[str, Level] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            faults.append(f"--set is {pair!r}, but must be key=value")
-        elif key in space.factors:
-            faults.append(f"--set {key}: a scientific factor is not set but compared; choose its levels with --arms")
-        elif key not in known:
-            faults.append(f"--set names {key!r}, which is no configuration key; {nearest(key, known)}")
-        else:
-            settings[key] = _value(text)
-    return settings
-
-
-def _value(text: str) -> Level:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    return value if isinstance(value, bool | int | float | str) else text
-
-
-def _with_fixed(space: Space, fixed: Mapping[str, Level]) -> Space:
-    """Hold values equal in all arms: a hyperparameter that is set is no longer searched."""
-    nuisance = {name: domain for name, domain in space.nuisance.items() if name not in fixed}
-    conditions = tuple(
-        when.model_copy(update={"drops": tuple(name for name in when.drops if name not in fixed)})
-        for when in space.conditions
-    )
-    update = {"nuisance": nuisance, "fixed": {**space.fixed, **fixed}, "conditions": conditions}
-    return space.model_copy(update=update)
 
 
 def _warmed(space: Space, run: Path, faults: list[str]) -> Space:
@@ -222,10 +187,3 @@ def _data(
         faults.append(f"--data {uri!r} cannot be prepared: {error}; make room, or allow reading and writing there")
         return None
     return summary.model_dump(mode="json")
-
-
-def name_faults(name: str) -> list[str]:
-    """Check a run's name: it becomes a folder."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        return []
-    return [f"--name is {name!r}, but must start with a letter or digit and hold only letters, digits, '.', '_', '-'"]

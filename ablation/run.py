@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import count
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from ablation import study_file, tables
 from ablation.faults import FaultsError
-from ablation.json_lines import print_json_line
-from ablation.ledger import LedgerError, OvertakenError, read_events
+from ablation.ledger import LedgerError, OvertakenError
 from ablation.paths import RunPaths
-from ablation.plan import Plan
-from ablation.plan_text import header_facts, print_accounting, print_header, show_plan
-from ablation.power import Spread, stated_spread
-from ablation.power import spread_from as spread_from_run
-from ablation.probe import visible_gpus
+from ablation.plan_text import show_plan
+from ablation.prepared_run import PreparedRun, prepare_run
 from ablation.records import ConflictError
-from ablation.request import Prepared, Request, checked_options, name_faults, prepare
+from ablation.request import Request, checked_options
 from ablation.resources import Resources
+from ablation.spread_asked import SpreadAsked
 from ablation.storage import UnwritableError
+from ablation.study_file import DamagedStudyError
+from ablation.teller import Account, Teller, teller
 from search_spaces.space import Space
 
 FAILED_SHARE_TOLERATED = 0.1
 INTERRUPTED = 130
-
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main(
@@ -89,70 +79,29 @@ def main(
         tuple(settings or ()), warm_start,
     )  # fmt: skip
     asked = {
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "max_concurrent": max_concurrent,
-        "address": address,
-        "max_hours": max_hours,
-        "log_format": log_format,
-        "watchdog_minutes": watchdog_minutes,
-    }
+        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent,
+        "address": address, "max_hours": max_hours, "log_format": log_format, "watchdog_minutes": watchdog_minutes,
+    }  # fmt: skip
+    spread_asked = SpreadAsked(spread, spread_from)
+    tell = teller(log_format)
     try:
         faults: list[str] = []
         resources = checked_options(Resources, asked, faults)
-        faults += _spread_faults(plan, spread, spread_from)
+        faults += spread_asked.faults(is_for_plan=plan)
         faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
         study = prepare_run(request, name, out, resources or Resources(), resume, faults)
         if plan:
-            show_plan(study.prepared, study.resources, as_json, _spread(spread, spread_from, study.prepared.plan))
+            show_plan(study.prepared, study.resources, as_json, spread_asked.spread(study.prepared.plan))
             return
     except FaultsError as error:
-        for fault in error.faults:
-            if log_format == "json":
-                print_json_line("fault", {"fault": fault})
-            else:
-                console.print(f"[red]error:[/red] {escape(fault)}")
+        tell.faults(error.faults)
         raise typer.Exit(2) from error
     code = run_prepared(study, report, retry_failed=retry_failed)
     if code == INTERRUPTED:
         command = [argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed")]
         named = [] if name is not None else ["--name", study.paths.root.name]
-        go_on = shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume"])
-        if log_format == "json":
-            print_json_line("go_on", {"command": go_on})
-        else:
-            console.print(f"go on with: {go_on}")
+        tell.go_on(shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume"]))
     raise typer.Exit(code)
-
-
-def _spread_faults(plan: bool, stated: float | None, run: Path | None) -> list[str]:
-    faults = []
-    if not plan and (stated is not None or run is not None):
-        faults.append("--spread and --spread-from are for --plan; add it, or leave them out")
-    if stated is not None and run is not None:
-        faults.append("--spread and --spread-from both give a spread; keep one")
-    try:
-        _spread(stated, None, None)
-    except FaultsError as error:
-        faults += error.faults
-    return faults
-
-
-def _spread(stated: float | None, run: Path | None, plan: Plan | None) -> Spread | None:
-    """Return the spread of differences between arms that --spread or --spread-from gives, if either is there."""
-    if run is not None and plan is not None:
-        return spread_from_run(run, plan)
-    return None if stated is None else stated_spread(stated)
-
-
-@dataclass(frozen=True)
-class PreparedRun:
-    """A study that can start now: checked, with its place on disk."""
-
-    prepared: Prepared
-    paths: RunPaths
-    resources: Resources
-    resume: bool
 
 
 def run(
@@ -177,108 +126,50 @@ def run(
     return study.paths
 
 
-def prepare_run(
-    request: Request,
-    name: str | None,
-    out: Path,
-    resources: Resources,
-    resume: bool,
-    faults: Iterable[str] = (),
-) -> PreparedRun:
-    """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong."""
-    found = list(faults)
-    paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
-    if name is not None:
-        found += name_faults(name)
-    if re.match(r"[a-z0-9]+:/", str(out)):
-        found.append(f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first")
-    if resume and not paths.study.is_file():
-        found.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
-    if not resume and paths.root.exists() and not paths.study.exists():
-        found.append(f"{paths.root} exists, but holds no study; delete it, or choose another --name")
-    elif not resume and paths.root.exists():
-        found.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
-    prepared: Prepared | None = None
-    try:
-        gpus = visible_gpus(resources.address)
-        if resources.address is None:
-            found += _too_large(resources, gpus)
-        prepared = prepare(request, gpus)
-    except FaultsError as error:
-        found += error.faults
-    if prepared is not None and resume and paths.study.is_file():
-        try:
-            file = study_file.read(paths)
-            found += _changes(paths.root, file, study_file.plan_now(file, read_events(paths.ledger)), prepared)
-        except (study_file.DamagedStudyError, LedgerError) as error:
-            found.append(str(error))
-    if found or prepared is None:
-        raise FaultsError(found)
-    return PreparedRun(prepared, paths, resources, resume)
-
-
 def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool = False) -> int:
     """Sweep, account and report; return the exit code."""
     # Ray starts here and not before: whatever can be wrong with the input has been told.
     from ablation.engine.driver import NoStartError, sweep
 
-    paths, plan, is_json = study.paths, study.prepared.plan, study.resources.log_format == "json"
-    if not study.resume:
-        described = study_file.describe(
-            paths.root.name, plan, study.prepared.budget_name, study.prepared.data, sys.argv
-        )
-        try:
-            paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
-            study_file.write(described, paths)
-        except OSError as error:
-            _tell_halt(UnwritableError(paths.root, f"it cannot be begun: {error}"), paths, is_json)
-            return 1
-    if is_json:
-        print_json_line("study", {**header_facts(study.prepared), "run": str(paths.root), "resume": study.resume})
-    else:
-        print_header(console, study.prepared)
+    paths, plan, tell = study.paths, study.prepared.plan, teller(study.resources.log_format)
     try:
+        if not study.resume:
+            _begin(study)
+        tell.header(study.prepared, paths.root, study.resume)
         ended = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
         summary = tables.materialise(paths)
     except (LedgerError, UnwritableError, ConflictError, NoStartError) as error:
-        _tell_halt(error, paths, is_json)
-        return 1
+        return _halt(error, paths, tell)
     except OSError as error:
-        _tell_halt(UnwritableError(paths.root, str(error)), paths, is_json)
-        return 1
+        return _halt(UnwritableError(paths.root, str(error)), paths, tell)
     # An interrupted driver has little time, and a study that had ended before has its report.
     is_due = report and ended != "interrupted" and not (ended == "nothing left" and paths.page.exists())
-    page = write_report(paths, is_json) if is_due else None
+    page = write_report(paths, tell) if is_due else None
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
-    _tell_end(study, ended, summary, page, code)
+    tell.accounting(Account(paths.root, ended, code, summary, page))
     return code
 
 
-def _tell_halt(error: Exception, paths: RunPaths, is_json: bool) -> None:
+def _begin(study: PreparedRun) -> None:
+    """Make the run directory with its study.json; raise UnwritableError where that cannot be."""
+    paths, prepared = study.paths, study.prepared
+    described = study_file.describe(paths.root.name, prepared.plan, prepared.budget_name, prepared.data, sys.argv)
+    try:
+        paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
+        study_file.write(described, paths)
+    except OSError as error:
+        raise UnwritableError(paths.root, f"it cannot be begun: {error}") from error
+
+
+def _halt(error: Exception, paths: RunPaths, tell: Teller) -> int:
     """Say what keeps the sweep from going on; what the ledger holds by then is put into the tables if possible."""
-    if is_json:
-        print_json_line("halted", {"error": str(error), "run": str(paths.root)})
-    else:
-        console.print(f"[red]error:[/red] {escape(str(error))}")
+    tell.halted(error, paths.root)
     if not isinstance(error, OvertakenError):
         try:
             tables.materialise(paths)
-        except (OSError, LedgerError, ConflictError, study_file.DamagedStudyError) as also:
-            console.print(f"the tables stay as they were: {escape(str(also))}") if not is_json else None
-
-
-def _tell_end(study: PreparedRun, ended: str, summary: Mapping[str, int], page: Path | None, code: int) -> None:
-    paths = study.paths
-    if study.resources.log_format == "json":
-        told = {"ended": ended, "exit_code": code, "run": str(paths.root), "report": page and str(page)}
-        print_json_line("accounting", {**summary, **told})
-        return
-    if ended == "nothing left":
-        console.print("every trial of this study has ended: nothing to do")
-    print_accounting(console, summary)
-    console.print(f"results: {paths.root}")
-    if page is not None:
-        console.print(f"report:  {page}")
+        except (OSError, LedgerError, ConflictError, DamagedStudyError) as also:
+            tell.tables_stale(also, paths.root)
+    return 1
 
 
 def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int:
@@ -292,68 +183,15 @@ def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int
     return 0 if is_whole and is_reported else 1
 
 
-def write_report(paths: RunPaths, is_json: bool = False) -> Path | None:
+def write_report(paths: RunPaths, tell: Teller) -> Path | None:
     """Build the page in a process of its own, which needs nothing of what the sweep has loaded; None if it failed."""
     command = [sys.executable, "-m", "analysis.report", str(paths.root)]
-    built = subprocess.run(command, check=False, stderr=subprocess.PIPE if is_json else None, text=True)
+    # Its output is taken in here: a process that cannot print would fail, and with it the report.
+    built = subprocess.run(command, check=False, capture_output=True, text=True)
     if built.returncode == 0:
         return paths.page
-    again = f"python -m analysis.report {shlex.quote(str(paths.root))}"
-    if is_json:
-        print_json_line("report_failed", {"error": built.stderr, "again": again})
-    else:
-        console.print(f"[red]the report could not be built[/red]; the results are whole. Try: {again}")
+    tell.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(str(paths.root))}")
     return None
-
-
-def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
-    """Name a run by space, date and a counter."""
-    label = space.name if isinstance(space, Space) else re.sub(r"[^A-Za-z0-9]+", "-", Path(space).stem).strip("-")
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
-    for counter in count(1):
-        root = out / f"{label}-{today}-{counter}"
-        if not root.exists():
-            return RunPaths(root)
-    raise AssertionError("a counter does not end")
-
-
-def _too_large(resources: Resources, gpus: float) -> list[str]:
-    """Say where one trial asks for more than this machine has."""
-    asked_gpus = 0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
-    limits = (
-        ("--cpus-per-trial", resources.cpus_per_trial, os.cpu_count() or 1, "CPUs"),
-        ("--gpus-per-trial", asked_gpus, gpus, "GPUs"),
-    )
-    return [
-        f"{option} is {asked:g}, but this machine has {there:g} {unit}; ask for less, or give a cluster's --address"
-        for option, asked, there, unit in limits
-        if asked > there
-    ]
-
-
-def _changes(root: Path, file: study_file.StudyFile, now: Plan, prepared: Prepared) -> list[str]:
-    """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
-    asked = prepared.plan
-    faults = [
-        f"--resume: {key} differs from the run's own ({file.name}/study.json)"
-        for key in ("space", "design", "metric", "seed")
-        if getattr(now, key) != getattr(asked, key)
-    ]
-    replicates = now.budget.replicates
-    if now.budget.model_copy(update={"replicates": asked.budget.replicates}) != asked.budget:
-        faults.append(f"--resume: the budget differs from the run's own ({now.budget}) in more than replicates")
-    if asked.budget.replicates < replicates:
-        faults.append(f"--resume: the run has {replicates} replicates, {asked.budget.replicates} are asked for")
-    missing = [arm.name for arm in now.arms if arm not in asked.arms]
-    if missing:
-        faults.append(f"--resume: the run's arms {', '.join(missing)} are not among those asked for")
-    if file.data != prepared.data:
-        faults.append("--resume: the data differ from the run's own, or their content has changed")
-    remedy = (
-        "a study grows by whole replicates and arms; give its other options as they were, or start a new study from "
-        f"what this one confirmed: another --name with --warm-start {root}"
-    )
-    return [f"{fault}; {remedy}" for fault in faults]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from search_spaces.space import Choice, Domain, Float, Int, Level, Space
 
+# Stands in the source of a default that came from a run, before that run's name.
+MARK = "default: warm start from "
+
 
 def warmed(space: Space, run: Path) -> Space:
     """Return the space with defaults from a run's completed confirm trials.
@@ -29,13 +32,55 @@ def warmed(space: Space, run: Path) -> Space:
     for name, domain in space.nuisance.items():
         values = [row[f"config.{name}"] for row in rows if row.get(f"config.{name}") is not None]
         if values:
-            source = f"{domain.source}; default: warm start from {run.name}".removeprefix("; ")
-            changed[name] = domain.model_copy(update={"default": _typical(values, domain), "source": source})
+            changed[name] = _begun_at(domain, _typical(values, domain), _name(run))
     if not changed:
         raise FaultsError(
             [f"--warm-start {run}: it searched none of {', '.join(space.nuisance)}; give a run of a related space"]
         )
     return space.model_copy(update={"nuisance": {**space.nuisance, **changed}})
+
+
+def rewarmed(space: Space, begun: Space) -> Space:
+    """Return the space with the warm defaults of a study under way, whose space is ``begun``.
+
+    They are taken where nothing else of a hyperparameter differs. What the study was started from is not read: it may
+    have grown since, or be gone.
+    """
+    changed: dict[str, Domain] = {}
+    for name, domain in space.nuisance.items():
+        before = begun.nuisance.get(name)
+        source = None if before is None else _source(before)
+        if before is not None and source is not None and before == _begun_at(domain, before.default, source):
+            changed[name] = before
+    return space.model_copy(update={"nuisance": {**space.nuisance, **changed}})
+
+
+def source_faults(begun: Space, asked: Path | None) -> list[str]:
+    """Say where the run asked for is not the one that a study under way, whose space is ``begun``, was started from."""
+    if asked is None:
+        return []
+    sources = {source for domain in begun.nuisance.values() if (source := _source(domain)) is not None}
+    if not sources:
+        return [f"--warm-start is {asked}, but the run to go on with was not started warm; leave --warm-start out"]
+    if _name(asked) not in sources:
+        known = " and ".join(sorted(sources))
+        return [f"--warm-start is {asked}, but the run to go on with was started from {known}; leave --warm-start out"]
+    return []
+
+
+def _begun_at(domain: Domain, default: Level, source: str) -> Domain:
+    text = f"{domain.source}; {MARK}{source}".removeprefix("; ")
+    return domain.model_copy(update={"default": default, "source": text})
+
+
+def _source(domain: Domain) -> str | None:
+    """Return the name of the run that a default came from, if it came from one."""
+    _, mark, name = domain.source.rpartition(MARK)
+    return name if mark else None
+
+
+def _name(run: Path) -> str:
+    return run.absolute().name
 
 
 def _confirmed(run: Path) -> list[dict[str, Any]]:

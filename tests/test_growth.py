@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +14,11 @@ from ablation.faults import FaultsError
 from ablation.ledger import Ledger, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.prepared_run import prepare_run
 from ablation.request import Request, prepare
 from ablation.resources import Resources
-from ablation.run import prepare_run
 from ablation.warm_start import warmed
-from analysis.audit import audit
+from analysis.audit.checks import audit
 from search_spaces.space import Choice, Float, Int, Space
 from tests.plain_loop import carry_out, run_study
 from tests.toy_study import SPACE
@@ -125,6 +126,64 @@ def test_a_warm_start_is_the_median_of_what_was_confirmed_in_every_arm(out: Path
     assert "warm start from small" in space.nuisance["toy.offset"].source
     plan = asked(warm_start=out / "small")
     assert plan.space.nuisance == space.nuisance
+
+
+@pytest.fixture
+def source(out: Path, tmp_path: Path) -> Path:
+    """Copy the small study: a test may change or remove it."""
+    return shutil.copytree(out / "small", tmp_path / "source")
+
+
+@pytest.fixture
+def warm(source: Path) -> RunPaths:
+    """Start a study from ``source`` and interrupt it."""
+    return run_study(asked(warm_start=source), source.parent / "warm", most_epochs=5)
+
+
+def gone_on(paths: RunPaths, **changes: object) -> Plan:
+    """Ask to go on with a run as it was started, but for the changes."""
+    request = Request(**{**ASKED, **changes})  # type: ignore[arg-type]
+    return prepare_run(request, paths.root.name, paths.root.parent, Resources(), resume=True).prepared.plan
+
+
+@pytest.mark.parametrize("fate", ["as it was", "gone", "confirmed otherwise"])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_warm_study_goes_on_whatever_became_of_its_source(
+    source: Path, warm: RunPaths, fate: str, is_named: bool
+) -> None:
+    if fate == "gone":
+        shutil.rmtree(source)
+    if fate == "confirmed otherwise":
+        trials = pd.read_parquet(RunPaths(source).trials)
+        trials["config.toy.offset"] += 0.25
+        trials.to_parquet(RunPaths(source).trials)
+        assert asked(warm_start=source).space != study_file.read(warm).plan.space
+    changes = {"warm_start": source} if is_named else {}
+    recorded = study_file.read(warm).plan
+    assert recorded.space.nuisance != SPACE.nuisance
+    assert gone_on(warm, **changes) == recorded
+    larger = gone_on(warm, **changes, replicates=4)
+    assert larger == recorded.model_copy(update={"budget": larger.budget}) and larger.budget.replicates == 4
+
+
+def test_a_warm_study_goes_on_from_no_other_source_and_other_faults_are_told_too(warm: RunPaths, out: Path) -> None:
+    with pytest.raises(FaultsError) as error:
+        gone_on(warm, warm_start=out / "small", seed=1)
+    first, second = error.value.faults
+    assert "was started from source" in first and f"--warm-start is {out / 'small'}" in first
+    assert "seed differs" in second
+
+
+def test_a_study_that_was_not_started_warm_does_not_become_so(small: RunPaths, out: Path) -> None:
+    with pytest.raises(FaultsError, match="was not started warm; leave --warm-start out"):
+        gone_on(small, warm_start=out / "small")
+
+
+def test_a_warm_study_whose_range_has_moved_since_is_refused(warm: RunPaths) -> None:
+    moved = SPACE.nuisance["toy.offset"].model_copy(update={"high": 2.5})
+    space = SPACE.model_copy(update={"nuisance": {"toy.offset": moved}})
+    with pytest.raises(FaultsError, match="space differs"):
+        gone_on(warm, space=space)
 
 
 def write_confirmed(root: Path, **columns: list[object]) -> Path:

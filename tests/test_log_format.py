@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,16 +14,17 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ablation import run as run_module
+from ablation import tables
 from ablation.engine.progress import PLAIN_EVERY_S, Progress
 from ablation.engine.study import Study
-from ablation.ledger import Ledger, read_events
+from ablation.ledger import Ledger, LedgerError, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.records import fold
-from ablation.study_file import StudyFile
+from ablation.teller import teller
 from ablation.trial import EpochRecord
 from search_spaces.space import Choice
-from tests.plain_loop import run_study
+from tests.plain_driver import put_in_place
 from tests.toy_study import SPACE, toy_plan
 
 APP = typer.Typer()
@@ -194,28 +194,18 @@ def test_the_screen_shows_the_arms_that_matter_and_all_of_them_at_the_end(tmp_pa
         assert {line.split()[0] for line in drawn(progress)[1:-1]} == {arm.name for arm in arms}
 
 
-def swept_by(monkeypatch: pytest.MonkeyPatch, ended: str) -> None:
-    """Put a plain loop in the driver's place."""
-
-    def sweep(file: StudyFile, paths: RunPaths, *rest: object, **more: object) -> str:
-        run_study(file.plan, paths.root, most_epochs=None if ended == "finished" else 5)
-        return ended
-
-    monkeypatch.setattr(run_module, "visible_gpus", lambda address: 0)
-    stand_in = SimpleNamespace(sweep=sweep, NoStartError=ConnectionError)
-    monkeypatch.setitem(sys.modules, "ablation.engine.driver", stand_in)
-
-
 @pytest.mark.parametrize(("ended", "code"), [("finished", 0), ("interrupted", 130)])
 def test_a_run_says_nothing_but_json_from_its_header_to_its_accounting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str, code: int
 ) -> None:
-    swept_by(monkeypatch, ended)
+    put_in_place(monkeypatch, ended)
     arguments = ("--space", "tests.toy_study:SPACE", "--name", "toy", "--out", str(tmp_path), "--replicates", "2")
     result = CliRunner().invoke(APP, [*arguments, "--log-format", "json", "--no-report"])
     assert result.exit_code == code, result.output
-    header, accounting, *rest = strict(result.stderr)
-    assert header["kind"] == "study" and header["arms"][0] == "reference"
+    lines = strict(result.stderr)
+    ends = [place for place, line in enumerate(lines) if line["kind"] == "accounting"]
+    header, accounting, rest = lines[0], lines[ends[0]], lines[ends[0] + 1 :]
+    assert header["kind"] == "study" and len(ends) == 1 and header["arms"][0] == "reference"
     assert (header["trials"], header["run"], header["resume"]) == (50, str(tmp_path / "toy"), False)
     assert (accounting["kind"], accounting["ended"], accounting["exit_code"]) == ("accounting", ended, code)
     summary = json.loads((tmp_path / "toy/summary.json").read_text())
@@ -224,7 +214,7 @@ def test_a_run_says_nothing_but_json_from_its_header_to_its_accounting(
 
 
 def test_faults_are_json_where_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    swept_by(monkeypatch, "finished")
+    put_in_place(monkeypatch, "finished")
     arguments = ("--space", "tests.toy_study:SPACE", "--out", str(tmp_path), "--metric", "scores", "--trials", "0")
     result = CliRunner().invoke(APP, [*arguments, "--log-format", "json"])
     assert result.exit_code == 2
@@ -237,6 +227,46 @@ def test_a_report_that_cannot_be_built_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/ls")  # fails, with something on stderr
-    assert run_module.write_report(RunPaths(tmp_path / "nothing"), is_json=True) is None
+    assert run_module.write_report(RunPaths(tmp_path / "nothing"), teller("json")) is None
     (line,) = strict(capfd.readouterr().err)
     assert line["kind"] == "report_failed" and line["error"] and "analysis.report" in line["again"]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_halts_a_sweep_and_keeps_the_tables_old_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_format: str
+) -> None:
+    def halt(*rest: object, **more: object) -> None:
+        raise LedgerError("the ledger is gone")
+
+    def full(paths: RunPaths) -> None:
+        raise OSError("no space left")
+
+    put_in_place(monkeypatch)
+    monkeypatch.setattr(sys.modules["ablation.engine.driver"], "sweep", halt)
+    monkeypatch.setattr(tables, "materialise", full)
+    arguments = ("--space", "tests.toy_study:SPACE", "--name", "toy", "--out", str(tmp_path))
+    result = CliRunner().invoke(APP, [*arguments, "--log-format", log_format])
+    assert result.exit_code == 1
+    if log_format == "text":
+        told = result.stderr.splitlines()
+        assert told[-2:] == ["error: the ledger is gone", "the tables stay as they were: no space left"]
+        return
+    _, *told_json = strict(result.stderr)
+    run = str(tmp_path / "toy")
+    assert told_json == [
+        {"kind": "halted", "error": "the ledger is gone", "run": run},
+        {"kind": "tables_stale", "error": "no space left", "run": run},
+    ]
+
+
+def test_a_plan_and_a_header_say_the_same_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch)
+    asked = ("--space", "tests.toy_study:SPACE", "--arms", "baseline", "--replicates", "2", "--trials", "2")
+    plan = json.loads(CliRunner().invoke(APP, [*asked, "--plan", "--json"]).stdout)
+    told = CliRunner().invoke(APP, [*asked, "--out", str(tmp_path), "--log-format", "json", "--no-report"]).stderr
+    header = strict(told.splitlines()[0])[0]
+    assert header.keys() - plan.keys() == {"kind", "budget_reason", "data", "run", "resume"}
+    assert header["arms"] == [arm["name"] for arm in plan["arms"]] == ["reference", "baseline"]
+    shared = (header.keys() & plan.keys()) - {"arms"}
+    assert {key: header[key] for key in shared} == {key: plan[key] for key in shared}

@@ -16,6 +16,7 @@ from ablation.engine.study import Study
 from ablation.json_lines import print_json_line
 from ablation.ledger import Event
 from ablation.plan import effort
+from ablation.stderr import Stderr, stderr_console
 
 PLAIN_EVERY_S = 20.0
 EPOCHS_BEFORE_ESTIMATE = 20  # the first ones come with the start-up of their workers
@@ -23,7 +24,7 @@ LINES_BESIDE_ARMS = 5  # heading, the arms left out, up to two lines of summary,
 
 
 class Progress:
-    """Follow a study's events; use as a context manager."""
+    """Follow a study's events; use as a context manager. Where nobody reads it any more it goes silent."""
 
     def __init__(
         self,
@@ -37,7 +38,8 @@ class Progress:
         self._slots = slots
         self._is_json = log_format == "json"
         self._clock = clock
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._stderr = Stderr()
+        self._console = console or stderr_console(self._stderr)
         self._is_live = self._console.is_terminal and not self._is_json
         self._began = clock()
         self._told = self._began
@@ -70,7 +72,7 @@ class Progress:
         self._counts.note(event, self._study.records)
         if self._is_json:
             place = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
-            print_json_line(event.kind, {**place, **event.payload})
+            print_json_line(self._stderr, event.kind, {**place, **event.payload})
         if not self._is_live and self._clock() - self._told >= PLAIN_EVERY_S:
             self._told = self._clock()
             self._tell()
@@ -81,7 +83,7 @@ class Progress:
             return
         fields = {"planned": self._trials, **self._counts.facts(), "slots": self._slots}
         fields |= {"epochs_per_s": self._epochs_per_s, "elapsed_s": self._elapsed_s, "left_s": self._left_s}
-        print_json_line("progress", fields)
+        print_json_line(self._stderr, "progress", fields)
 
     @property
     def _elapsed_s(self) -> float:

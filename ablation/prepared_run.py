@@ -1,0 +1,153 @@
+"""A study that can start or go on: checked, with its place on disk. Ray has not been started by then."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from ablation import study_file
+from ablation.faults import FaultsError
+from ablation.ledger import LedgerError, read_events
+from ablation.paths import RunPaths
+from ablation.plan import Plan
+from ablation.probe import visible_gpus
+from ablation.request import Prepared, Request, prepare
+from ablation.resources import Resources
+from ablation.study_file import DamagedStudyError, StudyFile
+from ablation.warm_start import source_faults
+from search_spaces.space import Space
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A study that can start now: checked, with its place on disk."""
+
+    prepared: Prepared
+    paths: RunPaths
+    resources: Resources
+    resume: bool
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is to go on: as it was started, and the plan as it stands."""
+
+    file: StudyFile
+    plan: Plan
+
+
+def prepare_run(
+    request: Request,
+    name: str | None,
+    out: Path,
+    resources: Resources,
+    resume: bool,
+    faults: Iterable[str] = (),
+) -> PreparedRun:
+    """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong."""
+    found = list(faults)
+    paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
+    found += _place_faults(name, out, paths, resume)
+    begun = _begun(paths, found) if resume and paths.study.is_file() else None
+    asked = request
+    if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more
+        asked = replace(request, warm_start=None)
+    if begun is not None:
+        found += source_faults(begun.plan.space, request.warm_start)
+    prepared: Prepared | None = None
+    try:
+        gpus = visible_gpus(resources.address)
+        if resources.address is None:
+            found += _too_large(resources, gpus)
+        prepared = prepare(asked, gpus, None if begun is None else begun.plan.space)
+    except FaultsError as error:
+        found += error.faults
+    if prepared is not None and begun is not None:
+        found += _changes(paths.root, begun, prepared)
+    if found or prepared is None:
+        raise FaultsError(found)
+    return PreparedRun(prepared, paths, resources, resume)
+
+
+def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
+    """Name a run by space, date and a counter."""
+    label = space.name if isinstance(space, Space) else re.sub(r"[^A-Za-z0-9]+", "-", Path(space).stem).strip("-")
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    for counter in count(1):
+        root = out / f"{label}-{today}-{counter}"
+        if not root.exists():
+            return RunPaths(root)
+    raise AssertionError("a counter does not end")
+
+
+def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) -> list[str]:
+    """Say where a run cannot lie as asked: its name becomes a folder, which is there already or is not."""
+    faults = []
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        rule = "must start with a letter or digit and hold only letters, digits, '.', '_', '-'"
+        faults.append(f"--name is {name!r}, but {rule}")
+    if re.match(r"[a-z0-9]+:/", str(out)):
+        faults.append(
+            f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first"
+        )
+    if resume and not paths.study.is_file():
+        faults.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
+    if not resume and paths.root.exists() and not paths.study.exists():
+        faults.append(f"{paths.root} exists, but holds no study; delete it, or choose another --name")
+    elif not resume and paths.root.exists():
+        faults.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
+    return faults
+
+
+def _begun(paths: RunPaths, faults: list[str]) -> Begun | None:
+    """Read the run that is to go on; where it is damaged, add that to the faults."""
+    try:
+        file = study_file.read(paths)
+        return Begun(file, study_file.plan_now(file, read_events(paths.ledger)))
+    except (DamagedStudyError, LedgerError) as error:
+        faults.append(str(error))
+        return None
+
+
+def _too_large(resources: Resources, gpus: float) -> list[str]:
+    """Say where one trial asks for more than this machine has."""
+    asked_gpus = 0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
+    limits = (
+        ("--cpus-per-trial", resources.cpus_per_trial, os.cpu_count() or 1, "CPUs"),
+        ("--gpus-per-trial", asked_gpus, gpus, "GPUs"),
+    )
+    return [
+        f"{option} is {asked:g}, but this machine has {there:g} {unit}; ask for less, or give a cluster's --address"
+        for option, asked, there, unit in limits
+        if asked > there
+    ]
+
+
+def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
+    """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
+    file, now, asked = begun.file, begun.plan, prepared.plan
+    faults = [
+        f"--resume: {key} differs from the run's own ({file.name}/study.json)"
+        for key in ("space", "design", "metric", "seed")
+        if getattr(now, key) != getattr(asked, key)
+    ]
+    replicates = now.budget.replicates
+    if now.budget.model_copy(update={"replicates": asked.budget.replicates}) != asked.budget:
+        faults.append(f"--resume: the budget differs from the run's own ({now.budget}) in more than replicates")
+    if asked.budget.replicates < replicates:
+        faults.append(f"--resume: the run has {replicates} replicates, {asked.budget.replicates} are asked for")
+    missing = [arm.name for arm in now.arms if arm not in asked.arms]
+    if missing:
+        faults.append(f"--resume: the run's arms {', '.join(missing)} are not among those asked for")
+    if file.data != prepared.data:
+        faults.append("--resume: the data differ from the run's own, or their content has changed")
+    remedy = (
+        "a study grows by whole replicates and arms; give its other options as they were, or start a new study from "
+        f"what this one confirmed: another --name with --warm-start {root}"
+    )
+    return [f"{fault}; {remedy}" for fault in faults]

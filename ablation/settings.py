@@ -1,0 +1,47 @@
+"""``--set key=value``: read the pairs, and hold their values equal in all arms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from ablation.faults import nearest
+from ablation.trial import RunTrial, config_type, dotted_names
+from search_spaces.space import Level, Levels, Space
+
+
+def read_settings(pairs: Iterable[str], space: Space, run_trial: RunTrial, faults: list[str]) -> Levels:
+    """Read ``key=value`` pairs: JSON values, and what is no JSON is text; what is wrong is added to ``faults``."""
+    schema = config_type(run_trial)
+    known = dotted_names(schema) if schema is not None else (*space.fixed, *space.nuisance)
+    settings: Levels = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            faults.append(f"--set is {pair!r}, but must be key=value")
+        elif key in space.factors:
+            faults.append(f"--set {key}: a scientific factor is not set but compared; choose its levels with --arms")
+        elif key not in known:
+            faults.append(f"--set names {key!r}, which is no configuration key; {nearest(key, known)}")
+        else:
+            settings[key] = _value(text)
+    return settings
+
+
+def _value(text: str) -> Level:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return value if isinstance(value, bool | int | float | str) else text
+
+
+def with_fixed(space: Space, fixed: Mapping[str, Level]) -> Space:
+    """Return the space with values held equal in all arms: a hyperparameter that is set is no longer searched."""
+    nuisance = {name: domain for name, domain in space.nuisance.items() if name not in fixed}
+    conditions = tuple(
+        when.model_copy(update={"drops": tuple(name for name in when.drops if name not in fixed)})
+        for when in space.conditions
+    )
+    update = {"nuisance": nuisance, "fixed": {**space.fixed, **fixed}, "conditions": conditions}
+    return space.model_copy(update=update)
