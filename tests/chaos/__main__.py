@@ -38,7 +38,10 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "disk-read-only": lambda folder: disk.read_only(folder, seed),
         "interrupt-int": lambda folder: misbehaving.interrupt(folder, signal.SIGINT, seed),
         "interrupt-term": lambda folder: misbehaving.interrupt(folder, signal.SIGTERM, seed),
+        "interrupt-hup": lambda folder: misbehaving.interrupt(folder, signal.SIGHUP, seed),
         "two-drivers": lambda folder: misbehaving.two_drivers(folder, seed),
+        "clock-back": lambda folder: misbehaving.set_clock_back(folder, seed),
+        "image-vanishes": lambda folder: misbehaving.lose_an_image(folder, seed),
         **{f"trial-{how}": partial(misbehaving.misbehave, how=how, seed=seed) for how in misbehaving.ENDINGS},
     }
 
@@ -55,6 +58,9 @@ def main(
         raise typer.Exit(2)
     faults = 0
     chosen = {name: run for name, run in scenarios(seed, scale).items() if fnmatchcase(name, only)}
+    if not chosen:
+        typer.echo(f"--only is {only!r}, but must match one of {', '.join(scenarios(seed, scale))}", err=True)
+        raise typer.Exit(2)
     for name, run in chosen.items():
         folder, began = Path(tempfile.mkdtemp(prefix=f"chaos-{name}-")), time.monotonic()
         found = run(folder)

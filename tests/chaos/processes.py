@@ -58,10 +58,17 @@ class Driver:
         return self.log.read_text()
 
 
-def start_driver(paths: RunPaths, *options: str, netns: str | None = None, **environment: str) -> Driver:
-    """Start, or go on with, the study of ``tests.chaos.trial`` in a run directory."""
+def start_driver(
+    paths: RunPaths,
+    *options: str,
+    space: str = "tests.chaos.trial:SPACE",
+    program: str = "ablation.run",
+    netns: str | None = None,
+    **environment: str,
+) -> Driver:
+    """Start, or go on with, a study in a run directory, by the command line or what stands in for it."""
     mark = uuid.uuid4().hex
-    command = [sys.executable, "-m", "ablation.run", "--space", "tests.chaos.trial:SPACE", "--no-report"]
+    command = [sys.executable, "-m", program, "--space", space, "--no-report"]
     command += ["--out", str(paths.root.parent), "--name", paths.root.name, *options]
     command += ["--resume"] if paths.study.exists() else []
     log = paths.root.parent / f"{paths.root.name}-{mark}.log"
