@@ -1,20 +1,28 @@
-"""How long does the report of a study take, and how much memory, from 100 trials to 10,000 trials of 100 epochs?
+"""How long do loading a study's tables and building its report take, from 100 to 10,000 trials of 100 epochs?
 
-Makes run directories with planted curves (ledger, tables and artifacts, no training) and builds each report in a
-process of its own. Prints JSON. Run: ``python -m benchmarks.report_speed [--trials 100,10000] [--epochs 100]``.
+Makes run directories with planted curves (ledger, tables and artifacts, no training), then, each in a process of its
+own: loads the tables several times, by turns, where pandas and pyarrow are imported already; builds the report, whose
+memory is measured too; and imports what a report needs, by turns with an interpreter that imports nothing.
+
+Prints JSON, with the two bars and whether they hold: both tables in at most 0.5 s of wall time, by the median, at each
+size; an import in at most 1.5 s. Run: ``python -m benchmarks.report_speed [--trials 100,10000] [--epochs 100]
+[--metrics 4]``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +34,7 @@ import typer
 
 from ablation.parts import SCHEMA, digest
 from ablation.paths import RunPaths
+from analysis import load
 from search_spaces.space import Arm, Budget, Choice, Float, Space
 
 SPACE = Space(
@@ -42,10 +51,20 @@ SPACE = Space(
 SEARCHES = 7  # search trials to one confirm trial
 CLASSES = 7
 BUILD = "import sys; from analysis.report.build import build; build(sys.argv[1])"
+# Importing this module imports pandas and pyarrow: what is measured is loading alone.
+LOAD = "import json, sys; from benchmarks.report_speed import load_tables; print(json.dumps(load_tables(sys.argv[1])))"
+# The package's own __init__ is empty; ``build`` has all that a report needs.
+IMPORTED = ("analysis.report", "analysis.report.build")
+ROUNDS = 7
+MOST_LOAD_S = 0.5
+MOST_IMPORT_S = 1.5
 
 
-def make_run(root: Path, trials: int, epochs: int) -> int:
-    """Write a finished run of about ``trials`` trials under ``root``; return how many there are."""
+def make_run(root: Path, trials: int, epochs: int, metrics: int = 4) -> int:
+    """Write a finished run of about ``trials`` trials under ``root``; return how many there are.
+
+    An epoch has ``metrics`` metrics, four of them curves, the others noise.
+    """
     arms = SPACE.arms()
     replicates = max(2, round(trials / len(arms) / (SEARCHES + 1)))
     budget = Budget(replicates=replicates, trials=SEARCHES, epochs=epochs, grace_epochs=6, reduction_factor=3)
@@ -54,22 +73,27 @@ def make_run(root: Path, trials: int, epochs: int) -> int:
     root.mkdir(parents=True)
     paths.study.write_text(json.dumps(_study(arms, budget)))
     table = _trials(arms, budget, random)
-    curves = _curves(table, random)
+    curves = _curves(table, metrics, random)
     last = curves.groupby("trial_id", sort=False).tail(1).set_index("trial_id").filter(like="metric.")
     table = table.join(last, on="trial_id")
     for name in SPACE.metrics:
         done = (table["phase"] == "confirm").to_numpy()
         table[f"metric.test_{name}"] = (table[f"metric.val_{name}"] - 0.01).where(done)
-    table.to_parquet(paths.trials, index=False)
     log = _write_ledger(paths.ledger, table, curves)
     seq = log[log["kind"] == "epoch"].sort_values(["trial_id", "seq"], kind="stable")["seq"].to_numpy()
     curves = curves.sort_values(["trial_id", "epoch"], kind="stable").assign(seq=seq)
-    curves.to_parquet(paths.epochs, index=False)
-    counts = table["status"].value_counts()
-    paths.summary.write_text(json.dumps({"planned": len(table), **{str(k): int(v) for k, v in counts.items()}}))
+    counts = {str(status): int(count) for status, count in table["status"].value_counts().items()}
+    digests = {path.name: _put(path, frame) for path, frame in ((paths.trials, table), (paths.epochs, curves))}
+    paths.summary.write_text(json.dumps({"planned": len(table), **counts, "sha256": digests}))
     for trial_id in table.loc[table["phase"] == "confirm", "trial_id"]:
         _write_confusion(paths.artifact_dir(trial_id), random)
     return len(table)
+
+
+def _put(path: Path, frame: pd.DataFrame) -> str:
+    """Write a table as a sweep does, and return the digest that summary.json has of it."""
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path, compression="zstd")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _study(arms: tuple[Arm, ...], budget: Budget) -> dict[str, Any]:
@@ -108,7 +132,7 @@ def _trials(arms: tuple[Arm, ...], budget: Budget, random: np.random.Generator) 
     return table
 
 
-def _curves(table: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+def _curves(table: pd.DataFrame, metrics: int, random: np.random.Generator) -> pd.DataFrame:
     repeats = table["epochs_trained"].to_numpy()
     trial_id = table["trial_id"].to_numpy().repeat(repeats)
     epoch = np.concatenate([np.arange(1, count + 1) for count in repeats])
@@ -116,8 +140,9 @@ def _curves(table: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     value = final * (1 - np.exp(-epoch / 10)) + random.normal(0, 0.005, len(epoch))
     frame = pd.DataFrame({"trial_id": trial_id, "epoch": epoch, "seq": 0, "epoch_s": 0.5})
     # ``seq`` is the ledger's to give.
-    metrics = {"val_accuracy": value, "val_recall": value - 0.05, "train_loss": 1 - value, "lr": 0.1 / epoch}
-    return frame.assign(**{f"metric.{name}": column for name, column in metrics.items()})
+    named = {"val_accuracy": value, "val_recall": value - 0.05, "train_loss": 1 - value, "lr": 0.1 / epoch}
+    named |= {f"other_{place}": random.normal(size=len(epoch)) for place in range(metrics - len(named))}
+    return frame.assign(**{f"metric.{name}": column for name, column in named.items()})
 
 
 def _write_ledger(folder: Path, table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -153,30 +178,98 @@ def _write_confusion(folder: Path, random: np.random.Generator) -> None:
     pq.write_table(pa.table({"label": label, "predicted": predicted, "count": count}), folder / "confusion.parquet")
 
 
+def load_tables(run: str) -> dict[str, dict[str, list[float]]]:
+    """Load both tables by turns; return wall and processor seconds of each and of both, one value a round."""
+    found: dict[str, dict[str, list[float]]] = {
+        name: {"wall_s": [], "cpu_s": []} for name in ("trials", "epochs", "both")
+    }
+    for _ in range(ROUNDS):
+        spent = {}
+        for name, read in (("trials", load.trials), ("epochs", load.epochs)):
+            wall_s, cpu_s = time.perf_counter(), time.process_time()
+            read(run)
+            spent[name] = time.perf_counter() - wall_s, time.process_time() - cpu_s
+        spent["both"] = spent["trials"][0] + spent["epochs"][0], spent["trials"][1] + spent["epochs"][1]
+        for name, both_s in spent.items():
+            for clock, value in zip(found[name], both_s, strict=True):
+                found[name][clock].append(value)
+    return found
+
+
+def measure_load(run: Path) -> dict[str, Any]:
+    """Load the tables in a fresh process and hold both together against the bar."""
+    command = [sys.executable, "-c", LOAD, str(run)]
+    asked = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found = {
+        name: {clock: _summary(values) for clock, values in clocks.items()}
+        for name, clocks in json.loads(asked.stdout).items()
+    }
+    return found | _verdict(found["both"]["wall_s"]["median"], MOST_LOAD_S)
+
+
+def measure_imports() -> dict[str, Any]:
+    """Import modules by turns, each in a fresh process, all of whose time counts."""
+    statements = {"nothing": "pass", **{module: f"import {module}" for module in IMPORTED}}
+    spent: dict[str, dict[str, list[float]]] = {module: {"wall_s": [], "cpu_s": []} for module in statements}
+    for _ in range(ROUNDS):
+        for module, statement in statements.items():
+            for clock, value in zip(spent[module], _run(statement), strict=True):
+                spent[module][clock].append(value)
+    found: dict[str, Any] = {
+        module: {clock: _summary(values) for clock, values in clocks.items()} for module, clocks in spent.items()
+    }
+    for module in IMPORTED:
+        found[module] |= _verdict(found[module]["wall_s"]["median"], MOST_IMPORT_S)
+    return found
+
+
+def _run(code: str, *arguments: str) -> tuple[float, float]:
+    """Run Python code in a fresh process; return its wall and processor seconds."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+    wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    found = {"median": statistics.median(values), "lowest": min(values), "highest": max(values), "first": values[0]}
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def _verdict(median_s: float, most_s: float) -> dict[str, Any]:
+    return {"at_most_s": most_s, "is_met": median_s <= most_s}
+
+
 def measure(run: Path) -> dict[str, float]:
     """Build a report in a fresh process; return its wall and CPU seconds, peak memory, and the page's size."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", BUILD, str(run)], check=True)
-    wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    wall_s, cpu_s = _run(BUILD, str(run))
+    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     page_mb = RunPaths(run).page.stat().st_size / 1e6
-    found = {"wall_s": wall_s, "cpu_s": cpu_s, "peak_gb": after.ru_maxrss / 1e6, "page_mb": page_mb}
+    found = {"wall_s": wall_s, "cpu_s": cpu_s, "peak_gb": peak_gb, "page_mb": page_mb}
     return {name: round(value, 2) for name, value in found.items()}
 
 
 def main(
     trials: Annotated[str, typer.Option(help="Numbers of trials, smallest first.")] = "100,10000",
     epochs: Annotated[int, typer.Option(help="Epochs of a full trial.")] = 100,
+    metrics: Annotated[int, typer.Option(min=4, help="Metrics of an epoch; the study tcl has 13.")] = 4,
 ) -> None:
-    """Measure the report of each size; memory is the largest so far, so sizes go upwards."""
+    """Measure loading and report of each size; memory is the largest so far, so sizes go upwards."""
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         for number in map(int, trials.split(",")):
             run = Path(scratch) / str(number)
-            made = make_run(run, number, epochs)
-            found.append({"trials": made, "epochs": epochs, **measure(run)})
-    about = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    typer.echo(json.dumps({"reports": found, **about}, indent=1))
+            made = make_run(run, number, epochs, metrics)
+            size = {"trials": made, "epochs": epochs, "metrics": metrics}
+            found.append({**size, **measure(run), "load": measure_load(run)})
+    about: dict[str, Any] = {
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+    about |= {name: version(name) for name in ("pandas", "pyarrow")}
+    about |= {"load_average": [round(value, 1) for value in os.getloadavg()]}
+    typer.echo(json.dumps({"reports": found, "imports": measure_imports(), **about}, indent=1))
 
 
 if __name__ == "__main__":
