@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+S3     := $(VENV)/s3-server
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -20,8 +21,14 @@ $(VENV)/.installed: requirements.lock | $(BIN)/uv
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	@touch $@
 
-$(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
+$(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed $(S3)/.installed
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements-test.lock
+	@touch $@
+
+# A server that speaks S3, for tests. Apart, since it holds back a library that pandas brings.
+$(S3)/.installed: requirements-s3-server.lock | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(S3)
+	VIRTUAL_ENV=$(CURDIR)/$(S3) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements-s3-server.lock
 	@touch $@
 
 sweep: $(VENV)/.installed  ## the study of the seed paper on generated faces, minutes on two cores
@@ -57,6 +64,8 @@ lock: | $(BIN)/uv  ## renew the exact, hashed versions from the ranges in pyproj
 	    pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
 	    -c requirements.lock --group test pyproject.toml -o requirements-test.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
+	    --group s3-server -o requirements-s3-server.lock
 
 clean:  ## remove the environment and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -6,28 +6,25 @@ session. This module tells which, and folds the ledger into the same columns whe
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
 from ablation.faults import FaultsError
-from ablation.ledger import Event, LedgerError, read_events
-from ablation.paths import RunPaths
+from ablation.ledger import Event, Folder, LedgerError, read_events
 from analysis.load import EPOCH_COLUMNS, PHASES, TRIAL_COLUMNS, Study
+from analysis.places import Place, Run, patiently, place
 
 EVENT_COLUMNS = ("seq", "session", "kind", "trial_id", "unix_s")
 ENDED = ("completed", "stopped", "diverged", "failed")
-ATTEMPTS_AT_READING = 5  # a driver that compacts its ledger removes parts between their listing and their reading
-Found = TypeVar("Found")
 
 
-def events(run: Path | str) -> pd.DataFrame:
+def events(run: Run) -> pd.DataFrame:
     """Read the ledger without payloads: seq, session, kind, trial_id, unix_s; no rows where there is no ledger."""
-    return _patiently(lambda: _columns(RunPaths(Path(run)).ledger))
+    where = place(run)
+    return patiently(lambda: _columns(where))
 
 
 def is_current(log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) -> bool:
@@ -44,14 +41,15 @@ def is_current(log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) ->
     )
 
 
-def tables(run: Path | str, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(run: Run, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fold the ledger into trials and epochs, with the columns that the run's own tables will have.
 
     ``seed`` is left out: it follows from the plan alone. A trial that has begun and not ended is "interrupted",
     whether or not a driver is at work on it. Raises FaultsError where the ledger is damaged.
     """
+    where = place(run)
     try:
-        log = _patiently(lambda: read_events(RunPaths(Path(run)).ledger))
+        log = read_events(Folder(where.filesystem, where.paths.ledger.as_posix()))
     except LedgerError as error:
         raise FaultsError([str(error)]) from error
     planned = {str(row["trial_id"]): row for row in _planned(study)}
@@ -110,23 +108,13 @@ def _apply(row: dict[str, Any], curve: list[dict[str, Any]], event: Event) -> No
             pass
 
 
-def _columns(ledger: Path) -> pd.DataFrame:
-    parquet: Any = import_module("pyarrow.parquet")
-    parts = [parquet.read_table(path, columns=list(EVENT_COLUMNS)) for path in sorted(ledger.glob("*.parquet"))]
+def _columns(where: Place) -> pd.DataFrame:
+    arrow: Any = import_module("pyarrow")
+    paths = where.below(where.paths.ledger, "*.parquet", deep=False)
+    parts = [where.table(path, EVENT_COLUMNS, EVENT_COLUMNS) for path in paths]
     if not parts:
         return pd.DataFrame(columns=list(EVENT_COLUMNS))
-    table: pd.DataFrame = import_module("pyarrow").concat_tables(parts).to_pandas()
+    table: pd.DataFrame = arrow.concat_tables(parts).to_pandas()
     # What an overtaken session wrote behind the place where the next began does not count.
     table = table.sort_values(["seq", "session"], kind="stable").drop_duplicates("seq", keep="last")
     return table[table["session"] == table["session"].cummax()].reset_index(drop=True)
-
-
-def _patiently(read: Callable[[], Found]) -> Found:
-    for attempt in range(ATTEMPTS_AT_READING):
-        try:
-            return read()
-        except FileNotFoundError:
-            if attempt == ATTEMPTS_AT_READING - 1:
-                raise
-            time.sleep(0.2)
-    raise AssertionError("unreachable")

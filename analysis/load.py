@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
-from analysis.places import Run, names, place
+from analysis.places import Place, Run, names, place
 from analysis.study_file import Arm as Arm
 from analysis.study_file import Study as Study
 from analysis.study_file import study as study
@@ -57,7 +57,7 @@ def epochs(run: Run | Sequence[Run], columns: Sequence[str] | None = None) -> pd
 def _each(run: Run | Sequence[Run], read: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    if isinstance(run, str | Path):
+    if isinstance(run, Place | Path | str):
         return read(run)
     tables = []
     for name, one in zip(names(run), run, strict=True):
@@ -74,10 +74,9 @@ def _trials(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
     keys = ("arm", "replicate", "phase", "index")
     read = None if columns is None else list(dict.fromkeys([*keys, *columns]))
     where = place(run)
-    where.check(where.paths.trials)
     table = where.frame(where.paths.trials, read, TRIAL_COLUMNS if read is None else read)
     if "status" in table:
-        _check_statuses(run, table["status"])
+        _check_statuses(where, table["status"])
     arms = table["arm"].map(lambda name: order.get(name, len(order)))
     phases = table["phase"].map(lambda name: PHASES.index(name))
     table = table.assign(_arm=arms, _phase=phases).sort_values(["_arm", "arm", "replicate", "_phase", "index"])
@@ -90,7 +89,6 @@ def _epochs(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
 
     read = None if columns is None else list(dict.fromkeys(["trial_id", "epoch", *columns]))
     where = place(run)
-    where.check(where.paths.epochs)
     table = where.table(where.paths.epochs, read, EPOCH_COLUMNS if read is None else read, coded=["trial_id"])
     # A million names sort in a second as text, and in none as codes.
     coded = table["trial_id"].combine_chunks()
@@ -111,12 +109,12 @@ def accounting(run: Run) -> dict[str, int]:
     """
     where = place(run)
     table = where.frame(where.paths.trials, ["trial_id", "status"], ("trial_id", "status"))
-    _check_statuses(run, table["status"])
+    _check_statuses(where, table["status"])
     counts = {"planned": len(table)} | {status: int((table["status"] == status).sum()) for status in STATUSES}
-    planned = summary(run).get("planned", len(table))
+    planned = summary(where).get("planned", len(table))
     if planned != len(table):
         rule = "both must account for every planned trial; resume the study to write them anew from its ledger"
-        raise FaultsError([f"{run}: summary.json plans {planned} trials, trials.parquet lists {len(table)}; {rule}"])
+        raise FaultsError([f"{where}: summary.json plans {planned} trials, trials.parquet lists {len(table)}; {rule}"])
     return counts
 
 
@@ -132,7 +130,7 @@ def predictions(run: Run, columns: Sequence[str] = PREDICTION_COLUMNS) -> pd.Dat
     ``label`` and ``predicted`` are 0-based places in the study's class names, ``confidence`` is in 0..1.
     Raises FaultsError where a file lacks a column.
     """
-    return _artifacts(run, "predictions.parquet", columns)
+    return artifacts(run, "predictions.parquet", columns)
 
 
 def confusions(run: Run) -> pd.DataFrame:
@@ -142,24 +140,40 @@ def confusions(run: Run) -> pd.DataFrame:
     """
     import pandas as pd
 
-    counted = _artifacts(run, "confusion.parquet", CONFUSION_COLUMNS)
-    left = _artifacts(run, "predictions.parquet", ("label", "predicted"), without=set(counted["trial_id"]))
+    counted = artifacts(run, "confusion.parquet", CONFUSION_COLUMNS)
+    left = artifacts(run, "predictions.parquet", ("label", "predicted"), without=set(counted["trial_id"]))
     derived = left.groupby(["trial_id", "label", "predicted"], sort=True).size().rename("count").reset_index()
     parts = [part for part in (counted, derived) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else counted
 
 
-def _artifacts(run: Run, name: str, columns: Sequence[str], without: Iterable[str] = ()) -> pd.DataFrame:
+def artifacts(
+    run: Run,
+    name: str,
+    columns: Sequence[str],
+    among: Container[str] | None = None,
+    without: Container[str] = (),
+) -> pd.DataFrame:
+    """Read one artifact file of every trial that left it, in order of names, under a leading ``trial_id``.
+
+    Args:
+        run: run directory or its address.
+        name: the file's name in each trial's folder.
+        columns: names to read.
+        among: ids of the trials to look at; all of them where None.
+        without: ids of trials to leave out.
+
+    Raises:
+        FaultsError: a file lacks a column, or is damaged.
+    """
     import pandas as pd
 
     arrow: Any = import_module("pyarrow")
     where = place(run)
-    paths = where.below(where.paths.artifacts, name)
-    skipped = set(without)
     tables = []
-    for path in paths:
+    for path in where.below(where.paths.artifacts, name):
         trial_id = path.parent.name.replace("__", "/")  # ids hold no "__", so this is paths.file_safe turned round
-        if trial_id not in skipped:
+        if trial_id not in without and (among is None or trial_id in among):
             table = where.table(path, columns, columns)
             tables.append(table.add_column(0, "trial_id", arrow.repeat(trial_id, len(table))))
     if not tables:
@@ -168,7 +182,7 @@ def _artifacts(run: Run, name: str, columns: Sequence[str], without: Iterable[st
     return frame
 
 
-def _check_statuses(run: Run, statuses: pd.Series[str]) -> None:
+def _check_statuses(where: Place, statuses: pd.Series[str]) -> None:
     unknown = sorted(set(statuses) - set(STATUSES))
     if unknown:
-        raise FaultsError([f"{run}: status {status!r} is unknown; {nearest(status, STATUSES)}" for status in unknown])
+        raise FaultsError([f"{where}: status {status!r} is unknown; {nearest(status, STATUSES)}" for status in unknown])

@@ -5,32 +5,17 @@ All artifact files are optional, and a study of another model may leave none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Any
-
 import pandas as pd
 
-from ablation.faults import FaultsError, nearest
-from ablation.paths import RunPaths
+from analysis import load
 from analysis.effects import arm_names
-from analysis.load import CONFUSION_COLUMNS, Study
+from analysis.load import Study
+from analysis.places import Run
 
 EMBEDDING_COLUMNS = ("x", "y", "label", "kind")
 ATTENTION_COLUMNS = ("label", "row", "column", "weight")
+FACE_COLUMNS = ("image", "label", "predicted", "confidence", "png", "attention", "rows", "columns")
 PLACE = ["trial_id", "arm", "replicate"]
-
-
-def confusions(run: Path | str, trials: pd.DataFrame) -> pd.DataFrame:
-    """Read confirm trials' confusion counts (trial_id, label, predicted, count), from predictions where need be."""
-    done = _done(trials)
-    counted = _read(run, done, "confusion.parquet", CONFUSION_COLUMNS)
-    rest = done[~done["trial_id"].isin(counted["trial_id"])]
-    left = _read(run, rest, "predictions.parquet", ("label", "predicted"))
-    derived = left.groupby(["trial_id", "label", "predicted"], sort=True).size().rename("count").reset_index()
-    parts = [part for part in (counted, derived) if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else counted
 
 
 def confusion_shares(study: Study, trials: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
@@ -50,26 +35,34 @@ def confusion_shares(study: Study, trials: pd.DataFrame, counts: pd.DataFrame) -
     return _in_order(study, trials, table)
 
 
-def embeddings(run: Path | str, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def embeddings(run: Run, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Read each arm's first completed confirm trial's embedding: trial_id, arm, replicate, x, y, label, kind."""
     first = _done(trials).drop_duplicates("arm")
-    table = _read(run, first, "embeddings.parquet", EMBEDDING_COLUMNS).merge(first, on="trial_id")
+    table = _left(run, first, "embeddings.parquet", EMBEDDING_COLUMNS)
     return _in_order(study, trials, table[[*PLACE, *EMBEDDING_COLUMNS]])
 
 
-def attention(run: Path | str, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def attention(run: Run, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Average each arm's spatial attention over its confirm trials: arm, label, row, column, weight, relative.
 
     ``relative`` is the weight in units of even attention: 1 everywhere if every place counted alike.
     """
-    done = _done(trials)
-    maps = _read(run, done, "attention.parquet", ATTENTION_COLUMNS).merge(done, on="trial_id")
+    maps = _left(run, _done(trials), "attention.parquet", ATTENTION_COLUMNS)
     if maps.empty:
         return pd.DataFrame(columns=["arm", *ATTENTION_COLUMNS, "relative"])
     table = maps.groupby(["arm", "label", "row", "column"])["weight"].mean().reset_index()
     places = table.groupby(["arm", "label"])["weight"]
     table["relative"] = table["weight"] / places.transform("sum") * places.transform("size")
     return _in_order(study, trials, table)
+
+
+def faces(run: Run, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """Read the photographs that each arm's first completed confirm trial left: trial_id, arm, replicate, FACE_COLUMNS.
+
+    ``attention`` holds a photograph's own weights, row by row; it, ``rows`` and ``columns`` are null without attention.
+    """
+    first = _done(trials).drop_duplicates("arm")
+    return _in_order(study, trials, _left(run, first, "faces.parquet", FACE_COLUMNS))
 
 
 def cost(arms: pd.DataFrame, effort: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -104,22 +97,6 @@ def _in_order(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.Dat
     return table.sort_values("arm", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 
-def _read(run: Path | str, trials: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Read one artifact file of each trial under a leading ``trial_id``; raises FaultsError where it lacks a column."""
-    parquet: Any = import_module("pyarrow.parquet")
-    arrow: Any = import_module("pyarrow")
-    paths, tables = RunPaths(Path(run)), []
-    for trial_id in trials["trial_id"]:
-        path = paths.artifact_dir(trial_id) / name
-        if path.is_file():
-            file = parquet.ParquetFile(path)
-            known = file.schema_arrow.names
-            lacking = [column for column in columns if column not in known]
-            if lacking:
-                raise FaultsError([f"{path} has no column {column!r}; {nearest(column, known)}" for column in lacking])
-            table = file.read(columns=list(columns))
-            tables.append(table.add_column(0, "trial_id", arrow.array([trial_id] * len(table), arrow.string())))
-    if not tables:
-        return pd.DataFrame(columns=["trial_id", *columns])
-    whole: pd.DataFrame = arrow.concat_tables(tables, promote_options="permissive").to_pandas()
-    return whole
+def _left(run: Run, trials: pd.DataFrame, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read what these trials left, with each one's arm and replicate."""
+    return load.artifacts(run, name, columns, among=set(trials["trial_id"])).merge(trials, on="trial_id")

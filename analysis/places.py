@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ablation.faults import FaultsError, nearest
 from ablation.paths import RunPaths
@@ -16,24 +17,44 @@ from ablation.paths import RunPaths
 if TYPE_CHECKING:
     import pandas as pd
 
-Run = Path | str
+ATTEMPTS_AT_READING = 5  # a driver that compacts its ledger removes parts between their listing and their reading
+Found = TypeVar("Found")
+
+
+class MissingError(FaultsError):
+    """A file of a run is not there, or no longer."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A run directory in a file system; ``paths`` are paths within that file system."""
+    """A run directory in a file system.
+
+    Attributes:
+        filesystem: pyarrow's, of this machine or of an object store.
+        paths: paths within that file system.
+        scheme: what addresses there begin with, such as ``s3://``; empty for a plain path.
+    """
 
     filesystem: Any
     paths: RunPaths
     scheme: str = ""
 
+    def __str__(self) -> str:
+        return self.spell(self.paths.root)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on this machine, by path or by ``file://``."""
+        fs: Any = import_module("pyarrow.fs")
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
     @property
     def name(self) -> str:
         """The directory's own name."""
-        return self.paths.root.absolute().name if not self.scheme else self.paths.root.name
+        return (self.paths.root.resolve() if self.is_local else self.paths.root).name
 
     def spell(self, path: Path) -> str:
-        """Spell a path as the user would, with the address it was asked for."""
+        """Spell a path as the user would, by address where one was given; keys and options in it are left out."""
         return f"{self.scheme}{path.as_posix()}" if self.scheme else str(path)
 
     def read_bytes(self, path: Path) -> bytes:
@@ -58,15 +79,21 @@ class Place:
     ) -> Any:
         """Read columns of a Parquet file as an Arrow table; ``coded`` ones come dictionary-encoded.
 
-        Raises FaultsError where the file or a column is missing.
+        A run's tables are held to their digests before they are decoded. Raises MissingError where the file is missing,
+        FaultsError where a column is, or where the file is not what it was.
         """
         parquet: Any = import_module("pyarrow.parquet")
+        is_sealed = path in (self.paths.trials, self.paths.epochs)
         try:
-            file = parquet.ParquetFile(path.as_posix(), filesystem=self.filesystem, read_dictionary=list(coded))
+            # What has to be read whole to be hashed is read once.
+            source, filesystem = (self._sealed(path), None) if is_sealed else (path.as_posix(), self.filesystem)
+            file = parquet.ParquetFile(source, filesystem=filesystem, read_dictionary=list(coded))
         except FileNotFoundError as error:
-            raise FaultsError([f"{self.spell(path)} does not exist; {self.remedy}"]) from error
+            raise MissingError([f"{self.spell(path)} does not exist; {self._remedy(path)}"]) from error
+        except FaultsError:
+            raise
         except (OSError, ValueError) as error:
-            raise FaultsError([f"{self.spell(path)} is damaged ({error}); {self.remedy}"]) from error
+            raise FaultsError([f"{self.spell(path)} is damaged ({error}); {self._remedy(path)}"]) from error
         with file:
             known = file.schema_arrow.names
             faults = [
@@ -78,26 +105,34 @@ class Place:
                 raise FaultsError(faults)
             return file.read(columns=None if columns is None else list(columns))
 
-    def check(self, path: Path) -> None:
-        """Hold a table to the digest that summary.json has of it; raises FaultsError where they differ.
+    def _sealed(self, path: Path) -> Any:
+        """Read a table's bytes and hold them to the digest that summary.json has of it; raises FaultsError.
 
         A run without summary, or with one that was made by hand, has nothing to hold it to.
         """
-        if not self.has(self.paths.summary) or not self.has(path):
-            return
+        arrow: Any = import_module("pyarrow")
+        with self.filesystem.open_input_file(path.as_posix()) as file:
+            content = file.read_buffer()
+        summary = self.paths.summary
         try:
-            told = json.loads(self.read_bytes(self.paths.summary)).get("sha256", {}).get(path.name)
+            told = json.loads(self.read_bytes(summary)).get("sha256", {}).get(path.name)
+        except FileNotFoundError:
+            told = None
         except (ValueError, AttributeError) as error:
-            raise FaultsError([f"{self.spell(self.paths.summary)} is damaged ({error}); {self.remedy}"]) from error
-        if told is not None and told != hashlib.sha256(self.read_bytes(path)).hexdigest():
+            raise FaultsError([f"{self.spell(summary)} is damaged ({error}); {self._remedy(summary)}"]) from error
+        if told is not None and told != hashlib.sha256(content).hexdigest():
             raise FaultsError(
-                [f"{self.spell(path)} is damaged, or newer than its summary.json: digests differ; {self.remedy}"]
+                [f"{self.spell(path)} is damaged, or newer than its summary.json: digests differ; {self._remedy(path)}"]
             )
+        return arrow.BufferReader(content)
 
-    @property
-    def remedy(self) -> str:
-        """Say how tables and summary are written anew."""
-        return f"python -m ablation.tables {self.spell(self.paths.root)} writes it anew from the ledger"
+    def _remedy(self, path: Path) -> str:
+        """Say how a file that is damaged or missing is mended: tables and summary follow from the ledger."""
+        if path not in (self.paths.trials, self.paths.epochs, self.paths.summary):
+            return "restore it from a copy"
+        if not self.is_local:
+            return "copy the run to a disk, where python -m ablation.tables writes it anew from the ledger"
+        return f"python -m ablation.tables {self.paths.root} writes it anew from the ledger"
 
     def frame(self, path: Path, columns: Sequence[str] | None, required: Iterable[str]) -> pd.DataFrame:
         """Read columns of a Parquet file as a frame; raises FaultsError as ``table`` does."""
@@ -105,11 +140,16 @@ class Place:
         return frame
 
 
+Run = Place | Path | str
+
+
 def place(run: Run) -> Place:
-    """Find a run's file system: this machine's for a path, pyarrow's for an address with ``://``.
+    """Find a run's file system: this machine's for a path, pyarrow's for an address with ``://``; once is enough.
 
     Raises FaultsError where the address cannot be opened.
     """
+    if isinstance(run, Place):
+        return run
     fs: Any = import_module("pyarrow.fs")
     if isinstance(run, str) and "://" in run:
         try:
@@ -122,6 +162,40 @@ def place(run: Run) -> Place:
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """Name runs by their directories; where two have the same name, by what was given."""
-    short = [place(run).name for run in runs]
-    return [str(run) if short.count(name) > 1 else name for run, name in zip(runs, short, strict=True)]
+    """Name runs by their directories; where two have the same name, by where they lie."""
+    places = [place(run) for run in runs]
+    short = [where.name for where in places]
+    return [str(where) if short.count(name) > 1 else name for where, name in zip(places, short, strict=True)]
+
+
+def report_folders(runs: Sequence[Place], out: Path | str | None) -> list[Path]:
+    """Choose the folder of each run's report: ``out``, in it one by name for each of several, else in the run.
+
+    Raises FaultsError where that is not on this machine, or where two runs would share one.
+    """
+    if out is None:
+        remedy = "reports are written to this machine; give a folder with --out DIR"
+        faults = [f"{run} cannot hold its report: {remedy}" for run in runs if not run.is_local]
+        folders = [run.paths.report for run in runs]
+    elif "://" in str(out):
+        folders, faults = [], [f"--out is {str(out)!r}, but must be a folder of this machine; copy it from there"]
+    else:
+        short = [run.name for run in runs]
+        twice = sorted({name for name in short if short.count(name) > 1})
+        faults = [f"--out would write {name!r} twice; report these runs one at a time" for name in twice]
+        folders = [Path(out)] if len(runs) == 1 else [Path(out) / name for name in short]
+    if faults:
+        raise FaultsError(faults)
+    return folders
+
+
+def patiently(read: Callable[[], Found]) -> Found:
+    """Read parts of a ledger that a driver may be compacting: again where one went between listing and reading."""
+    for attempt in range(ATTEMPTS_AT_READING):
+        try:
+            return read()
+        except MissingError:
+            if attempt == ATTEMPTS_AT_READING - 1:
+                raise
+            time.sleep(0.2)
+    raise AssertionError("unreachable")

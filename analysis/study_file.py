@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from ablation.faults import FaultsError
-from analysis.places import Place, Run, place
+from analysis.places import Place, Run, patiently, place
 
 SCHEMA_VERSION = 1
 DIGEST = "sha256_of_the_rest"
@@ -95,14 +95,18 @@ class Study:
 def study(run: Run) -> Study:
     """Read study.json, with the plan as it stands now: a study that grew says so in its ledger.
 
-    Raises FaultsError where the directory is no run, or the file is damaged or of another schema.
+    Raises FaultsError where the directory is no run, or the file cannot be read, is damaged or of another schema.
     """
     where = place(run)
     path = where.spell(where.paths.study)
-    if not where.has(where.paths.study):
-        raise FaultsError([f"{path} does not exist; give a run directory, as written by python -m ablation.run"])
     try:
         document = json.loads(where.read_bytes(where.paths.study))
+    except FileNotFoundError as error:
+        remedy = "give a run directory, as written by python -m ablation.run"
+        raise FaultsError([f"{path} does not exist; {remedy}"]) from error
+    except OSError as error:
+        remedy = "check the address, and that you may read there"
+        raise FaultsError([f"{path} cannot be read ({error}); {remedy}"]) from error
     except ValueError as error:
         raise FaultsError([f"{path} is no JSON ({error}); {RESTORE}"]) from error
     if isinstance(document, dict) and not _is_as_written(document):
@@ -121,7 +125,7 @@ def study(run: Run) -> Study:
     ]
     if faults:
         raise FaultsError(faults)
-    return Study(_grown(document, where))
+    return Study(_grown(document, patiently(lambda: _growths(where))))
 
 
 def _is_as_written(document: dict[str, Any]) -> bool:
@@ -132,8 +136,8 @@ def _is_as_written(document: dict[str, Any]) -> bool:
     return bool(digest == hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest())
 
 
-def _grown(document: Mapping[str, Any], where: Place) -> Mapping[str, Any]:
-    """Replace the plan by what the ledger's last ``grown`` event says, and note how large it was before each."""
+def _growths(where: Place) -> list[Mapping[str, Any]]:
+    """Read what the ledger's ``grown`` events say, in order."""
     compute: Any = import_module("pyarrow.compute")
     events: list[tuple[int, int, str]] = []
     for part in where.below(where.paths.ledger, "*.parquet", deep=False):
@@ -142,10 +146,14 @@ def _grown(document: Mapping[str, Any], where: Place) -> Mapping[str, Any]:
         if compute.any(compute.equal(kinds["kind"].cast("string"), "grown")).as_py():
             rows = where.table(part, ["session", "seq", "kind", "payload"], ()).to_pylist()
             events += [(row["session"], row["seq"], row["payload"]) for row in rows if row["kind"] == "grown"]
+    return [json.loads(payload) for _, _, payload in sorted(set(events))]
+
+
+def _grown(document: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Replace the plan by what the last ``grown`` event says, and note how large it was before each."""
     plan, growths = document["plan"], []
-    for _, _, payload in sorted(set(events)):
+    for told in events:
         before = {"arms": len(plan["arms"]), "replicates": plan["budget"].get("replicates")}
-        told = json.loads(payload)
         growths.append({**before, **{key: value for key, value in told.items() if key != "plan"}})
         plan = told.get("plan", plan)
     return {**document, "plan": plan, "growths": growths} if growths else document

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
 
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
@@ -55,3 +59,27 @@ def _write_pictures(folder: Path, place: int) -> None:
     cells = [(label, row, column) for label in range(len(CLASSES)) for row in range(2) for column in range(2)]
     maps = pd.DataFrame(cells, columns=["label", "row", "column"]).assign(weight=[0.4, 0.3, 0.2, 0.1] * len(CLASSES))
     maps.to_parquet(folder / "attention.parquet", index=False)
+
+
+RED, GREEN = (220, 30, 20), (20, 160, 60)
+# Of 2 × 3 places: the first is attended to most, the second half as much, the last not at all.
+LOOK = [0.4, 0.2, 0.4, 0.0, 0.0, 0.0]
+
+
+def png(colour: tuple[int, int, int]) -> bytes:
+    """Make a photograph of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (6, 6), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_faces(run: Path) -> None:
+    """Leave two photographs in every confirm trial, taken for the second class both; the baseline without attention."""
+    for folder in sorted(RunPaths(run).artifacts.iterdir()):
+        looks = not folder.name.startswith("baseline")
+        columns = {
+            **{"image": ["red.jpg", "green.jpg"], "label": [0, 1], "predicted": [1, 1], "confidence": [0.625, 0.75]},
+            **{"png": [png(RED), png(GREEN)], "attention": [LOOK if looks else None] * 2},
+            **{"rows": [2 if looks else None] * 2, "columns": [3 if looks else None] * 2},
+        }
+        pq.write_table(pa.table(columns), folder / "faces.parquet")

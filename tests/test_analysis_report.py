@@ -7,11 +7,13 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from ablation.faults import FaultsError
 from analysis import effects, load
 from analysis.report import curves, export, numbers, tables, wording
 from analysis.report.__main__ import app
@@ -355,6 +357,36 @@ def test_a_figure_for_paper_is_white_and_names_its_arms(whole: Path) -> None:
     assert drawn["layout"]["paper_bgcolor"] == "white"
     assert [trace["name"] for trace in drawn["data"] if trace["showlegend"]] == list(figure.arms)
     assert "showlegend" not in figure.specs[0]["data"][0]
+
+
+def test_figures_as_files_have_the_size_of_their_layout_and_replace_those_of_before(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, tuple[int, int]] = {}
+
+    def draw(drawn: list[dict[str, Any]], paths: list[Path], *, width: int, height: list[int], scale: int) -> None:
+        assert scale == 2
+        asked.update({path.name: (width, one) for path, one in zip(paths, height, strict=True)})
+
+    monkeypatch.setattr("plotly.io.write_images", draw)
+    for name in ("gone.svg", "kept.png"):
+        (tmp_path / name).write_text("old")
+    figures = render(whole).figures
+    written = export.write({name: figures[name] for name in ("forest", "confusion")}, tmp_path, "svg")
+    assert [path.name for path in written] == ["forest.svg", *(f"confusion-{arm}.svg" for arm in range(5))]
+    assert asked["forest.svg"] == (export.WIDTH_PX, figures["forest"].specs[0]["layout"]["height"] + 60)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.png"]
+
+
+def test_figures_as_files_without_a_browser_say_what_to_install(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(*_: object, **__: object) -> None:
+        raise RuntimeError("\n\nKaleido requires Google Chrome to be installed.\n\nEither download it yourself")
+
+    monkeypatch.setattr("plotly.io.write_images", draw)
+    with pytest.raises(FaultsError, match=r"Google Chrome to be installed\.\); install Chrome or Chromium"):
+        export.write(render(whole).figures, tmp_path, "png")
 
 
 def test_findings_lie_beside_the_page(whole: Path, source: str) -> None:

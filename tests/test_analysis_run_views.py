@@ -101,7 +101,7 @@ def test_a_run_at_work_is_read_from_its_ledger_alone(tmp_path: Path) -> None:
 
 def test_confusion_shares_average_replicates_of_the_true_class(full: Path) -> None:
     study, trials = load.study(full), load.trials(full)
-    shares = models.confusion_shares(study, trials, models.confusions(full, trials))
+    shares = models.confusion_shares(study, trials, load.confusions(full))
     mine = shares[shares["arm"] == "reference"]
     assert mine.groupby("label")["share"].sum().tolist() == pytest.approx([1.0, 1.0])
     recall = load.confusions(full).merge(trials[["trial_id", "arm"]], on="trial_id")
@@ -127,7 +127,7 @@ def test_a_run_without_artifacts_has_none(tmp_path: Path) -> None:
     study, trials = load.study(run), load.trials(run)
     assert models.embeddings(run, study, trials).empty
     assert models.attention(run, study, trials).empty
-    assert models.confusion_shares(study, trials, models.confusions(run, trials)).empty
+    assert models.confusion_shares(study, trials, load.confusions(run)).empty
 
 
 def test_an_artifact_without_a_column_is_a_fault_that_names_it(tmp_path: Path) -> None:

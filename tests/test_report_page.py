@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -10,10 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from analysis.report.build import build
-from tests.report_runs import write_full_run
+from tests.report_runs import GREEN, RED, write_faces, write_full_run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 
@@ -176,3 +179,35 @@ def luminance(colour: str) -> float:
     shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return float(sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True)))
+
+
+def test_photographs_are_shown_with_what_the_model_attended_to(browser: Any, tmp_path: Path) -> None:
+    run = write_full_run(tmp_path / "run")
+    write_faces(run)
+    page, asked, complaints = open_page(browser, build(run, faces=True), viewport={"width": 1440, "height": 900})
+    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+    assert complaints == []
+    assert page.locator("#faces h4").count() == page.locator("#faces .faces").count() == 5
+    assert page.locator("#faces figcaption").all_inner_texts() == ["calm → stormy", "stormy → stormy"] * 5
+    named = page.locator("#faces figure svg").evaluate_all("faces => faces.map(face => face.ariaLabel)")
+    told = "predicted stormy with confidence"
+    looks = [f"photograph red.jpg: calm, {told} 62.5 %", f"photograph green.jpg: stormy, {told} 75.0 %"]
+    over = [f"{look}, with its attention laid over" for look in looks]
+    assert [name.replace("\N{NARROW NO-BREAK SPACE}", " ") for name in named] == over * 4 + looks
+
+    def colours(face: int) -> list[tuple[int, ...]]:
+        shown = Image.open(io.BytesIO(page.locator("#faces figure svg").nth(face).screenshot())).convert("RGB")
+        places = [((2 * column + 1) / 6, (2 * row + 1) / 4) for row in range(2) for column in range(3)]
+        pixels = np.asarray(shown)
+        return [tuple(pixels[int(y * shown.height), int(x * shown.width)].tolist()) for x, y in places]
+
+    def shaded(colour: tuple[int, ...], left: float) -> Any:
+        return pytest.approx([left * part for part in colour], abs=3)
+
+    # The most attended places stay as they are, half the attention takes 3/8 of the light, none takes 3/4.
+    for face, colour in ((0, RED), (1, GREEN)):
+        assert [list(found) for found in colours(face)] == [
+            shaded(colour, left) for left in (1, 5 / 8, 1, 1 / 4, 1 / 4, 1 / 4)
+        ]
+    # The baseline, which comes last, has no attention.
+    assert [list(found) for found in colours(8)] == [shaded(RED, 1)] * 6

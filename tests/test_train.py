@@ -153,7 +153,18 @@ def test_test_data_are_scored_once_at_the_end_of_a_confirm_trial(uri: str, tmp_p
     counts = pd.read_parquet(tmp_path / "art/confusion.parquet")
     right = counts[counts["label"] == counts["predicted"]]["count"].sum()
     assert right / counts["count"].sum() == pytest.approx(accuracy)
-    assert {"embeddings.parquet", "attention.parquet"} <= {path.name for path in (tmp_path / "art").iterdir()}
+    left = {path.name for path in (tmp_path / "art").iterdir()}
+    assert {"embeddings.parquet", "attention.parquet"} <= left and "faces.parquet" not in left
+
+
+def test_photographs_are_left_on_request_and_change_no_training(uri: str, tmp_path: Path) -> None:
+    places = [context(uri, tmp_path / name, phase="confirm", artifact_dir=tmp_path / name / "art") for name in "ab"]
+    without, with_faces = config(), config(**{"artifacts.faces": 2})
+    assert metrics(run_trial(without, places[0])) == metrics(run_trial(with_faces, places[1]))
+    faces = pd.read_parquet(tmp_path / "b/art/faces.parquet")
+    assert faces["label"].tolist() == [label for label in range(7) for _ in range(2)]
+    # Asked for later, the trained model is found again: nothing but a file more is wanted of it.
+    assert len({Training(asked, places[0], open_dataset(uri, 24)).identity for asked in (without, with_faces)}) == 1
 
 
 def test_attention_without_a_distance_to_weigh_is_refused() -> None:

@@ -1,19 +1,39 @@
-"""What a confirm trial leaves for the report: small Parquet tables, no photographs."""
+"""What a confirm trial leaves for the report: small Parquet tables; photographs only where they are asked for.
+
+Shapes: N images of the test split, F of them whose photographs are left, K classes, D embedding dimensions.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ablation.storage import put_whole
+from ablation.tcl.data.dataset import Split
 from ablation.tcl.evaluate import Outputs, confusion
 
 EMBEDDED_IMAGES = 1000
+FACES = pa.schema(
+    [
+        ("image", pa.string()),
+        ("label", pa.int64()),
+        ("predicted", pa.int64()),
+        ("confidence", pa.float64()),
+        ("png", pa.binary()),
+        ("attention", pa.list_(pa.float32())),
+        ("rows", pa.int32()),
+        ("columns", pa.int32()),
+    ]
+)
 
 
 def write_artifacts(
@@ -36,6 +56,40 @@ def write_artifacts(
     _put(directory / "embeddings.parquet", **_embedding(test.features_ND, labels_N, centers_KD))
     if test.pixel_map_NHW is not None:
         _put(directory / "attention.parquet", **_mean_maps(test.pixel_map_NHW, labels_N))
+
+
+def write_faces(directory: Path, test: Outputs, split: Split, per_class: int) -> None:
+    """Write the first ``per_class`` photographs of each class as the network saw them; no file where that is 0.
+
+    ``split`` is what ``test`` is about. ``png`` is a photograph as a PNG file; ``attention`` its own spatial attention,
+    row by row, with its ``rows`` and ``columns``, all three null where the network has none.
+    """
+    if not per_class:
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    by_class = [np.flatnonzero(split.labels_N == label)[:per_class] for label in np.unique(split.labels_N)]
+    chosen_F = np.concatenate(by_class)
+    confidence_N, predicted_N = test.logits_NK.softmax(1).max(1)
+    maps = test.pixel_map_NHW
+    rows, columns = (None, None) if maps is None else maps.shape[1:]
+    _put(
+        directory / "faces.parquet",
+        FACES,
+        image=[split.names[place] for place in chosen_F],
+        label=split.labels_N[chosen_F].tolist(),
+        predicted=predicted_N[chosen_F].tolist(),
+        confidence=confidence_N[chosen_F].tolist(),
+        png=[_png(split.images_NHWC[place]) for place in chosen_F],
+        attention=[None if maps is None else maps[place].flatten().tolist() for place in chosen_F],
+        rows=[rows] * len(chosen_F),
+        columns=[columns] * len(chosen_F),
+    )
+
+
+def _png(image_HWC: npt.NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image_HWC).save(file, "PNG")
+    return file.getvalue()
 
 
 def _embedding(features_ND: Tensor, labels_N: Tensor, centers_KD: Tensor | None) -> dict[str, Sequence[object]]:
@@ -67,7 +121,8 @@ def _mean_maps(maps_NHW: Tensor, labels_N: Tensor) -> dict[str, Sequence[object]
     return {"label": labels, "row": row_numbers, "column": columns, "weight": weights}
 
 
-def _put(path: Path, **columns: Sequence[object]) -> None:
+def _put(path: Path, schema: pa.Schema | None = None, **columns: Sequence[object]) -> None:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: list(values) for name, values in columns.items()}), sink, compression="zstd")
+    table = pa.table({name: list(values) for name, values in columns.items()}, schema=schema)
+    pq.write_table(table, sink, compression="zstd")
     put_whole(path, sink.getvalue().to_pybytes())

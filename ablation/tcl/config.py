@@ -69,6 +69,12 @@ class Train(Group):
     checkpoint_every_s: float = Field(default=30.0, gt=0, description="longest training between two checkpoints")
 
 
+class Artifacts(Group):
+    """What confirm trials leave for the report beside tables."""
+
+    faces: int = Field(default=0, ge=0, description="test photographs of each class, the first in the data's order")
+
+
 class TclConfig(Group):
     """Everything that defines a trial but its seed, its length and its data."""
 
@@ -77,6 +83,7 @@ class TclConfig(Group):
     data: Data = Data()
     optim: Optim = Optim()
     train: Train = Train()
+    artifacts: Artifacts = Artifacts()
 
     @model_validator(mode="after")
     def _attention_has_a_use(self) -> Self:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ablation import checkpoint
 from ablation.seeds import derive_seed
-from ablation.tcl.artifacts import write_artifacts
+from ablation.tcl.artifacts import write_artifacts, write_faces
 from ablation.tcl.attention import effective_dimensions
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.batches import Augmentation, Batches, split_validation
@@ -56,7 +56,9 @@ class Training:
     def __init__(self, config: TclConfig, context: TrialContext, dataset: Dataset) -> None:
         self.config, self.context, self.dataset = config, context, dataset
         self.device = torch.device(_device(context.device))
-        self.identity = checkpoint.identity(config.model_dump(), context.seed, context.epochs, dataset.fingerprint)
+        # What is left for the report changes no training.
+        trained = config.model_dump(exclude={"artifacts"})
+        self.identity = checkpoint.identity(trained, context.seed, context.epochs, dataset.fingerprint)
         self.records: list[EpochRecord] = []
         num_classes = len(dataset.class_names)
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "initial weights"))
@@ -169,6 +171,7 @@ class Training:
         if self.context.artifact_dir is not None:
             centers = None if self.metric_loss is None else self.metric_loss.centers_KD
             write_artifacts(self.context.artifact_dir, test, labels_N, self.dataset.test.names, centers)
+            write_faces(self.context.artifact_dir, test, self.dataset.test, self.config.artifacts.faces)
         found = scores(test.logits_NK, labels_N)
         return {f"test_{name}": value for name, value in found.items()}
 

@@ -1,4 +1,4 @@
-"""``python -m analysis.report RUN_DIR... [--out DIR]``: the report of one or more finished or unfinished studies."""
+"""``python -m analysis.report RUN... [--out DIR]``: the report of one or more finished or unfinished studies."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import typer
 from rich.console import Console
 
 from ablation.faults import FaultsError
+from analysis.places import Place, place, report_folders
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
 @app.command()
 def main(
-    run_dirs: Annotated[list[Path], typer.Argument(help="run directories, as written by python -m ablation.run")],
-    out: Annotated[Path | None, typer.Option(help="folder for the page; default: RUN_DIR/report")] = None,
+    runs: Annotated[list[str], typer.Argument(help="run directories, or addresses such as s3://bucket/runs/NAME")],
+    out: Annotated[str | None, typer.Option(help="folder for the page; default: report in the run directory")] = None,
     figures: Annotated[str | None, typer.Option(help="also write each figure as svg or png; needs kaleido")] = None,
+    faces: Annotated[bool, typer.Option("--faces", help="show the photographs that confirm trials left")] = False,
     watch: Annotated[int | None, typer.Option(min=1, help="write it anew every N seconds until the run ends")] = None,
 ) -> None:
     """Write each run's report: one self-contained page, and its tables as CSV, Markdown and LaTeX.
@@ -28,13 +30,14 @@ def main(
     """
     console, errors = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        folders = _folders(run_dirs, out)
+        places = _places(runs)
+        folders = report_folders(places, out)
         if figures is not None:
             from analysis.report.export import check
 
             check(figures)
         while True:
-            written, is_whole = _write(run_dirs, folders, out, figures, watch)
+            written, is_whole = _write(places, folders, out, figures, faces, watch)
             for path in written:
                 console.print(str(path), markup=False)
             if watch is None or is_whole:
@@ -48,34 +51,35 @@ def main(
 
 
 def _write(
-    run_dirs: list[Path], folders: list[Path], out: Path | None, figures: str | None, watch: int | None
+    runs: list[Place], folders: list[Path], out: str | None, figures: str | None, faces: bool, watch: int | None
 ) -> tuple[list[Path], bool]:
     from analysis.report import build, compare, export  # pandas is slow to import, and --help does without
 
     reports = []
-    for run, folder in zip(run_dirs, folders, strict=True):
-        report = build.render(run, refresh_s=watch)
+    for run, folder in zip(runs, folders, strict=True):
+        report = build.render(run, refresh_s=watch, faces=faces)
         build.write(report, folder)
         if figures is not None:
             export.write(report.figures, folder / "figures", figures)
         reports.append(report)
     written = [folder / "index.html" for folder in folders]
     if len(reports) > 1:
-        together = out if out is not None else run_dirs[0].resolve().parent / "comparison"
+        together = Path(out) if out is not None else runs[0].paths.root.resolve().parent / "comparison"
         written.append(compare.write(reports, folders, together))
     return written, all(report.is_whole for report in reports)
 
 
-def _folders(run_dirs: list[Path], out: Path | None) -> list[Path]:
-    if out is None:
-        return [run / "report" for run in run_dirs]
-    if len(run_dirs) == 1:
-        return [out]
-    names = [run.resolve().name for run in run_dirs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise FaultsError([f"--out would write {name!r} twice; report these runs one at a time" for name in twice])
-    return [out / name for name in names]
+def _places(runs: list[str]) -> list[Place]:
+    found: list[Place] = []
+    faults: list[str] = []
+    for run in runs:
+        try:
+            found.append(place(run))
+        except FaultsError as error:
+            faults += error.faults
+    if faults:
+        raise FaultsError(faults)
+    return found
 
 
 if __name__ == "__main__":

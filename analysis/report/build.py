@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.paths import RunPaths
 from analysis.findings import as_text, findings
-from analysis.report import effects_view, model_view, page, run_view, search_view, tables
+from analysis.places import Run, place, report_folders
+from analysis.report import effects_view, faces_view, model_view, page, run_view, search_view, tables
 from analysis.report.figures import Figure
 from analysis.report.inputs import Inputs, read
 
@@ -38,19 +38,21 @@ class Report:
         return self.inputs.open_trials == 0
 
 
-def build(run: Path | str, out: Path | None = None, *, refresh_s: int | None = None) -> Path:
+def build(run: Run, out: Path | None = None, *, refresh_s: int | None = None, faces: bool = False) -> Path:
     """Write the report of ``run`` and return the page's path.
 
     Args:
-        run: run directory; it is read, and written to under ``report/`` only.
-        out: folder for index.html, findings.json and tables/; ``RUN_DIR/report`` where None.
+        run: run directory or its address; it is read, and written to under ``report/`` only.
+        out: folder for index.html, findings.json and tables/; ``report`` in the run where None.
         refresh_s: how often a browser reloads the page of an unfinished run; never where None.
+        faces: whether the page shows the photographs that confirm trials left.
 
     Raises:
-        FaultsError: the directory is no run, or lacks a file or column.
+        FaultsError: the directory is no run, lacks a file or column, or lies elsewhere and ``out`` is None.
     """
-    folder = RunPaths(Path(run)).report if out is None else out
-    write(render(run, refresh_s=refresh_s), folder)
+    where = place(run)
+    (folder,) = report_folders([where], out)
+    write(render(where, refresh_s=refresh_s, faces=faces), folder)
     return folder / "index.html"
 
 
@@ -61,8 +63,8 @@ def write(report: Report, folder: Path) -> None:
     tables.put(folder / "index.html", report.page)
 
 
-def render(run: Path | str, *, refresh_s: int | None = None) -> Report:
-    """Make the page and its tables from the run directory alone: no clock, no random ids, no path of this machine."""
+def render(run: Run, *, refresh_s: int | None = None, faces: bool = False) -> Report:
+    """Make the page and its tables from the run directory alone: no clock, no random ids, no path or address."""
     inputs = read(run)
     effects = effects_view.view(inputs)
     opened = effects_view.opened(inputs.evidence.arms, inputs.study.metric, inputs.study.higher_is_better)
@@ -80,6 +82,7 @@ def render(run: Path | str, *, refresh_s: int | None = None) -> Report:
         "styles": inputs.looks,
         "figures": {name: page.placed(figure) for name, figure in figures.items()},
         "refresh_s": refresh_s if inputs.open_trials else None,
+        "faces": faces_view.faces(inputs) if faces else None,
     }
     for view in views:
         context |= view.facts

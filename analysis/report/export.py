@@ -23,21 +23,32 @@ def check(format: str) -> None:
     if util.find_spec("kaleido") is None:
         rule = "writing figures as files needs the package kaleido and a Chrome or Chromium"
         raise FaultsError(
-            [f"--figures {format}: {rule}; install it with `pip install kaleido`, or leave --figures out"]
+            [f"--figures {format}: {rule}; install it with `pip install 'kaleido>=1'`, or leave --figures out"]
         )
 
 
 def write(figures: Mapping[str, Figure], folder: Path, format: str) -> list[Path]:
-    """Write each figure, and each of its alternatives, into ``folder``; return their paths."""
-    go: Any = import_module("plotly.graph_objects")
+    """Write each figure, and each of its alternatives, into ``folder``, in place of those of that format there.
+
+    Returns their paths. Raises FaultsError where there is no browser to draw them.
+    """
+    drawings: Any = import_module("plotly.io")
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, figure in figures.items():
-        for place, spec in enumerate(figure.specs):
-            path = folder / f"{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}"
-            go.Figure(on_paper(spec, figure)).write_image(path, scale=2)
-            written.append(path)
-    return written
+    drawn = {
+        folder / f"{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}": on_paper(spec, figure)
+        for name, figure in figures.items()
+        for place, spec in enumerate(figure.specs)
+    }
+    for stale in sorted(folder.glob(f"*.{format}")):
+        stale.unlink()
+    # All at once, since each call starts a browser of its own; sizes of their own, since it overlooks the layouts'.
+    heights = [figure["layout"]["height"] for figure in drawn.values()]
+    try:
+        drawings.write_images(list(drawn.values()), list(drawn), width=WIDTH_PX, height=heights, scale=2)
+    except RuntimeError as error:
+        remedy = "install Chrome or Chromium (Debian's package chromium), or leave --figures out"
+        raise FaultsError([f"--figures {format}: no browser draws them ({_first_line(error)}); {remedy}"]) from error
+    return list(drawn)
 
 
 def on_paper(spec: Spec, figure: Figure) -> dict[str, Any]:
@@ -59,3 +70,7 @@ def on_paper(spec: Spec, figure: Figure) -> dict[str, Any]:
             named |= {arm} if trace["showlegend"] else set()
             trace["name"] = html.escape(trace["name"])
     return drawn
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

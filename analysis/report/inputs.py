@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ablation.paths import RunPaths
 from analysis import effects, load
 from analysis.evidence import Evidence, gather
 from analysis.live import events, is_current, tables
 from analysis.load import Study
+from analysis.places import Place, Run, place
 from analysis.report.figures import styles
 from analysis.report.numbers import Unit, unit_of
 
@@ -23,7 +22,7 @@ from analysis.report.numbers import Unit, unit_of
 class Inputs:
     """A run as the report sees it; ``log`` holds the ledger's events without payloads."""
 
-    run: Path
+    where: Place
     study: Study
     trials: pd.DataFrame
     epochs: pd.DataFrame
@@ -43,7 +42,7 @@ class Inputs:
     @cached_property
     def evidence(self) -> Evidence:
         """Everything that the analysis comes to."""
-        return gather(self.run, self.study, self.trials)
+        return gather(self.where, self.study, self.trials)
 
     @property
     def unit(self) -> Unit:
@@ -66,20 +65,20 @@ class Inputs:
         return unit_of(values, self.study.higher_is_better and is_score)
 
 
-def read(run: Path | str) -> Inputs:
+def read(run: Run) -> Inputs:
     """Read a run directory: its tables where they hold all that the ledger tells, else the ledger itself.
 
     Raises FaultsError where the directory is no run, or a file or column is missing or damaged.
     """
-    study, log = load.study(run), events(run)
-    paths = RunPaths(Path(run))
-    if log.empty or (paths.trials.is_file() and paths.epochs.is_file()):
-        trials, epochs = load.trials(run), _coded(load.epochs(run))
+    where = place(run)
+    study, log = load.study(where), events(where)
+    if log.empty or (where.has(where.paths.trials) and where.has(where.paths.epochs)):
+        trials, epochs = load.trials(where), _coded(load.epochs(where))
         if is_current(log, trials, epochs):
-            load.accounting(run)  # raises where summary and table disagree
-            return Inputs(Path(run), study, trials, epochs, log, load.summary(run))
-    trials, epochs = tables(run, study)
-    return Inputs(Path(run), study, trials, _coded(epochs), log, {})
+            load.accounting(where)  # raises where summary and table disagree
+            return Inputs(where, study, trials, epochs, log, load.summary(where))
+    trials, epochs = tables(where, study)
+    return Inputs(where, study, trials, _coded(epochs), log, {})
 
 
 def _coded(epochs: pd.DataFrame) -> pd.DataFrame:

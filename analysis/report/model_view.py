@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import effects, models
-from analysis.report import model_figures
+from analysis import effects, load, models
+from analysis.report import class_figures, model_figures
 from analysis.report.figures import Figure, View
 from analysis.report.inputs import Inputs
 
@@ -15,21 +15,21 @@ MOST_ARMS = 20  # pictures of single arms on the page; the tables hold all
 def view(inputs: Inputs, opened: tuple[str, ...]) -> View:
     """Show recall, confusions, embeddings, attention as far as trials left them, and cost against score."""
     study, trials = inputs.study, inputs.trials
-    counts = models.confusions(inputs.run, trials)
+    counts = load.confusions(inputs.where)
     recalls = inputs.evidence.recall
     shares = models.confusion_shares(study, trials, counts)
-    points = models.embeddings(inputs.run, study, trials)
-    maps = models.attention(inputs.run, study, trials)
+    points = models.embeddings(inputs.where, study, trials)
+    maps = models.attention(inputs.where, study, trials)
     reliability = inputs.evidence.reliability
     costs = models.cost(inputs.evidence.arms, inputs.evidence.effort, study.metric)
     figures: dict[str, Figure] = {}
     if len(recalls):
-        specs = [model_figures.recall_map(recalls, "mean")]
+        specs = [class_figures.recall_map(recalls, "mean")]
         if recalls["difference"].notna().any():
-            specs.append(model_figures.recall_map(recalls, "difference"))
+            specs.append(class_figures.recall_map(recalls, "difference"))
         figures["recall"] = Figure(tuple(specs), recalls, "recall")
     if len(shares):
-        specs = [model_figures.confusion(study, arm, mine) for arm, mine in _by_arm(shares)]
+        specs = [class_figures.confusion(study, arm, mine) for arm, mine in _by_arm(shares)]
         figures["confusion"] = Figure(tuple(specs), shares, "confusion")
     if len(points):
         specs = [model_figures.embedding(study, arm, mine) for arm, mine in _by_arm(points)]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import effort, search_phase
 from analysis.importance import importance
-from analysis.report import curves, search_figures, wording
+from analysis.report import curves, search_figures, search_wording
 from analysis.report.figures import Figure, View, axis
 from analysis.report.inputs import Inputs
 
@@ -54,9 +54,9 @@ def view(inputs: Inputs, opened: tuple[str, ...]) -> View:
         "marked": min(len(scores), MOST_MARKED),
         "comparison_epoch": epoch,
         "at_rung": len(scores),
-        "survival_warning": wording.survival_warning(inputs.evidence.survival, inputs.evidence.unequal_survival),
-        "edge_warnings": wording.edge_warnings(edges),
-        "importance_summary": wording.importance_summary(ranked),
+        "survival_warning": search_wording.survival_warning(inputs.evidence.survival, inputs.evidence.unequal_survival),
+        "edge_warnings": search_wording.edge_warnings(edges),
+        "importance_summary": search_wording.importance_summary(ranked),
         "gains": _gains(gains),
         "gain_unit": unit,
         "tuned": _tuned(chosen),
@@ -101,5 +101,5 @@ def _gains(gains: pd.DataFrame) -> list[dict[str, object]]:
 def _tuned(chosen: pd.DataFrame) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for (arm, name), rows in chosen.groupby(["arm", "name"], sort=False):
-        found.setdefault(str(arm), {})[str(name)] = wording.chosen_values(rows["value"].tolist())
+        found.setdefault(str(arm), {})[str(name)] = search_wording.chosen_values(rows["value"].tolist())
     return found
