@@ -14,6 +14,7 @@ import pytest
 import typer.main
 
 import ablation.run
+import analysis.report.__main__
 from ablation.request import Request, prepare
 from ablation.spaces import find_space
 from tests.plain_loop import run_study
@@ -67,6 +68,10 @@ def run_arguments(text: str) -> list[list[str]]:
 def run_options() -> set[str]:
     app = typer.Typer()
     app.command()(ablation.run.main)
+    return options_of(app)
+
+
+def options_of(app: typer.Typer) -> set[str]:
     parameters = typer.main.get_command(app).params
     return {"--help", *(option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts))}
 
@@ -125,9 +130,14 @@ def test_options_of_run_exist(page: str) -> None:
 
 def test_options_in_the_text_exist() -> None:
     prose = re.sub(r"^```.*?^```", "", PRESENT, flags=re.DOTALL | re.MULTILINE)
-    used = {word for code in re.findall(r"`([^`]+)`", prose) for word in re.findall(r"--[a-z][a-z-]+", code)}
-    assert used
-    assert used - run_options() == set()
+    known = {"analysis.report": options_of(analysis.report.__main__.app), "ablation.run": run_options()}
+    used = [
+        (next((command for command in known if command in code), "ablation.run"), option)
+        for code in re.findall(r"`([^`]+)`", prose)
+        for option in re.findall(r"--[a-z][a-z-]+", code)
+    ]
+    assert {command for command, _ in used} == set(known)
+    assert [(command, option) for command, option in used if option not in known[command]] == []
 
 
 def test_what_is_planned_is_not_there_yet() -> None:
