@@ -26,6 +26,7 @@ SCALE = ("#f5f9fc", "#cfe2f1", "#8fbde0")
 DIVERGING = ("#eba25f", "#f8dfc6", "#f4f4f2", "#c9dff0", "#8abbe0")
 CELL_TEXT = "#15212c"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+ROW_PX = 38  # of a map: a name may take two lines, and on a telephone slanted column names take some of the height
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,9 @@ def scale(colours: Sequence[str]) -> list[list[float | str]]:
     return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
 
 
-def map_layout(rows: int, row_height: int = 34) -> dict[str, Any]:
+def map_layout(rows: int) -> dict[str, Any]:
     """Lay out a map: no grid, column names above, first row on top."""
-    look = layout(56 + row_height * rows, "", "")
+    look = layout(72 + ROW_PX * rows, "", "")
     bare = {"showgrid": False, "showline": False, "ticks": "", "automargin": True}
     look["xaxis"] |= {**bare, "side": "top"}
     look["yaxis"] |= {**bare, "autorange": "reversed"}
