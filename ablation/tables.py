@@ -97,7 +97,7 @@ def trials_table(plan: Plan, records: Records) -> pa.Table:
 
 
 def epochs_table(plan: Plan, records: Records) -> pa.Table:
-    """Build the table with one row for every trial and epoch, in the plan's order."""
+    """Build the table with one row for every trial and epoch, in the order of trial_id and epoch."""
     rows = [
         {
             "trial_id": trial.trial_id,
@@ -106,7 +106,7 @@ def epochs_table(plan: Plan, records: Records) -> pa.Table:
             "epoch_s": row.epoch_s,
             **{f"metric.{name}": value for name, value in row.metrics.items()},
         }
-        for trial in plan.trials()
+        for trial in sorted(plan.trials(), key=lambda trial: trial.trial_id)
         if trial.trial_id in records
         for row in records[trial.trial_id].epochs
     ]

@@ -95,9 +95,11 @@ def _epochs(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
     named = coded.dictionary.to_pylist()
     ranks = np.empty(len(named), dtype=np.int64)
     ranks[sorted(range(len(named)), key=named.__getitem__)] = np.arange(len(named))
-    order = np.lexsort((table["epoch"].to_numpy(), ranks[coded.indices.to_numpy()] if named else []))
-    place_of_id = table.schema.get_field_index("trial_id")
-    table = table.take(order).set_column(place_of_id, "trial_id", coded.take(order).cast("string"))
+    epochs = table["epoch"].to_numpy()
+    places = ranks[coded.indices.to_numpy()] * (1 + epochs.max(initial=0)) + epochs
+    table = table.set_column(table.schema.get_field_index("trial_id"), "trial_id", coded.cast("string"))
+    if (np.diff(places) < 0).any():  # written by hand, or before tables were written in this order
+        table = table.take(np.argsort(places, kind="stable"))
     frame: pd.DataFrame = table.to_pandas().reset_index(drop=True)
     return frame if columns is None else frame[list(columns)]
 
