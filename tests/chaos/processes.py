@@ -84,8 +84,13 @@ def spawn(command: Sequence[str], log: Path, netns: str | None = None, **environ
         return subprocess.Popen(
             [*inside, *command],
             cwd=ROOT, env=settings, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-            start_new_session=True, text=True,
+            start_new_session=True, text=True, preexec_fn=_hear_hangups,
         )  # fmt: skip
+
+
+def _hear_hangups() -> None:
+    """Take SIGHUP as processes do, though this suite itself may have been started under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def marked(mark: str) -> list[int]:
