@@ -7,6 +7,7 @@ session with a number above every earlier one; one that meets a higher session t
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import re
@@ -17,23 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ablation.parts import (
-    Event as Event,
-)
-from ablation.parts import (
-    EventKind,
-    GapError,
-    chain,
-    covered,
-    list_parts,
-    put_part,
-    read_log,
-    read_stretches,
-)
-from ablation.parts import (
-    LedgerError as LedgerError,
-)
+from ablation import parts
+from ablation.parts import Event as Event
+from ablation.parts import EventKind, GapError, Stretch, chain, covered, list_parts, put_part, read_log, read_stretches
+from ablation.parts import LedgerError as LedgerError
 from ablation.storage import Folder as Folder
+
+log = logging.getLogger(__name__)
 
 FLUSH_EVERY_S = 1.0
 FLUSH_TRIES = 5  # in a row: a store behind a network may be away for a moment
@@ -61,6 +52,7 @@ class Ledger:
         self.session = _claim(self._folder)
         self.history = read_log(self._folder)
         self._next_seq = len(self.history)
+        self._written = self._next_seq
         self._unwritten: list[Event] = []
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
@@ -79,6 +71,16 @@ class Ledger:
     def failure(self) -> BaseException | None:
         """What keeps the log from being written, if anything does: another driver, or the disk."""
         return self._failure
+
+    @property
+    def appended(self) -> int:
+        """How many events the log has, those included that are yet to be written."""
+        return self._next_seq
+
+    @property
+    def written(self) -> int:
+        """How many events of the log are written for good."""
+        return self._written
 
     def append(self, kind: EventKind, trial_id: str | None = None, **payload: Any) -> Event:
         """Give an event the next place in the log; raises what an earlier flush in the background met."""
@@ -106,28 +108,40 @@ class Ledger:
                 if not events:
                     return
                 put_part(self._folder, events)
+                self._written = events[-1].seq + 1
             except BaseException:
                 with self._lock:
                     self._unwritten = events + self._unwritten
                 raise
-            try:
-                self._compact()
-            except (FileNotFoundError, GapError):
-                self._check_session()  # a driver that has taken over merges, too
-                raise
+            self._merge()
 
     def close(self) -> None:
         """Flush what is left and end the background flushing; what cannot be written is told."""
         self._closed.set()
         self._flusher.join()
-        if self._unwritten and not isinstance(self._failure, OvertakenError):
+        if isinstance(self._failure, OvertakenError):
+            return
+        tries = 1 if self._failure is not None else FLUSH_TRIES
+        while self._unwritten:
+            tries -= 1
             try:
                 self.flush()
             except OSError as error:
-                raise self._unwritable(error) from error
+                if tries == 0:
+                    raise self._unwritable(error) from error
+                time.sleep(FLUSH_EVERY_S)
 
     def _unwritable(self, why: BaseException) -> LedgerError:
         return LedgerError(f"cannot write {self._folder}: {why}; make that possible, then go on with --resume")
+
+    def _merge(self) -> None:
+        try:
+            self._compact()
+        except (FileNotFoundError, GapError):
+            self._check_session()  # a driver that has taken over merges, too
+            raise
+        except OSError as error:
+            log.warning("%s: parts could not be merged (%s); the next flush tries again", self._folder, error)
 
     def _check_session(self) -> None:
         newest, name = max(_claims(self._folder), default=(0, ""))
@@ -166,6 +180,11 @@ class Ledger:
                     # Told by the next append, in the driver's own thread, where it ends the sweep.
                     self._failure = error
                     return
+
+
+def counting_parts(location: Folder | Path | str) -> list[Stretch]:
+    """List the parts of a run's log that count, and up to which event; none where there is no log."""
+    return parts.counting_parts(Folder.at(location))
 
 
 def read_events(location: Folder | Path | str) -> list[Event]:

@@ -13,11 +13,11 @@ import logging
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,6 +42,7 @@ SCHEMA = pa.schema(
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(merged-)?([0-9a-f]+)\.parquet")
 
 READ_TRIES = 5
+Found = TypeVar("Found")
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +90,6 @@ class Part:
 
 class DamagedPartError(LedgerError):
     """A part's content is not what its name says."""
-
-    def __init__(self, part: Part, told: str) -> None:
-        super().__init__(told)
-        self.part = part
 
 
 class GapError(LedgerError):
@@ -152,22 +149,40 @@ def read_log(folder: Folder) -> list[Event]:
     A last part that was torn while it was written is left out, with a warning in the log: its trials repeat what it
     told. Raises LedgerError, naming file and remedy, where another part is damaged or missing.
     """
+    return _patiently(lambda: read_stretches(folder, _without_torn_end(folder)))
+
+
+def counting_parts(folder: Folder) -> list[Stretch]:
+    """List what counts of a log, in order, as ``read_log`` reads it; no content is read but that of the last part."""
+    return _patiently(lambda: _without_torn_end(folder))
+
+
+def _patiently(read: Callable[[], list[Found]]) -> list[Found]:
     for _ in range(READ_TRIES):
         try:
-            return _without_torn_end(folder, chain(list_parts(folder), folder))
+            return read()
         except (FileNotFoundError, GapError) as error:
             met = error  # merged by a driver while it was listed or read, or truly gone
     raise LedgerError(str(met)) from met
 
 
-def _without_torn_end(folder: Folder, stretches: list[Stretch]) -> list[Event]:
-    try:
-        return read_stretches(folder, stretches)
-    except DamagedPartError as error:
-        if error.part != stretches[-1].part or error.part.is_merged:
-            raise
-        log.warning("%s; it is the last one, so its trials repeat what it told", error)
-        return read_stretches(folder, stretches[:-1])
+def _without_torn_end(folder: Folder) -> list[Stretch]:
+    stretches = chain(list_parts(folder), folder)
+    if stretches and not stretches[-1].part.is_merged:
+        try:
+            _read_whole(folder, stretches[-1].part)
+        except DamagedPartError as error:
+            log.warning("%s; it is the last one, so its trials repeat what it told", error)
+            return stretches[:-1]
+    return stretches
+
+
+def _read_whole(folder: Folder, part: Part) -> bytes:
+    content = folder.read(part.name)
+    if digest(content) != part.name.removesuffix(".parquet").rpartition("-")[2]:
+        where = folder.locate(part.name)
+        raise DamagedPartError(f"{where} is damaged: its content does not match its name; restore it from a copy")
+    return content
 
 
 def read_stretches(folder: Folder, stretches: Sequence[Stretch]) -> list[Event]:
@@ -177,17 +192,14 @@ def read_stretches(folder: Folder, stretches: Sequence[Stretch]) -> list[Event]:
 
 def read_part(folder: Folder, part: Part) -> list[Event]:
     """Read one part; raises DamagedPartError where it is not what its name says, LedgerError for a newer schema."""
-    content = folder.read(part.name)
+    table = pq.read_table(pa.BufferReader(_read_whole(folder, part)), use_threads=False)
     where = folder.locate(part.name)
-    if digest(content) != part.name.removesuffix(".parquet").rpartition("-")[2]:
-        raise DamagedPartError(part, f"{where} is damaged: its content does not match its name; restore it from a copy")
-    table = pq.read_table(pa.BufferReader(content), use_threads=False)
     written = int((table.schema.metadata or {}).get(b"schema_version", b"1"))
     if written > SCHEMA_VERSION:
         raise LedgerError(f"{where} has schema version {written}, but this is {SCHEMA_VERSION}; use a newer ablation")
     events = [Event(**{**row, "payload": json.loads(row["payload"])}) for row in table.to_pylist()]
     if [event.seq for event in events] != list(range(part.first, part.last + 1)):
-        raise DamagedPartError(part, f"{where} does not hold the events that its name says; restore it from a copy")
+        raise DamagedPartError(f"{where} does not hold the events that its name says; restore it from a copy")
     return events
 
 

@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from ablation import ledger as ledger_module
 from ablation import parts
-from ablation.ledger import Ledger, LedgerError, OvertakenError, read_events
+from ablation.ledger import Ledger, LedgerError, OvertakenError, counting_parts, read_events
 from ablation.records import ConflictError, fold
 from ablation.storage import Folder
 
@@ -279,6 +279,7 @@ def test_a_write_that_fails_to_the_end_is_told_with_the_way_on(tmp_path: Path, m
     def read_only(folder: Folder, name: str, content: bytes) -> None:
         raise OSError(30, "Read-only file system")
 
+    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.001)
     ledger = Ledger(tmp_path)
     ledger.append("started", "a", attempt=1)
     monkeypatch.setattr(Folder, "put", read_only)
@@ -320,6 +321,62 @@ def test_a_store_that_stays_away_is_told_by_the_next_event(tmp_path: Path, monke
     monkeypatch.undo()
     ledger.close()
     assert [event.trial_id for event in read_events(tmp_path)] == ["a"]
+
+
+def test_a_store_that_is_away_for_a_moment_at_the_end_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, tries = Folder.put, count(1)
+
+    def away_at_first(folder: Folder, name: str, content: bytes) -> None:
+        if next(tries) < ledger_module.FLUSH_TRIES:
+            raise ConnectionError("503")
+        put(folder, name, content)
+
+    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 3600)
+    ledger = Ledger(tmp_path)
+    ledger.append("started", "a", attempt=1)
+    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.001)
+    monkeypatch.setattr(Folder, "put", away_at_first)
+    ledger.close()
+    assert [event.trial_id for event in read_events(tmp_path)] == ["a"]
+
+
+def test_parts_that_cannot_be_merged_now_are_no_write_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(folder: Folder, name: str) -> None:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
+    monkeypatch.setattr(Folder, "delete", away)
+    write_three_parts(tmp_path)
+    assert "parts could not be merged (no route to host)" in caplog.text
+    assert [event.seq for event in read_events(tmp_path)] == [0, 1, 2]
+
+
+def test_how_much_is_written_for_good_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 3600)
+    write_three_parts(tmp_path)
+    ledger = Ledger(tmp_path)
+    ledger.append("started", "a", attempt=1)
+    assert (ledger.appended, ledger.written) == (4, 3)
+    ledger.flush()
+    assert (ledger.appended, ledger.written) == (4, 4)
+    ledger.close()
+
+
+def test_parts_that_count_are_those_that_are_read(tmp_path: Path) -> None:
+    assert counting_parts(tmp_path) == []
+    write_three_parts(tmp_path)
+    torn = sorted(tmp_path.glob("*.parquet"))[2]
+    damage(torn, 0.5)
+    assert [stretch.last for stretch in counting_parts(tmp_path)] == [0, 1]
+    with Ledger(tmp_path) as ledger:
+        ledger.append("started", "again", attempt=1)
+    stretches = counting_parts(tmp_path)
+    assert torn.exists() and torn.name not in {stretch.part.name for stretch in stretches}
+    assert [stretch.last for stretch in stretches] == [0, 1, 2]
 
 
 def test_a_driver_overtaken_in_mid_compaction_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
