@@ -130,14 +130,19 @@ def load(path: Path, framework: Framework = "torch") -> Checkpoint:
 
 
 def newest(directory: Path, identity: str, framework: Framework = "torch") -> Checkpoint | None:
-    """Return a trial's newest whole checkpoint; one of another configuration, seed or length is none of its own."""
+    """Return a trial's newest whole checkpoint, and rename damaged ones that are newer.
+
+    One of another configuration, seed or length is none of its own.
+    """
     for path in _by_age(directory):
         try:
             checkpoint = load(path, framework)
         except FileNotFoundError:
             continue  # a worker that was given up, but lives on, has put newer ones in its place
         except DamagedCheckpointError as error:
-            print(f"{error}; trying the one before it")
+            # Out of the way: it would pass for the newest, and push out whole ones, until training is past its epoch.
+            path.replace(path.with_suffix(".damaged"))
+            print(f"{error}; set aside, trying the one before it")
             continue
         if checkpoint.identity == identity:
             return checkpoint

@@ -57,6 +57,18 @@ def test_another_trials_and_damaged_ones_are_passed_over(tmp_path: Path, capsys:
     assert newest(tmp_path / "nothing", "a") is None
 
 
+def test_a_damaged_checkpoint_pushes_out_no_whole_one(tmp_path: Path) -> None:
+    save(tmp_path, checkpoint(12))
+    damaged = save(tmp_path, checkpoint(20))
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    found = newest(tmp_path, "a")
+    assert found is not None and found.epoch == 12
+    path = save(tmp_path, checkpoint(13))
+    assert newest_path(tmp_path) == path
+    assert sorted(entry.name[:11] for entry in tmp_path.glob("*.safetensors")) == ["epoch-00012", "epoch-00013"]
+    assert damaged.with_suffix(".damaged").exists()
+
+
 def test_identities_differ_in_every_part() -> None:
     identities = [identity({"lr": 0.1}, 1, 8), identity({"lr": 0.2}, 1, 8), identity({"lr": 0.1}, 2, 8)]
     identities.append(identity({"lr": 0.1}, 1, 9))
