@@ -320,6 +320,25 @@ def test_a_ledger_cut_at_any_event_around_a_rung_decides_in_the_order_of_arrival
             assert study.standing.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
 
 
+def test_a_search_trial_whose_last_epoch_is_in_the_ledger_is_not_run_again(tmp_path: Path) -> None:
+    plan = small_plan()
+    whole = run_study(plan, tmp_path / "whole")
+    events = read_events(whole.ledger)
+    ends = [
+        e for e in events if e.kind == "ended" and "/search/" in str(e.trial_id) and e.payload["outcome"] == "completed"
+    ]
+    assert ends
+    for end in ends:
+        paths = RunPaths(tmp_path / str(end.seq))
+        with Ledger(paths.ledger) as ledger:
+            for event in events[: end.seq]:
+                ledger.append(event.kind, event.trial_id, **event.payload)
+        with Ledger(paths.ledger) as ledger:
+            study = Study(plan, ledger)
+            study.open_session(process=0, resources={})
+            assert study.records[str(end.trial_id)].outcome == "completed"
+
+
 def begun(study: Study) -> str:
     assignment = study.next_assignment()
     assert assignment is not None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -104,6 +105,7 @@ class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
         self._study = study
         self._paths = paths
         self._ending = ending
+        self._left: deque[tuple[int, Path]] = deque()  # checkpoints, and how many events are told when they may go
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop a trial when the study says so."""
@@ -121,9 +123,20 @@ class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
             else:
                 goes_on = self._study.report(planned.trial_id, report.record, report.elapsed_s, checkpoint)
             if not goes_on and not is_kept:
-                # Only confirmed models are reused, and a large search would fill the disk.
-                shutil.rmtree(self._paths.checkpoint_dir(planned.trial_id), ignore_errors=True)
+                self._remove_later(self._paths.checkpoint_dir(planned.trial_id))
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def _remove_later(self, directory: Path) -> None:
+        """Remove an ended search trial's checkpoints once its end is in the log for good.
+
+        Only confirmed models are reused, and a large search would fill the disk; but until then a crash opens the trial
+        again.
+        """
+        ledger = self._ending.ledger
+        assert ledger is not None, "a sweep has a ledger"
+        self._left.append((ledger.appended, directory))
+        while self._left and self._left[0][0] <= ledger.written:
+            shutil.rmtree(self._left.popleft()[1], ignore_errors=True)
 
 
 class StudyCallback(LeftOutOfSnapshots, Callback):

@@ -178,7 +178,7 @@ class Study:
         for trial in sorted(begun, key=lambda trial: self.records[trial.trial_id].epochs[-1].seq):
             state = self.records[trial.trial_id]
             row = state.epochs[-1]
-            if row.epoch < trial.epochs and (trial.trial_id, row.epoch) not in self.standing.decisions:
+            if (trial.trial_id, row.epoch) not in self.standing.decisions:
                 trained_s = sum(epoch.epoch_s for epoch in state.epochs)
                 record = EpochRecord(row.epoch, row.epoch_s, row.metrics, row.images)
                 if not self._decide(trial, record, trained_s, None):

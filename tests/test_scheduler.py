@@ -1,0 +1,46 @@
+"""Tune's hooks: what they may do to a run directory, and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ablation import ledger as ledger_module
+from ablation.engine.scheduler import Ending, StudyScheduler
+from ablation.engine.study import Study
+from ablation.engine.trainable import Report
+from ablation.ledger import Ledger
+from ablation.paths import RunPaths
+from tests.toy_study import toy_plan
+
+
+def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 3600)  # not before the test says so
+    paths, ending = RunPaths(tmp_path), Ending()
+    with Ledger(paths.ledger) as ledger:
+        ending.ledger = ledger
+        study = Study(toy_plan(), ledger)
+        study.open_session(process=0, resources={})
+        scheduler = StudyScheduler(study, paths, ending)
+
+        def fail_next() -> Path:
+            """Hand out a trial, let it fail, and return the folder of its checkpoints."""
+            assignment = study.next_assignment()
+            assert assignment is not None and assignment.trial.phase == "search"
+            study.started(assignment.trial.trial_id)
+            folder = paths.checkpoint_dir(assignment.trial.trial_id)
+            folder.mkdir(parents=True)
+            trial = SimpleNamespace(config={"assignment": assignment})
+            scheduler.on_trial_result(None, trial, {"report": Report(None, 1.0, failure="asked to")})
+            assert ending.fault is None
+            return folder
+
+        first, second = fail_next(), fail_next()
+        assert first.exists() and second.exists()
+        ledger.flush()
+        third = fail_next()
+        assert not first.exists() and not second.exists() and third.exists()
