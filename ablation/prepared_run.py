@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,19 +19,21 @@ from ablation.plan import Plan
 from ablation.probe import visible_gpus
 from ablation.request import Prepared, Request, prepare
 from ablation.resources import Resources
+from ablation.storage import UnwritableError
 from ablation.study_file import DamagedStudyError, StudyFile
 from ablation.warm_start import source_faults
 from search_spaces.space import Space
 
 
-@dataclass(frozen=True)
+@dataclass
 class PreparedRun:
-    """A study that can start now: checked, with its place on disk."""
+    """A study that can start now: checked, with its place on disk, which ``begin`` moves where nobody named it."""
 
     prepared: Prepared
     paths: RunPaths
     resources: Resources
     resume: bool
+    is_named: bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,38 @@ def prepare_run(
         found += _changes(paths.root, begun, prepared)
     if found or prepared is None:
         raise FaultsError(found)
-    return PreparedRun(prepared, paths, resources, resume)
+    return PreparedRun(prepared, paths, resources, resume, is_named=name is not None)
+
+
+def begin(study: PreparedRun) -> None:
+    """Make the run directory with its study.json; a run that nobody named takes the next name that is free.
+
+    Raises FaultsError where another driver has begun a run of that name since this one was prepared, UnwritableError
+    where nothing can be written.
+    """
+    prepared = study.prepared
+    try:
+        _make_folder(study)
+        root = study.paths.root
+        described = study_file.describe(root.name, prepared.plan, prepared.budget_name, prepared.data, sys.argv)
+        study_file.write(described, study.paths)
+    except OSError as error:
+        raise UnwritableError(study.paths.root, f"it cannot be begun: {error}") from error
+
+
+def _make_folder(study: PreparedRun) -> None:
+    """Make the run directory; of drivers that chose the same name, one gets it."""
+    study.paths.root.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        root = study.paths.root
+        try:
+            root.mkdir()
+            return
+        except FileExistsError as error:
+            if study.is_named:
+                raise FaultsError([f"another driver has just begun {root}; choose another --name"]) from error
+            label, _, counter = root.name.rpartition("-")
+            study.paths = RunPaths(root.with_name(f"{label}-{int(counter) + 1}"))
 
 
 def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
@@ -111,7 +145,9 @@ def _begun(paths: RunPaths, faults: list[str]) -> Begun | None:
         return Begun(file, study_file.plan_now(file, read_events(paths.ledger)))
     except (DamagedStudyError, LedgerError) as error:
         faults.append(str(error))
-        return None
+    except OSError as error:
+        faults.append(f"--resume cannot read the run {paths.root} ({error}); make that possible and try again")
+    return None
 
 
 def _too_large(resources: Resources, gpus: float) -> list[str]:

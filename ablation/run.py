@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from ablation.faults import FaultsError
 from ablation.ledger import LedgerError, OvertakenError
 from ablation.paths import RunPaths
 from ablation.plan_text import show_plan
-from ablation.prepared_run import PreparedRun, prepare_run
+from ablation.prepared_run import PreparedRun, begin, prepare_run
 from ablation.records import ConflictError
 from ablation.request import Request, checked_options
 from ablation.resources import Resources
@@ -93,10 +94,10 @@ def main(
         if plan:
             show_plan(study.prepared, study.resources, as_json, spread_asked.spread(study.prepared.plan))
             return
+        code = run_prepared(study, report, retry_failed=retry_failed)
     except FaultsError as error:
         tell.faults(error.faults)
         raise typer.Exit(2) from error
-    code = run_prepared(study, report, retry_failed=retry_failed)
     if code == INTERRUPTED:
         command = [argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed")]
         named = [] if name is not None else ["--name", study.paths.root.name]
@@ -127,38 +128,28 @@ def run(
 
 
 def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool = False) -> int:
-    """Sweep, account and report; return the exit code."""
+    """Sweep, account and report; return the exit code. Raises FaultsError as ``prepared_run.begin`` does."""
     # Ray starts here and not before: whatever can be wrong with the input has been told.
     from ablation.engine.driver import NoStartError, sweep
 
-    paths, plan, tell = study.paths, study.prepared.plan, teller(study.resources.log_format)
+    plan, tell = study.prepared.plan, teller(study.resources.log_format)
     try:
         if not study.resume:
-            _begin(study)
+            begin(study)
+        paths = study.paths
         tell.header(study.prepared, paths.root, study.resume)
         ended = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
         summary = tables.materialise(paths)
     except (LedgerError, UnwritableError, ConflictError, NoStartError) as error:
-        return _halt(error, paths, tell)
+        return _halt(error, study.paths, tell)
     except OSError as error:
-        return _halt(UnwritableError(paths.root, str(error)), paths, tell)
-    # An interrupted driver has little time, and a study that had ended before has its report.
-    is_due = report and ended != "interrupted" and not (ended == "nothing left" and paths.page.exists())
+        return _halt(UnwritableError(study.paths.root, str(error)), study.paths, tell)
+    # An interrupted driver has little time, and a study that had ended before may have its report.
+    is_due = report and ended != "interrupted" and not (ended == "nothing left" and _is_reported(paths, summary))
     page = write_report(paths, tell) if is_due else None
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
     tell.accounting(Account(paths.root, ended, code, summary, page))
     return code
-
-
-def _begin(study: PreparedRun) -> None:
-    """Make the run directory with its study.json; raise UnwritableError where that cannot be."""
-    paths, prepared = study.paths, study.prepared
-    described = study_file.describe(paths.root.name, prepared.plan, prepared.budget_name, prepared.data, sys.argv)
-    try:
-        paths.root.mkdir(parents=True, exist_ok=False)  # of two drivers that chose the same name, one goes on
-        study_file.write(described, paths)
-    except OSError as error:
-        raise UnwritableError(paths.root, f"it cannot be begun: {error}") from error
 
 
 def _halt(error: Exception, paths: RunPaths, tell: Teller) -> int:
@@ -170,6 +161,15 @@ def _halt(error: Exception, paths: RunPaths, tell: Teller) -> int:
         except (OSError, LedgerError, ConflictError, DamagedStudyError) as also:
             tell.tables_stale(also, paths.root)
     return 1
+
+
+def _is_reported(paths: RunPaths, summary: Mapping[str, Any]) -> bool:
+    """Tell whether the page counts what the summary does; one from before the study grew, or ended, does not."""
+    try:
+        told = json.loads(paths.page.with_name("findings.json").read_bytes())["accounting"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return paths.page.is_file() and bool(told == {key: summary[key] for key in ("planned", *tables.STATUSES)})
 
 
 def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int:

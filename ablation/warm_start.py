@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
-from search_spaces.space import Choice, Domain, Float, Int, Level, Space
+from search_spaces.space import Choice, Domain, Int, Level, Space
 
 # Stands in the source of a default that came from a run, before that run's name.
 MARK = "default: warm start from "
@@ -25,18 +25,19 @@ def warmed(space: Space, run: Path) -> Space:
 
     A default is the median over all arms and replicates (of the logarithm where the range is logarithmic; of choices
     the most frequent), put into the range. It is the same in every arm, so the start favours none. Hyperparameters
-    that the run did not have keep their default. Raises FaultsError where the run has nothing confirmed.
+    that the run did not have, or only with values that are none here, keep their default. Raises FaultsError where the
+    run has nothing confirmed, or nothing to give.
     """
     rows = _confirmed(run)
     changed: dict[str, Domain] = {}
     for name, domain in space.nuisance.items():
         values = [row[f"config.{name}"] for row in rows if row.get(f"config.{name}") is not None]
-        if values:
-            changed[name] = _begun_at(domain, _typical(values, domain), _name(run))
+        typical = _typical(values, domain)
+        if typical is not None:
+            changed[name] = _begun_at(domain, typical, _name(run))
     if not changed:
-        raise FaultsError(
-            [f"--warm-start {run}: it searched none of {', '.join(space.nuisance)}; give a run of a related space"]
-        )
+        nothing = f"it confirmed no value for any of {', '.join(space.nuisance)}"
+        raise FaultsError([f"--warm-start {run}: {nothing}; give a run of a related space"])
     return space.model_copy(update={"nuisance": {**space.nuisance, **changed}})
 
 
@@ -96,13 +97,29 @@ def _confirmed(run: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _typical(values: Sequence[Any], domain: Domain) -> Level:
-    match domain:
-        case Choice():
-            counts = Counter(value for value in values if value in domain.values)
-            # Ties go to the value that the range lists first.
-            return max(domain.values, key=lambda value: counts[value])
-        case Float() | Int():
-            middle = math.exp(median(map(math.log, values))) if domain.log else float(median(values))
-            inside = min(max(middle, domain.low), domain.high)
-            return round(inside) if isinstance(domain, Int) else inside
+def _typical(values: Sequence[Any], domain: Domain) -> Level | None:
+    """Return the value to begin at; None where none of the values is one that the domain can hold."""
+    if isinstance(domain, Choice):
+        places = [place for value in values if (place := _place(value, domain)) is not None]
+        counts = Counter(places)
+        # Ties go to the value that the range lists first.
+        return domain.values[max(sorted(counts), key=lambda place: counts[place])] if counts else None
+    numbers = [value for value in values if _is_number(value) and (value > 0 or not domain.log)]
+    if not numbers:
+        return None
+    middle = math.exp(median(map(math.log, numbers))) if domain.log else float(median(numbers))
+    inside = min(max(middle, domain.low), domain.high)
+    return round(inside) if isinstance(domain, Int) else inside
+
+
+def _place(value: Any, choice: Choice) -> int | None:
+    """Find a value's place among the choices; tables spell a column of several kinds as text."""
+    for place, known in enumerate(choice.values):
+        is_same = known == value and isinstance(known, bool) == isinstance(value, bool)
+        if is_same or str(known) == str(value):
+            return place
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

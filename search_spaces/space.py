@@ -124,10 +124,7 @@ class Space(Frozen):
             yield f"{name!r} is a factor and a nuisance hyperparameter; keep one"
         for name in self.fixed.keys() & (self.factors.keys() | self.nuisance.keys()):
             yield f"{name!r} is fixed and varied; keep one"
-        for name, choice in self.factors.items():
-            for level in choice.values:
-                if isinstance(level, str) and ("/" in level or "__" in level):
-                    yield f"level {level!r} of {name} holds '/' or '__', which stand between the parts of trial ids"
+        yield from self._name_faults()
         for factor, level in self._mentioned():
             if factor in self.factors and level not in self.factors[factor].values:
                 known_levels = list(self.factors[factor].values)
@@ -139,6 +136,24 @@ class Space(Frozen):
         for when in self.conditions:
             for name in {when.factor, *when.drops, *when.replaces} - known:
                 yield f"a When names {name!r}, which is neither factor nor nuisance hyperparameter"
+
+    def _name_faults(self) -> Iterator[str]:
+        """Say which factors and levels would give arms the same name, or names that file names do not give back."""
+        between = "which stand between the parts of trial ids"
+        short = self._short_names()
+        for name, choice in self.factors.items():
+            if "/" in short[name] or "__" in short[name]:
+                yield f"factor {name!r} holds '/' or '__' in the arms' names, {between}; rename it"
+            spelled: dict[str, Level] = {}
+            for level in choice.values:
+                text = str(level)
+                # An arm's name may end with a level, and "__" follows it.
+                if "/" in text or "__" in f"{text}_":
+                    yield f"level {level!r} of {name} holds '/' or '__' or ends with '_', {between}; rename it"
+                if any(f",{other}=" in text for other in short.values()):
+                    yield f"level {level!r} of {name} reads as levels of two factors in an arm's name; rename it"
+                if spelled.setdefault(text, level) != level:
+                    yield f"levels {spelled[text]!r} and {level!r} of {name} are spelled alike; rename one"
 
     def _mentioned(self) -> Iterator[tuple[str, Level]]:
         """Yield the (factor, level) pairs that conditions and comparisons name."""
@@ -225,9 +240,13 @@ class Space(Frozen):
 
     def spell(self, levels: Mapping[str, Level]) -> str:
         """Spell levels as an arm's name, ``negatives=nearest,margin=0.2``, with as much of a name as tells it apart."""
-        lasts = [factor.rpartition(".")[2] for factor in self.factors]
-        short = {name: last if lasts.count(last) == 1 else name for name, last in zip(self.factors, lasts, strict=True)}
+        short = self._short_names()
         return ",".join(f"{short[name]}={level}" for name, level in levels.items())
+
+    def _short_names(self) -> dict[str, str]:
+        """Return as much of each factor's name as tells it apart."""
+        lasts = [factor.rpartition(".")[2] for factor in self.factors]
+        return {name: last if lasts.count(last) == 1 else name for name, last in zip(self.factors, lasts, strict=True)}
 
     def default(self, name: str) -> Level:
         """Return where a search starts: a factor's reference level, a hyperparameter's default."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -113,6 +114,13 @@ def test_a_damaged_study_file_is_a_fault_by_name(small: RunPaths) -> None:
     assert any("study.json is damaged" in fault for fault in faults(small.root.parent))
 
 
+def test_a_ledger_that_cannot_be_listed_is_a_fault(small: RunPaths) -> None:
+    shutil.rmtree(small.ledger)
+    small.ledger.write_bytes(b"no folder")
+    (fault,) = faults(small.root.parent)
+    assert f"--resume cannot read the run {small.root}" in fault and "make that possible and try again" in fault
+
+
 def test_a_folder_that_is_no_folder_is_refused() -> None:
     with pytest.raises(FaultsError, match="must be a folder: checkpoints are plain files"):
         prepare_run(Request(**ASKED), "x", Path("s3://bucket/runs"), Resources(), resume=False)  # type: ignore[arg-type]
@@ -186,7 +194,7 @@ def test_a_warm_study_whose_range_has_moved_since_is_refused(warm: RunPaths) -> 
         gone_on(warm, space=space)
 
 
-def write_confirmed(root: Path, **columns: list[object]) -> Path:
+def write_confirmed(root: Path, **columns: Sequence[object]) -> Path:
     count = len(next(iter(columns.values())))
     config = {f"config.{name}": values for name, values in columns.items()}
     root.mkdir()
@@ -217,7 +225,41 @@ def test_a_warm_start_heeds_logarithms_ranges_and_kinds(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("content", ["nothing", "pending", "stranger"])
+TURNED = Choice(values=(False, True, "ema"), default="ema")
+
+
+@pytest.mark.parametrize(
+    ("domain", "values", "default"),
+    [
+        (Choice(values=("a", "b"), default="b"), ["c", "c", "d"], None),
+        (Choice(values=("a", "b"), default="b"), ["c", "c", "a"], "a"),
+        (TURNED, ["False", "ema", "False"], False),  # a column of several kinds is stored as text
+        (TURNED, [False, True, True], True),
+        (Choice(values=(1, 2, 4), default=4), [2.0, 2.0, 1.0], 2),
+        (Choice(values=(1, 2), default=2), [True, True, True], None),
+        (Float(low=1e-3, high=1.0, default=0.1, log=True), [0.0, 0.01, 0.04], 0.02),
+        (Float(low=1e-3, high=1.0, default=0.1, log=True), [0.0, -1.0, 0.0], None),
+        (Float(low=0.0, high=1.0, default=0.1), ["True", "ema", "0.3"], None),
+        (Float(low=0.0, high=1.0, default=0.1), [True, False, True], None),
+        (Float(low=0.0, high=1.0, default=0.1), [float("nan"), 0.5, float("inf")], 0.5),
+        (Int(low=1, high=8, default=3, log=True), [0, 4, 4], 4),
+        (Int(low=1, high=8, default=3), [True, True, True], None),
+    ],
+)
+def test_a_warm_start_takes_what_a_range_can_hold_and_marks_nothing_else(
+    tmp_path: Path, domain: Float | Int | Choice, values: Sequence[object], default: object
+) -> None:
+    run = write_confirmed(tmp_path / "run", **{"asked": values, "toy.offset": [1.5] * 3})
+    nuisance = {**SPACE.nuisance, "asked": domain}
+    found = warmed(SPACE.model_copy(update={"nuisance": nuisance}), run).nuisance["asked"]
+    if default is None:
+        assert found == domain
+    else:
+        assert found.default == pytest.approx(default) and isinstance(found.default, type(default))
+        assert found.source == "default: warm start from run"
+
+
+@pytest.mark.parametrize("content", ["nothing", "pending", "stranger", "of no use"])
 def test_a_warm_start_from_a_run_that_has_nothing_to_give_is_refused(tmp_path: Path, content: str) -> None:
     run = tmp_path / "run"
     if content == "pending":
@@ -225,5 +267,7 @@ def test_a_warm_start_from_a_run_that_has_nothing_to_give_is_refused(tmp_path: P
         pd.DataFrame({"phase": ["confirm"], "status": ["pending"]}).to_parquet(RunPaths(run).trials)
     if content == "stranger":
         write_confirmed(run, elsewhere=[1.0])
+    if content == "of no use":
+        write_confirmed(run, **{"toy.offset": ["soon"]})
     with pytest.raises(FaultsError, match=f"--warm-start {run}"):
         warmed(SPACE, run)

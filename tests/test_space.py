@@ -7,8 +7,9 @@ from itertools import product
 import pytest
 from pydantic import ValidationError
 
+from ablation.paths import file_safe
 from ablation.trial import build_config, load
-from search_spaces.space import Budget, Choice, Comparison, Float, Levels, Space, When
+from search_spaces.space import Budget, Choice, Comparison, Float, Level, Levels, Space, When
 from search_spaces.tcl import SPACE, STRATEGIES
 
 QUICK = {"quick": Budget(replicates=2, trials=1, epochs=1, grace_epochs=1, reduction_factor=2)}
@@ -109,6 +110,43 @@ def test_factors_of_the_same_last_name_give_arms_of_their_own() -> None:
     space = small_space(factors=factors, reference=levels, baseline={"enc.depth": 4, "dec.depth": 4})
     names = [arm.name for arm in space.arms("factorial")]
     assert len(names) == len(set(names)) == 4
+
+
+def from_file_name(name: str) -> str:
+    """Read a trial id back, as whoever lists artifacts does."""
+    return name.replace("__", "/")
+
+
+@pytest.mark.parametrize(
+    ("factor", "values", "told"),
+    [
+        ("net/depth", (1, 2), "factor 'net/depth' holds '/' or '__'"),
+        ("net.de__pth", (1, 2), "factor 'net.de__pth' holds '/' or '__'"),
+        ("kind", ("a/b", "c"), "level 'a/b' of kind holds '/' or '__'"),
+        ("kind", ("a__b", "c"), "level 'a__b' of kind holds '/' or '__'"),
+        ("kind", ("c", "a_"), "level 'a_' of kind holds '/' or '__' or ends with '_'"),
+        ("kind", (1, "1"), "levels 1 and '1' of kind are spelled alike"),
+        ("kind", ("False", False), "levels 'False' and False of kind are spelled alike"),
+        ("kind", ("a", "a,other=x"), "'a,other=x' of kind reads as levels of two factors"),
+    ],
+)
+def test_names_that_no_trial_id_can_hold_are_refused(factor: str, values: tuple[Level, ...], told: str) -> None:
+    factors = {factor: Choice(values=values), "net.other": Choice(values=("x", "y"))}
+    reference, baseline = ({factor: value, "net.other": "x"} for value in values)
+    with pytest.raises(ValidationError) as caught:
+        small_space(factors=factors, reference=reference, baseline=baseline)
+    assert told in str(caught.value) and "rename" in str(caught.value)
+
+
+def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
+    levels: Levels = {"my__group._wide_": "_a_b", "my__group.deep": 2}
+    factors = {"my__group._wide_": Choice(values=("_a_b", "_c")), "my__group.deep": Choice(values=(2, 4))}
+    space = small_space(factors=factors, reference=levels, baseline={"my__group._wide_": "_c", "my__group.deep": 4})
+    arms = space.arms("factorial")
+    assert any("_wide_=_c" in arm.name for arm in arms)
+    for arm in arms:
+        trial_id = f"{arm.name}/0/confirm/0"
+        assert from_file_name(file_safe(trial_id)) == trial_id
 
 
 def test_a_space_survives_json() -> None:

@@ -320,6 +320,19 @@ def test_a_ledger_cut_at_any_event_around_a_rung_decides_in_the_order_of_arrival
             assert study.standing.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
 
 
+def test_a_reason_that_is_no_text_reaches_the_table(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path / "run")
+    plan = small_plan()
+    study_file.write(study_file.describe("run", plan, "quick", None, ["tests"]), paths)
+    with Ledger(paths.ledger) as ledger:
+        study = Study(plan, ledger)
+        study.open_session(process=0, resources={})
+        trial_id = begun(study)
+        study.end(trial_id, "failed", "cannot decode \udcff.jpg")
+    tables.materialise(paths)
+    assert trials(paths).set_index("trial_id").loc[trial_id, "reason"] == "cannot decode \\udcff.jpg"
+
+
 def test_a_search_trial_whose_last_epoch_is_in_the_ledger_is_not_run_again(tmp_path: Path) -> None:
     plan = small_plan()
     whole = run_study(plan, tmp_path / "whole")

@@ -65,25 +65,26 @@ def sweep(
     with _heeding_signals(ending), Ledger(paths.ledger) as ledger:
         ending.ledger = ledger
         study = open_study(file, ledger, plan)
+        _remove_left_checkpoints(study, paths)
         if retry_failed:
             study.reopen_failed()
         if study.is_finished:
             return "nothing left"
         ledger.history.clear()  # of a long study it takes more memory than all the rest
         study.open_session(os.getpid(), resources.model_dump())
-        _remove_left_checkpoints(study, paths)
-        # Once more inside: Ray takes SIGTERM for itself when it starts.
-        with _connected(resources.address), _heeding_signals(ending):
+        with _connected(resources.address):
+            # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
+            _heed_signals(ending)
             slots, per_trial = _slots(resources)
             progress = Progress(study, slots, resources.log_format)
             study.observer = progress.note
             with progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
                 workplace = _workplace(file, paths, resources, per_trial)
                 _fit(study, paths, workplace, ending, slots, per_trial, Path(scratch))
-        if ending.fault is None:  # after a takeover they are another driver's
-            _remove_left_checkpoints(study, paths)
     if ending.fault is not None:
         raise ending.fault
+    # Only now is every end in the log for good; after a fault they may be another driver's.
+    _remove_left_checkpoints(study, paths)
     if study.is_finished:
         return "finished"
     return "interrupted" if ending.is_due else "short"
@@ -189,15 +190,21 @@ def _connected(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _heeding_signals(ending: Ending) -> Iterator[None]:
+    previous = _heed_signals(ending)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _heed_signals(ending: Ending) -> dict[signal.Signals, Any]:
+    """Let signals end the sweep in order, and return the handlers that they had."""
+
     def note(number: int, frame: FrameType | None) -> None:
         ending.signal = number
 
     heeded = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
         heeded.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, note) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    return {number: signal.signal(number, note) for number in heeded}

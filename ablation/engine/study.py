@@ -134,6 +134,8 @@ class Study:
         """End a trial for good and let its replicate move on; what has ended stays as it ended."""
         if self.standing.state(trial_id).has_ended:
             return
+        if reason is not None:  # it goes into a table, and may name files whose names are no text
+            reason = reason.encode("utf-8", "backslashreplace").decode()
         self._event("ended", trial_id, outcome=outcome, reason=reason, wall_s=wall_s, checkpoint=checkpoint)
         self._confirm_when_searched(replicate_key(self._trials[trial_id]))
 

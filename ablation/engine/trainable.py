@@ -26,6 +26,8 @@ from ablation.paths import RunPaths
 from ablation.trial import EpochRecord, TrialContext, build_config, load
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What a trial prints or raises may name files whose names are no text, whatever the machine's locale.
+UNREADABLE_AS = "backslashreplace"
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,18 @@ class TrialActor(tune.Trainable):
     def _logging(self) -> Iterator[None]:
         log = self._paths.log(self._assignment.trial.trial_id)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as output, redirect_stdout(output), redirect_stderr(output):
+        with (
+            log.open("a", encoding="utf-8", errors=UNREADABLE_AS) as output,
+            redirect_stdout(output),
+            redirect_stderr(output),
+        ):
             yield
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """End this process, leaving its traceback, if an epoch takes longer than the watchdog waits."""
         self._hang.parent.mkdir(parents=True, exist_ok=True)
-        with self._hang.open("a") as traces:
+        with self._hang.open("a", encoding="utf-8", errors=UNREADABLE_AS) as traces:
             faulthandler.dump_traceback_later(self._workplace.watchdog_s, exit=True, file=traces)
             try:
                 yield
@@ -148,7 +154,7 @@ class TrialActor(tune.Trainable):
 
     def _hung(self) -> str:
         """Say that this trial's process was ended by the watchdog, and put the traceback it left into the log."""
-        print(self._hang.read_text())
+        print(self._hang.read_text("utf-8", UNREADABLE_AS))
         return f"no epoch within {self._workplace.watchdog_s:g} s (the watchdog ended it; its log has the traceback)"
 
     def _report(

@@ -1,0 +1,58 @@
+"""Signals that come while Ray starts and shuts down end a sweep in order, with everything accounted for."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablation import study_file
+from ablation.engine import driver
+from ablation.paths import RunPaths
+from ablation.resources import Resources
+from tests.toy_study import toy_plan
+
+
+class FakeRay:
+    """Ray's handling of SIGTERM: it takes the signal when it starts and exits on it, also while it shuts down."""
+
+    def __init__(self) -> None:
+        self.is_shut_down = False
+
+    def init(self, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+
+    def shutdown(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        self.is_shut_down = True
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    ray = FakeRay()
+    monkeypatch.setattr("ray.init", ray.init)
+    monkeypatch.setattr("ray.shutdown", ray.shutdown)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
+    return ray
+
+
+@pytest.mark.parametrize("first", [lambda: signal.raise_signal(signal.SIGTERM), lambda: None], ids=["second", "only"])
+def test_a_signal_while_ray_shuts_down_is_heeded(
+    tmp_path: Path, ray: FakeRay, monkeypatch: pytest.MonkeyPatch, first: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(driver, "_fit", lambda *arguments: first())
+    paths = RunPaths(tmp_path / "toy")
+    study_file.write(study_file.describe("toy", toy_plan(), "quick", None, []), paths)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert driver.sweep(study_file.read(paths), paths, Resources()) == "interrupted"
+        assert {number: signal.getsignal(number) for number in before} == before
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ray.is_shut_down
