@@ -36,7 +36,7 @@ def mcnemar_table(study: Study, trials: pd.DataFrame, predictions: pd.DataFrame)
     """Compare the best models of compared arms image by image with McNemar's exact test.
 
     Columns: arm, against, trial_id, against_trial_id, images (scored by both), only_arm (right in the arm's model
-    alone), only_against, p (two-sided, exact, not corrected). No rows without predictions.
+    alone), only_against, p (two-sided, exact, not corrected). No rows without predictions of the same images.
     Source: McNemar (1947).
     """
     models = best_models(study, trials)
@@ -47,6 +47,8 @@ def mcnemar_table(study: Study, trials: pd.DataFrame, predictions: pd.DataFrame)
         if first not in right or second not in right:
             continue
         both = pd.concat([right[first], right[second]], axis=1, join="inner").to_numpy()
+        if not len(both):
+            continue
         only_arm, only_against = int((both[:, 0] & ~both[:, 1]).sum()), int((~both[:, 0] & both[:, 1]).sum())
         rows.append((arm, against, first, second, len(both), only_arm, only_against, mcnemar_p(only_arm, only_against)))
     return pd.DataFrame(rows, columns=list(MCNEMAR_COLUMNS))

@@ -16,6 +16,7 @@ from analysis.inference import Array
 from analysis.load import Study
 
 REFERENCE, BASELINE = "reference", "baseline"
+LARGEST = 1e150  # of a test metric: squares of larger values overflow, so they count as infinite
 
 
 def arm_names(study: Study, trials: pd.DataFrame) -> list[str]:
@@ -27,7 +28,7 @@ def replicates(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Average each replicate's confirm trials into one row: arm, replicate, seeds, ended, then every test metric.
 
     ``seeds`` are planned confirm trials and ``ended`` those that completed. A metric is NaN unless every planned
-    seed completed with a finite value: a mean over the surviving seeds would favour arms whose bad seeds fail.
+    seed completed with a value within ±LARGEST: a mean over the surviving seeds would favour arms whose bad seeds fail.
     """
     confirm = trials[trials["phase"] == "confirm"]
     completed = confirm["status"] == "completed"
@@ -35,7 +36,7 @@ def replicates(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     for metric in study.metrics:
         column = f"metric.test_{metric}"
         values = confirm[column].astype(float) if column in confirm else pd.Series(np.nan, index=confirm.index)
-        frame[metric] = values.where(completed & np.isfinite(values))
+        frame[metric] = values.where(completed & (values.abs() < LARGEST))
     groups = frame.groupby(["arm", "replicate"], sort=True)
     totals = groups[["seeds", "ended"]].sum()
     means = groups[list(study.metrics)].mean()

@@ -43,10 +43,9 @@ def not_completed(trials: pd.DataFrame) -> pd.DataFrame:
 def chosen(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """List what each replicate's search chose, as its confirm trials ran it.
 
-    Columns: arm, replicate, name, value, default (as text; empty where the space names none). One row for each
-    hyperparameter that the arm searched.
+    Columns: arm, replicate, name, value, default (as text: where searches start; empty where the space does not
+    say). One row for each hyperparameter that the arm searched.
     """
-    domains = {**study.space["factors"], **study.space.get("nuisance", {})}
     confirm = trials[(trials["phase"] == "confirm") & (trials["status"] != "pending")]
     first = confirm.drop_duplicates(["arm", "replicate"])
     rows = []
@@ -55,6 +54,7 @@ def chosen(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
             for name in arm.searched:
                 value = trial.get(f"config.{name}")
                 if value is not None and not pd.isna(value):
-                    default = domains.get(name, {}).get("default", "")
-                    rows.append((arm.name, int(trial["replicate"]), name, value, str(default)))
+                    default = study.start(name)
+                    text = "" if default is None else str(default)
+                    rows.append((arm.name, int(trial["replicate"]), name, value, text))
     return pd.DataFrame(rows, columns=["arm", "replicate", "name", "value", "default"])

@@ -73,7 +73,8 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
     comparisons = effects.comparisons_table(study, table)
     averaged, left_out = marginals.marginals(study, table)
     survived, unequal = survival.survival_table(study, trials)
-    predictions = load.predictions(run)
+    ids = trials["trial_id"].tolist()
+    predictions = load.predictions(run, among=ids)
     calibrated, reliability = agreement.calibration(study, trials, predictions)
     return Evidence(
         study=study,
@@ -94,7 +95,7 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
         not_completed=effort.not_completed(trials),
         survival=survived,
         unequal_survival=unequal,
-        recall=recall.per_class_recall(study, trials, load.confusions(run)),
+        recall=recall.per_class_recall(study, trials, load.confusions(run, ids)),
         sampling=resampling.sampling_table(study, trials, table, predictions),
         mcnemar=agreement.mcnemar_table(study, trials, predictions),
         calibration=calibrated,

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.faults import FaultsError
-from ablation.ledger import Event, Folder, LedgerError, read_events
-from analysis.load import EPOCH_COLUMNS, PHASES, TRIAL_COLUMNS, Study
+from ablation.ledger import Event
+from analysis.ledger_parts import columns_of_parts, whole_log
+from analysis.load import EPOCH_COLUMNS, TRIAL_COLUMNS, Study
 from analysis.places import Place, Run, patiently, place
 
 EVENT_COLUMNS = ("seq", "session", "kind", "trial_id", "unix_s")
@@ -27,10 +27,12 @@ def events(run: Run) -> pd.DataFrame:
     return patiently(lambda: _columns(where))
 
 
-def is_current(log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) -> bool:
-    """Say whether the tables hold all that the ledger tells; true where there is no ledger."""
+def is_current(study: Study, log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) -> bool:
+    """Say whether the tables hold all that is planned and the ledger tells; true where there is no ledger."""
     if log.empty:
         return True
+    if set(trials["trial_id"]) != {trial.trial_id for trial in study.planned}:
+        return False
     told = log["kind"].value_counts()
     over = int(trials["status"].isin(ENDED).sum())
     newest = log.loc[log["kind"] == "epoch", "seq"].max()
@@ -45,13 +47,9 @@ def tables(run: Run, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fold the ledger into trials and epochs, with the columns that the run's own tables will have.
 
     ``seed`` is left out: it follows from the plan alone. A trial that has begun and not ended is "interrupted",
-    whether or not a driver is at work on it. Raises FaultsError where the ledger is damaged.
+    whether or not a driver is at work on it. Raises FaultsError where the ledger is damaged or cannot be read.
     """
-    where = place(run)
-    try:
-        log = read_events(Folder(where.filesystem, where.paths.ledger.as_posix()))
-    except LedgerError as error:
-        raise FaultsError([str(error)]) from error
+    log = whole_log(place(run))
     planned = {str(row["trial_id"]): row for row in _planned(study)}
     curves: dict[str, list[dict[str, Any]]] = {trial_id: [] for trial_id in planned}
     for event in log:
@@ -69,18 +67,14 @@ def tables(run: Run, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _planned(study: Study) -> list[dict[str, Any]]:
-    budget = study.plan["budget"]
-    counts = dict(zip(PHASES, (budget["trials"], budget["seeds"]), strict=True))
+    epochs = study.plan["budget"]["epochs"]
     return [
         {
-            **{"trial_id": f"{arm.name}/{replicate}/{phase}/{index}", "arm": arm.name, "replicate": replicate},
-            **{"phase": phase, "index": index, "status": "pending", "epochs_planned": budget["epochs"]},
+            **{"trial_id": trial.trial_id, "arm": trial.arm, "replicate": trial.replicate},
+            **{"phase": trial.phase, "index": trial.index, "status": "pending", "epochs_planned": epochs},
             **{"epochs_trained": 0, "attempts": 0, "wall_s": 0.0},
         }
-        for arm in study.arms
-        for replicate in range(budget["replicates"])
-        for phase in PHASES
-        for index in range(counts[phase])
+        for trial in study.planned
     ]
 
 
@@ -103,18 +97,13 @@ def _apply(row: dict[str, Any], curve: list[dict[str, Any]], event: Event) -> No
         case "ended":
             row |= {"status": payload["outcome"], "reason": payload["reason"], "wall_s": payload["wall_s"]}
         case "reopened":
-            row |= {"status": "interrupted", "reason": None}
+            row |= {"status": "interrupted" if row["attempts"] else "pending", "reason": None}
         case _:
             pass
 
 
 def _columns(where: Place) -> pd.DataFrame:
     arrow: Any = import_module("pyarrow")
-    paths = where.below(where.paths.ledger, "*.parquet", deep=False)
-    parts = [where.table(path, EVENT_COLUMNS, EVENT_COLUMNS) for path in paths]
-    if not parts:
-        return pd.DataFrame(columns=list(EVENT_COLUMNS))
-    table: pd.DataFrame = arrow.concat_tables(parts).to_pandas()
-    # What an overtaken session wrote behind the place where the next began does not count.
-    table = table.sort_values(["seq", "session"], kind="stable").drop_duplicates("seq", keep="last")
-    return table[table["session"] == table["session"].cummax()].reset_index(drop=True)
+    parts = list(columns_of_parts(where, EVENT_COLUMNS))
+    table: pd.DataFrame = arrow.concat_tables(parts).to_pandas() if parts else pd.DataFrame(columns=list(EVENT_COLUMNS))
+    return table

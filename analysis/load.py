@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
+from ablation.paths import file_safe
 from analysis.places import Place, Run, names, place
+from analysis.study_file import PHASES as PHASES
 from analysis.study_file import Arm as Arm
 from analysis.study_file import Study as Study
 from analysis.study_file import study as study
@@ -17,7 +18,6 @@ from analysis.study_file import study as study
 if TYPE_CHECKING:
     import pandas as pd
 
-PHASES = ("search", "confirm")
 STATUSES = ("completed", "stopped", "diverged", "failed", "interrupted", "pending")
 TRIAL_COLUMNS = (
     *("trial_id", "arm", "replicate", "phase", "index", "seed", "status", "reason", "epochs_planned"),
@@ -121,29 +121,32 @@ def accounting(run: Run) -> dict[str, int]:
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """Read summary.json; empty where there is none yet."""
-    where = place(run)
-    return dict(json.loads(where.read_bytes(where.paths.summary))) if where.has(where.paths.summary) else {}
+    """Read summary.json; empty where there is none yet. Raises FaultsError where it is damaged."""
+    return place(run).summary() or {}
 
 
-def predictions(run: Run, columns: Sequence[str] = PREDICTION_COLUMNS) -> pd.DataFrame:
+def predictions(
+    run: Run, columns: Sequence[str] = PREDICTION_COLUMNS, among: Iterable[str] | None = None
+) -> pd.DataFrame:
     """Read every confirm trial's predictions under a leading ``trial_id``; no rows where none were left.
 
-    ``label`` and ``predicted`` are 0-based places in the study's class names, ``confidence`` is in 0..1.
-    Raises FaultsError where a file lacks a column.
+    ``label`` and ``predicted`` are 0-based places in the study's class names, ``confidence`` is in 0..1. ``among`` is
+    as for ``artifacts``. Raises FaultsError where a file lacks a column.
     """
-    return artifacts(run, "predictions.parquet", columns)
+    return artifacts(run, "predictions.parquet", columns, among)
 
 
-def confusions(run: Run) -> pd.DataFrame:
+def confusions(run: Run, among: Iterable[str] | None = None) -> pd.DataFrame:
     """Read every confirm trial's confusion counts: trial_id, label, predicted, count.
 
-    Trials that left predictions only are counted from these; no rows where trials left neither.
+    Trials that left predictions only are counted from these; no rows where trials left neither. ``among`` is as for
+    ``artifacts``.
     """
     import pandas as pd
 
-    counted = artifacts(run, "confusion.parquet", CONFUSION_COLUMNS)
-    left = artifacts(run, "predictions.parquet", ("label", "predicted"), without=set(counted["trial_id"]))
+    among = [trial.trial_id for trial in study(run).planned] if among is None else list(among)
+    counted = artifacts(run, "confusion.parquet", CONFUSION_COLUMNS, among)
+    left = artifacts(run, "predictions.parquet", ("label", "predicted"), among, without=set(counted["trial_id"]))
     derived = left.groupby(["trial_id", "label", "predicted"], sort=True).size().rename("count").reset_index()
     parts = [part for part in (counted, derived) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else counted
@@ -153,7 +156,7 @@ def artifacts(
     run: Run,
     name: str,
     columns: Sequence[str],
-    among: Container[str] | None = None,
+    among: Iterable[str] | None = None,
     without: Container[str] = (),
 ) -> pd.DataFrame:
     """Read one artifact file of every trial that left it, in order of names, under a leading ``trial_id``.
@@ -162,7 +165,7 @@ def artifacts(
         run: run directory or its address.
         name: the file's name in each trial's folder.
         columns: names to read.
-        among: ids of the trials to look at; all of them where None.
+        among: ids of the trials to look at; all that are planned where None.
         without: ids of trials to leave out.
 
     Raises:
@@ -172,10 +175,13 @@ def artifacts(
 
     arrow: Any = import_module("pyarrow")
     where = place(run)
+    if among is None:
+        among = [trial.trial_id for trial in study(where).planned]
+    by_folder = {file_safe(trial_id): trial_id for trial_id in among if trial_id not in without}
     tables = []
     for path in where.below(where.paths.artifacts, name):
-        trial_id = path.parent.name.replace("__", "/")  # ids hold no "__", so this is paths.file_safe turned round
-        if trial_id not in without and (among is None or trial_id in among):
+        trial_id = by_folder.get(path.parent.name)
+        if trial_id is not None:
             table = where.table(path, columns, columns)
             tables.append(table.add_column(0, "trial_id", arrow.repeat(trial_id, len(table))))
     if not tables:

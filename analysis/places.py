@@ -25,6 +25,10 @@ class MissingError(FaultsError):
     """A file of a run is not there, or no longer."""
 
 
+class MismatchError(FaultsError):
+    """A table is not the one whose digest summary.json has: damaged, or caught between the writing of both."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A run directory in a file system.
@@ -63,15 +67,25 @@ class Place:
             return bytes(stream.read())
 
     def has(self, path: Path) -> bool:
-        """Say whether there is such a file."""
+        """Say whether there is such a file; raises FaultsError where that cannot be seen."""
         fs: Any = import_module("pyarrow.fs")
-        return bool(self.filesystem.get_file_info(path.as_posix()).type == fs.FileType.File)
+        try:
+            return bool(self.filesystem.get_file_info(path.as_posix()).type == fs.FileType.File)
+        except OSError as error:
+            raise self.out_of_reach(path, error) from error
 
     def below(self, folder: Path, name: str = "*", deep: bool = True) -> list[Path]:
-        """List the files in a folder, and in the folders in it, whose names match; none where there is no folder."""
+        """List the files in a folder, and in the folders in it, whose names match; none where there is no folder.
+
+        Raises FaultsError where the folder cannot be listed.
+        """
         fs: Any = import_module("pyarrow.fs")
         selector = fs.FileSelector(folder.as_posix(), allow_not_found=True, recursive=deep)
-        found = (info.path for info in self.filesystem.get_file_info(selector) if info.type == fs.FileType.File)
+        try:
+            infos = self.filesystem.get_file_info(selector)
+        except OSError as error:
+            raise self.out_of_reach(folder, error) from error
+        found = (info.path for info in infos if info.type == fs.FileType.File)
         return sorted(Path(path) for path in found if PurePosixPath(path).match(name))
 
     def table(
@@ -80,48 +94,77 @@ class Place:
         """Read columns of a Parquet file as an Arrow table; ``coded`` ones come dictionary-encoded.
 
         A run's tables are held to their digests before they are decoded. Raises MissingError where the file is missing,
-        FaultsError where a column is, or where the file is not what it was.
+        MismatchError where a table is not what summary.json says, FaultsError where a column is missing, or where the
+        file cannot be read or is damaged.
         """
-        parquet: Any = import_module("pyarrow.parquet")
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         is_sealed = path in (self.paths.trials, self.paths.epochs)
         try:
             # What has to be read whole to be hashed is read once.
-            source, filesystem = (self._sealed(path), None) if is_sealed else (path.as_posix(), self.filesystem)
-            file = parquet.ParquetFile(source, filesystem=filesystem, read_dictionary=list(coded))
-        except FileNotFoundError as error:
-            raise MissingError([f"{self.spell(path)} does not exist; {self._remedy(path)}"]) from error
+            with (
+                self._sealed(path) if is_sealed else self._opened(path) as source,
+                parquet.ParquetFile(source, read_dictionary=list(coded)) as file,
+            ):
+                known = file.schema_arrow.names
+                faults = [
+                    f"{self.spell(path)} has no column {name!r}; {nearest(name, known)}"
+                    for name in required
+                    if name not in known
+                ]
+                if faults:
+                    raise FaultsError(faults)
+                table = file.read(columns=None if columns is None else list(columns))
+                if is_sealed:
+                    return table
+                # A flipped bit may leave text that is none, or a note by pandas that nobody can read.
+                table.validate(full=True)
+                return table.replace_schema_metadata(None)
         except FaultsError:
             raise
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, arrow.ArrowException) as error:
+            # Arrow's own complaints about content are OSErrors, too, but without a number.
+            if isinstance(error, OSError) and error.errno:
+                raise self.out_of_reach(path, error) from error
+            told = " ".join(str(error).split())
+            raise FaultsError([f"{self.spell(path)} is damaged ({told}); {self._remedy(path)}"]) from error
+
+    def summary(self) -> dict[str, Any] | None:
+        """Read summary.json; None where there is none. Raises FaultsError where it is damaged or cannot be read."""
+        path = self.paths.summary
+        try:
+            return dict(json.loads(self.read_bytes(path)))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.out_of_reach(path, error) from error
+        except (ValueError, TypeError) as error:
             raise FaultsError([f"{self.spell(path)} is damaged ({error}); {self._remedy(path)}"]) from error
-        with file:
-            known = file.schema_arrow.names
-            faults = [
-                f"{self.spell(path)} has no column {name!r}; {nearest(name, known)}"
-                for name in required
-                if name not in known
-            ]
-            if faults:
-                raise FaultsError(faults)
-            return file.read(columns=None if columns is None else list(columns))
+
+    def out_of_reach(self, path: Path, error: OSError) -> FaultsError:
+        """Say that a file or folder is missing, or that it cannot be read."""
+        if isinstance(error, FileNotFoundError):
+            return MissingError([f"{self.spell(path)} does not exist; {self._remedy(path)}"])
+        told = " ".join(str(error).split())
+        return FaultsError([f"{self.spell(path)} cannot be read ({told}); check that you may read there"])
+
+    def _opened(self, path: Path) -> Any:
+        try:
+            return self.filesystem.open_input_file(path.as_posix())
+        except OSError as error:
+            raise self.out_of_reach(path, error) from error
 
     def _sealed(self, path: Path) -> Any:
-        """Read a table's bytes and hold them to the digest that summary.json has of it; raises FaultsError.
+        """Read a table's bytes and hold them to the digest that summary.json has of it; raises MismatchError.
 
         A run without summary, or with one that was made by hand, has nothing to hold it to.
         """
         arrow: Any = import_module("pyarrow")
-        with self.filesystem.open_input_file(path.as_posix()) as file:
+        with self._opened(path) as file:
             content = file.read_buffer()
-        summary = self.paths.summary
-        try:
-            told = json.loads(self.read_bytes(summary)).get("sha256", {}).get(path.name)
-        except FileNotFoundError:
-            told = None
-        except (ValueError, AttributeError) as error:
-            raise FaultsError([f"{self.spell(summary)} is damaged ({error}); {self._remedy(summary)}"]) from error
+        digests = (self.summary() or {}).get("sha256")
+        told = digests.get(path.name) if isinstance(digests, dict) else None
         if told is not None and told != hashlib.sha256(content).hexdigest():
-            raise FaultsError(
+            raise MismatchError(
                 [f"{self.spell(path)} is damaged, or newer than its summary.json: digests differ; {self._remedy(path)}"]
             )
         return arrow.BufferReader(content)

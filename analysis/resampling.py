@@ -45,7 +45,7 @@ def sampling_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame, pred
         Columns arm, against, metric, n (pairs), images, difference, se_replicates, se_images, se_both (standard errors
         of the difference), low and high: difference ± t(n − 1) · se_both. The metric is the study's primary one where
         it is the share of correct predictions or the mean of classes' recalls, else the share correct. No rows without
-        predictions or comparisons.
+        predictions or comparisons, or where no image was scored by every trial.
     """
     hits, label_N = _hits(study, trials, table, predictions)
     metric, weights_KN = _metric(study, table, hits, label_N)
@@ -124,6 +124,8 @@ def _hits(
     wide = (
         rows.assign(right=right).pivot_table(index=["arm", "replicate"], columns="image", values="right").dropna(axis=1)
     )
+    if wide.empty:
+        return {}, np.zeros(0, dtype=np.int64)
     label_N = rows.drop_duplicates("image").set_index("image")["label"].reindex(wide.columns).to_numpy(dtype=np.int64)
     found: dict[str, dict[int, Array]] = {}
     for (arm, replicate), hits_N in zip(wide.index, wide.to_numpy(), strict=True):

@@ -166,6 +166,10 @@ def unit_scale(domain: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
 
 
 def _is_default(study: Study, trial: Mapping[Any, Any]) -> bool:
-    known = domains(study)
     searched = {arm.name: arm.searched for arm in study.arms}.get(trial["arm"], ())
-    return all(trial.get(f"config.{name}") == known[name].get("default") for name in searched)
+    return all(_is(trial.get(f"config.{name}"), study.start(name)) for name in searched)
+
+
+def _is(value: object, level: object) -> bool:
+    # Levels of several kinds, such as False and "ema", share a column as text.
+    return value == level or (isinstance(value, str) and value == str(level))

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from ablation.faults import FaultsError
+from analysis.ledger_parts import columns_of_parts
 from analysis.places import Place, Run, patiently, place
 
+PHASES = ("search", "confirm")
 SCHEMA_VERSION = 1
 DIGEST = "sha256_of_the_rest"
 RESTORE = "restore it from any copy: it is written once and never changed"
@@ -25,6 +26,21 @@ class Arm:
     levels: Mapping[str, Any]
     searched: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial's place in the plan."""
+
+    arm: str
+    replicate: int
+    phase: str
+    index: int
+
+    @property
+    def trial_id(self) -> str:
+        """The name that it goes by."""
+        return f"{self.arm}/{self.replicate}/{self.phase}/{self.index}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,25 @@ class Study:
             Arm(arm["name"], arm["levels"], tuple(arm["searched"]), tuple(arm.get("notes", ())))
             for arm in self.plan["arms"]
         )
+
+    @property
+    def planned(self) -> tuple[Planned, ...]:
+        """Every planned trial, in the plan's order of arms, then replicate, phase and index."""
+        budget = self.plan["budget"]
+        counts = dict(zip(PHASES, (budget["trials"], budget["seeds"]), strict=True))
+        return tuple(
+            Planned(arm.name, replicate, phase, index)
+            for arm in self.arms
+            for replicate in range(budget["replicates"])
+            for phase in PHASES
+            for index in range(counts[phase])
+        )
+
+    def start(self, name: str) -> Any:
+        """Return where searches start: a factor's reference level, a hyperparameter's default; None where unknown."""
+        domain = {**self.space["factors"], **self.space.get("nuisance", {})}.get(name, {})
+        level = self.space.get("reference", {}).get(name) if name in self.space["factors"] else None
+        return domain.get("default") if level is None else level
 
     @property
     def comparisons(self) -> tuple[tuple[str, str], ...]:
@@ -138,15 +173,10 @@ def _is_as_written(document: dict[str, Any]) -> bool:
 
 def _growths(where: Place) -> list[Mapping[str, Any]]:
     """Read what the ledger's ``grown`` events say, in order."""
-    compute: Any = import_module("pyarrow.compute")
-    events: list[tuple[int, int, str]] = []
-    for part in where.below(where.paths.ledger, "*.parquet", deep=False):
-        kinds = where.table(part, ["kind"], ("kind",), coded=["kind"])
-        # Payloads are most of a ledger: they are read only where one is wanted.
-        if compute.any(compute.equal(kinds["kind"].cast("string"), "grown")).as_py():
-            rows = where.table(part, ["session", "seq", "kind", "payload"], ()).to_pylist()
-            events += [(row["session"], row["seq"], row["payload"]) for row in rows if row["kind"] == "grown"]
-    return [json.loads(payload) for _, _, payload in sorted(set(events))]
+    # Payloads are most of a ledger: they are read only where one is wanted.
+    parts = columns_of_parts(where, ("seq", "kind", "payload"), wanted="grown")
+    rows = (row for part in parts for row in part.to_pylist())
+    return [json.loads(row["payload"]) for row in rows if row["kind"] == "grown"]
 
 
 def _grown(document: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

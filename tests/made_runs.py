@@ -91,7 +91,7 @@ def _trial(
     row |= {"epochs_planned": budget.epochs, "epochs_trained": trained, "attempts": 0 if status == "pending" else 1}
     row |= {"stopped_at_rung": budget.grace_epochs if status == "stopped" else None, "wall_s": 2.5 * trained}
     row |= {"images_per_s": 100.0, "checkpoint": None}
-    proposal = {name: getattr(space.domain(name), "default") for name in arm.searched}  # noqa: B009
+    proposal = {name: space.default(name) for name in arm.searched}
     levels = space.configuration(arm, proposal)
     levels |= {"build.rate": 0.1 * 2**replicate} if "build.rate" in levels else {}
     row |= {f"config.{name}": levels.get(name) for name in (*space.fixed, *space.factors, *space.nuisance)}

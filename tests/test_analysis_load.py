@@ -53,6 +53,41 @@ def test_confusions_are_counted_from_predictions_where_only_these_were_left(run:
     assert counts.columns.tolist() == ["trial_id", "label", "predicted", "count"]
 
 
+def test_artifacts_of_an_arm_whose_name_holds_what_parts_folders_keep_their_trial(run: Path) -> None:
+    (run / "study.json").write_text((run / "study.json").read_text().replace('"span=1.0"', '"a__b=1.0"'))
+    for folder in (run / "artifacts").glob("span=1.0__*"):
+        folder.rename(folder.with_name(folder.name.replace("span=1.0", "a__b=1.0")))
+    expected = {f"a__b=1.0/{replicate}/confirm/0" for replicate in range(3)}
+    assert expected <= set(load.predictions(run)["trial_id"])
+    assert expected <= set(load.confusions(run)["trial_id"])
+
+
+def test_what_no_trial_of_the_plan_left_is_not_read(run: Path) -> None:
+    left = load.predictions(run)
+    stray = run / "artifacts" / "nobody__0__confirm__0" / "predictions.parquet"
+    stray.parent.mkdir()
+    stray.write_bytes(b"no table")
+    pd.testing.assert_frame_equal(load.predictions(run), left)
+    assert set(load.predictions(run, among=["reference/1/confirm/0"])["trial_id"]) == {"reference/1/confirm/0"}
+
+
+@pytest.mark.parametrize("near", [b"PAR1", b'"pandas_type"'], ids=["page", "notes of pandas"])
+def test_a_damaged_artifact_is_refused_by_name_or_read_as_it_was(run: Path, near: bytes) -> None:
+    left = load.predictions(run)
+    path = run / "artifacts" / "baseline__0__confirm__0" / "predictions.parquet"
+    good = path.read_bytes()
+    refused, start = 0, good.index(near) + 4
+    for at in range(start, start + 56):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :])
+        try:
+            assert len(load.predictions(run)) == len(left)
+        except FaultsError as error:
+            refused += 1
+            assert "predictions.parquet is damaged (" in str(error)
+            assert str(error).endswith("; restore it from a copy")
+    assert (refused > 0) == (near == b"PAR1")
+
+
 def test_a_study_without_artifacts_has_none(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     assert load.predictions(run).empty

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from ablation.faults import FaultsError
 from analysis import effects, load
+from analysis.findings import findings
 from analysis.report import curves, export, numbers, tables, wording
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
@@ -240,6 +242,82 @@ def test_identical_arms_cannot_be_told_apart(tmp_path: Path) -> None:
     assert second.startswith("That is no evidence of equality")
 
 
+def write_partly_tested(root: Path, wood: float, clear: float) -> Path:
+    """Plant a comparison of each kind: one with noise, one alike in every replicate, one of one pair, one clear."""
+    effects_at = {"span=1.0": 0.125, "span=100.0": 0.0, "baseline": clear}
+
+    def value(arm: Arm, replicate: int, seed: int) -> float:
+        base = 0.5 + replicate / 16
+        if arm.name == "material=wood":
+            return base + wood + (0.03 if replicate % 2 else -0.03)
+        return base + effects_at.get(arm.name, 0.0) + (0.001 * replicate if arm.name == "baseline" else 0.0)
+
+    lost = {f"span=100.0/{replicate}/confirm/0": ("failed", "made") for replicate in (0, 1)}
+    return write_run(root, value=value, statuses=lost)
+
+
+@pytest.mark.parametrize(
+    ("wood", "clear", "said"),
+    [
+        (0.0, -0.2, "Of the other 3, 2 could not be tested and 1 cannot be told apart, which is no evidence"),
+        (0.0, 0.001, ": 2 cannot be told apart, 2 could not be tested. That is no evidence of equality: with"),
+        (0.3, -0.2, "The other 2 could not be tested; with 3 paired replicates"),
+    ],
+)
+def test_what_could_not_be_tested_is_not_called_undecided(tmp_path: Path, wood: float, clear: float, said: str) -> None:
+    run = write_partly_tested(tmp_path / "run", wood, clear)
+    report = render(run)
+    text, rows = Page(report.page).text, report.tables["comparisons"]
+    assert said in text
+    assert "Every declared comparison is significant" not in text
+    undecided = rows[rows["p"].notna() & ~rows["significant"]]
+    least = (undecided if len(undecided) else rows[rows["significant"]])["detectable"].median()
+    reach = f"a true difference of about {100 * least:.1f} percentage points or more would have been found with 80 %"
+    assert reach in text
+    assert "1 comparison could not be tested: two replicates that both arms have are needed." in text
+    assert "1 comparison could not be tested: the difference is the same in every replicate" in text
+    # The table of the page and findings.json tell the same apart.
+    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+    shown = [wording.verdict(row, True) for row in records]
+    kinds = [row["verdict"]["kind"] for row in findings(run)["comparisons"]]
+    assert [kind for kind in kinds if kind == "untested"] == ["untested"] * 2
+    words = {"no spread, not tested": "untested", "too little data": "untested", "cannot be told apart": "undecided"}
+    assert [words.get(word, word) for word in shown] == kinds
+
+
+def test_a_score_that_overflowed_has_no_say_in_how_scores_are_printed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", statuses={"baseline/0/search/0": ("diverged", "val_strength is inf")})
+    table = pd.read_parquet(run / "epochs.parquet")
+    table.loc[(table["trial_id"] == "baseline/0/search/0") & (table["epoch"] == 2), "metric.val_strength"] = math.inf
+    table.to_parquet(run / "epochs.parquet", index=False)
+    figure = render(run).figures["curves"].specs[0]
+    assert figure["layout"]["yaxis"]["title"]["text"] == "val strength, %"
+    search = next(trace for trace in figure["data"] if trace["name"] == "baseline, search")
+    # Trial after trial, with a gap between them: the first one's second epoch overflowed.
+    assert search["y"][:3] == [pytest.approx(100 * 0.64 * (1 - 0.5**1.25), rel=0.02), None, None]
+
+
+def test_a_free_metric_that_is_infinite_in_one_epoch_is_drawn_without_it(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    table = pd.read_parquet(run / "epochs.parquet")
+    first = (table["epoch"] == 1) & table["trial_id"].str.startswith("reference")
+    table.loc[first, "metric.train_loss"] = math.inf
+    table.to_parquet(run / "epochs.parquet", index=False)
+    loss = next(spec for spec in render(run).figures["curves"].specs if spec["name"] == "train loss")
+    drawn = next(trace["y"] for trace in loss["data"] if trace["name"] == "reference")
+    assert drawn[0] is None
+    assert drawn[1:] == pytest.approx([1 / 2, 1 / 3, 1 / 4], rel=1e-4)
+
+
+def test_a_result_too_large_to_be_squared_is_no_result(tmp_path: Path) -> None:
+    def value(arm: Arm, replicate: int, seed: int) -> float:
+        return 1e200 if (arm.name, replicate) == ("baseline", 1) else 0.7 + 0.01 * replicate
+
+    report = render(write_run(tmp_path / "run", value=value))
+    lost = report.tables["arms"].set_index("arm")["missing"]
+    assert lost.to_dict() == {"reference": "", "material=wood": "", "span=1.0": "", "span=100.0": "", "baseline": "1"}
+
+
 def test_where_less_is_better_a_smaller_value_is_called_better(tmp_path: Path) -> None:
     space = BRIDGES.model_copy(update={"direction": "minimize"})
     page = Page(render(write_run(tmp_path / "run", space)).page)
@@ -339,6 +417,33 @@ def test_an_unfinished_run_says_so_from_its_ledger_and_is_watched_until_its_end(
     pages.append((run / "report" / "index.html").read_text())
     assert ['http-equiv="refresh" content="7"' in page for page in pages] == [True, False]
     assert ["This study is not finished." in page for page in pages] == [True, False]
+
+
+def test_a_run_that_is_unreadable_for_a_moment_is_watched_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_study(toy_plan(), tmp_path / "run", most_epochs=60).root
+    whole_study = (run / "study.json").read_bytes()
+    shown: list[bytes] = []
+
+    def turn(_: float) -> None:
+        shown.append((run / "report" / "index.html").read_bytes())
+        if len(shown) == 1:
+            (run / "study.json").write_bytes(b"{")
+        else:
+            (run / "study.json").write_bytes(whole_study)
+            run_study(toy_plan(), run)
+
+    monkeypatch.setattr("time.sleep", turn)
+    result = CliRunner().invoke(app, [str(run), "--watch", "7"])
+    assert result.exit_code == 0, result.output
+    assert shown[0] == shown[1]
+    assert "study.json is no JSON" in result.output
+    assert "trying again in 7 s" in result.output
+    assert "This study is not finished." not in (run / "report" / "index.html").read_text()
+
+
+def test_a_run_that_cannot_be_read_at_first_is_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("watched"))
+    assert CliRunner().invoke(app, [str(tmp_path), "--watch", "7"]).exit_code == 2
 
 
 def test_figures_as_files_ask_for_kaleido_before_anything_is_read(

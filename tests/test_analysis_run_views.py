@@ -78,11 +78,12 @@ def test_the_ledger_folds_into_the_tables_that_the_engine_writes(toy: RunPaths) 
 def test_tables_of_an_earlier_session_are_passed_over_for_the_ledger(tmp_path: Path) -> None:
     paths = run_study(toy_plan(), tmp_path / "run", most_epochs=40)
     stale = {path: path.read_bytes() for path in (paths.trials, paths.epochs, paths.summary)}
-    assert live.is_current(live.events(paths.root), load.trials(paths.root), load.epochs(paths.root))
+    study = load.study(paths.root)
+    assert live.is_current(study, live.events(paths.root), load.trials(paths.root), load.epochs(paths.root))
     run_study(toy_plan(), paths.root, most_epochs=30)
     for path, content in stale.items():
         path.write_bytes(content)
-    assert not live.is_current(live.events(paths.root), load.trials(paths.root), load.epochs(paths.root))
+    assert not live.is_current(study, live.events(paths.root), load.trials(paths.root), load.epochs(paths.root))
     inputs = read(paths.root)
     tables.materialise(paths)
     assert len(inputs.epochs) == len(load.epochs(paths.root)) > 60

@@ -109,6 +109,14 @@ def test_predictions_that_do_not_give_the_metric_are_called_what_they_are(run: P
     assert set(found["metric"]) == {"share correct"}
 
 
+def test_trials_that_share_no_image_are_not_compared_by_images(run: Path) -> None:
+    write_predictions(run, {})
+    study, trials, predictions = load.study(run), load.trials(run), load.predictions(run)
+    apart = predictions.assign(image=predictions["trial_id"] + predictions["image"])
+    assert resampling.sampling_table(study, trials, effects.replicates(study, trials), apart).empty
+    assert agreement.mcnemar_table(study, trials, apart).empty
+
+
 def test_without_predictions_there_is_nothing_to_say(run: Path) -> None:
     study, trials = load.study(run), load.trials(run)
     none = load.predictions(run)

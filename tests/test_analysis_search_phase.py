@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis import effort, load, search_phase
 from analysis import importance as ranking
-from analysis import load, search_phase
 from analysis.load import Study
-from tests.made_runs import write_run
+from search_spaces.space import Choice
+from tests.made_runs import BRIDGES, write_run
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,29 @@ def test_tuning_gain_compares_at_the_last_epoch_that_both_reached(study: Study) 
     assert (row["default_status"], row["default_won"]) == ("stopped", False)
     trials["config.build.rate"] = 0.3  # the first trial was no default
     assert search_phase.tuning_gain(study, trials, epochs).empty
+
+
+def test_in_a_joint_design_the_first_trial_is_the_default_at_the_reference_levels(tmp_path: Path) -> None:
+    # The reference's span is the second of its levels; the made search keeps the default rate in replicate 0 only.
+    run = write_run(tmp_path / "joint", design="joint")
+    study, trials, epochs = load.study(run), load.trials(run), load.epochs(run)
+    assert search_phase.tuning_gain(study, trials, epochs)["replicate"].tolist() == [0]
+    starts = effort.chosen(study, trials).drop_duplicates("name").set_index("name")["default"]
+    assert starts.to_dict() == {"deck.material": "steel", "deck.span": "10.0", "build.rate": "0.1"}
+    trials.loc[trials["index"] == 0, "config.deck.span"] = 1.0
+    assert search_phase.tuning_gain(study, trials, epochs).empty
+
+
+def test_levels_of_several_kinds_are_known_again_as_the_text_that_they_share_a_column_as(tmp_path: Path) -> None:
+    update = {
+        "factors": {"deck.paint": Choice(values=("red", False))},
+        "reference": {"deck.paint": False},
+        "baseline": {"deck.paint": "red"},
+    }
+    run = write_run(tmp_path / "mixed", BRIDGES.model_copy(update=update), design="joint")
+    study, trials, epochs = load.study(run), load.trials(run), load.epochs(run)
+    trials["config.deck.paint"] = trials["config.deck.paint"].map(str)
+    assert search_phase.tuning_gain(study, trials, epochs)["replicate"].tolist() == [0]
 
 
 def test_chosen_values_at_the_ends_of_a_logarithmic_range_are_counted(study: Study) -> None:

@@ -36,12 +36,21 @@ def main(
             from analysis.report.export import check
 
             check(figures)
+        has_page = False
         while True:
-            written, is_whole = _write(places, folders, out, figures, faces, watch)
-            for path in written:
-                console.print(str(path), markup=False)
-            if watch is None or is_whole:
-                return
+            try:
+                written, is_whole = _write(places, folders, out, figures, faces, watch)
+            except FaultsError as error:
+                # What was readable a moment ago may have been caught in the middle of a change.
+                if watch is None or not has_page:
+                    raise
+                errors.print(f"{error}\ntrying again in {watch} s", markup=False)
+            else:
+                has_page = True
+                for path in written:
+                    console.print(str(path), markup=False)
+                if watch is None or is_whole:
+                    return
             time.sleep(watch)
     except FaultsError as error:
         errors.print(str(error), markup=False)

@@ -57,10 +57,10 @@ def build(run: Run, out: Path | None = None, *, refresh_s: int | None = None, fa
 
 
 def write(report: Report, folder: Path) -> None:
-    """Put a report's page, tables and findings into ``folder``."""
+    """Put a report's page, tables and findings into ``folder``; the findings last, so that they vouch for the rest."""
     tables.write(folder / "tables", report.files)
-    tables.put(folder / "findings.json", as_text(findings(report.inputs.evidence)))
     tables.put(folder / "index.html", report.page)
+    tables.put(folder / "findings.json", as_text(findings(report.inputs.evidence)))
 
 
 def render(run: Run, *, refresh_s: int | None = None, faces: bool = False) -> Report:

@@ -13,7 +13,7 @@ from analysis import effects, load
 from analysis.evidence import Evidence, gather
 from analysis.live import events, is_current, tables
 from analysis.load import Study
-from analysis.places import Place, Run, place
+from analysis.places import MismatchError, Place, Run, place
 from analysis.report.figures import styles
 from analysis.report.numbers import Unit, unit_of
 
@@ -68,17 +68,34 @@ class Inputs:
 def read(run: Run) -> Inputs:
     """Read a run directory: its tables where they hold all that the ledger tells, else the ledger itself.
 
-    Raises FaultsError where the directory is no run, or a file or column is missing or damaged.
+    A run that has neither has just begun: every trial is pending. Raises FaultsError where the directory is no run, or
+    a file or column is missing or damaged.
     """
     where = place(run)
     study, log = load.study(where), events(where)
-    if log.empty or (where.has(where.paths.trials) and where.has(where.paths.epochs)):
-        trials, epochs = load.trials(where), _coded(load.epochs(where))
-        if is_current(log, trials, epochs):
-            load.accounting(where)  # raises where summary and table disagree
-            return Inputs(where, study, trials, epochs, log, load.summary(where))
+    try:
+        written = _written(where, study, log)
+    except MismatchError:
+        if log.empty:
+            raise
+        written = None  # caught between two writes, or damaged: the ledger has everything
+    if written is not None:
+        return written
     trials, epochs = tables(where, study)
     return Inputs(where, study, trials, _coded(epochs), log, {})
+
+
+def _written(where: Place, study: Study, log: pd.DataFrame) -> Inputs | None:
+    """Read the run's tables; None where they are not there yet, or hold less than the ledger tells."""
+    has = [where.has(path) for path in (where.paths.trials, where.paths.epochs, where.paths.summary)]
+    # Without a ledger, what is left of the tables has to do: a missing one is a fault.
+    if not (all(has[:2]) if len(log) else any(has)):
+        return None
+    trials, epochs = load.trials(where), _coded(load.epochs(where))
+    if not is_current(study, log, trials, epochs):
+        return None
+    load.accounting(where)  # raises where summary and table disagree
+    return Inputs(where, study, trials, epochs, log, load.summary(where))
 
 
 def _coded(epochs: pd.DataFrame) -> pd.DataFrame:

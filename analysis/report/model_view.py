@@ -15,7 +15,7 @@ MOST_ARMS = 20  # pictures of single arms on the page; the tables hold all
 def view(inputs: Inputs, opened: tuple[str, ...]) -> View:
     """Show recall, confusions, embeddings, attention as far as trials left them, and cost against score."""
     study, trials = inputs.study, inputs.trials
-    counts = load.confusions(inputs.where)
+    counts = load.confusions(inputs.where, trials["trial_id"])
     recalls = inputs.evidence.recall
     shares = models.confusion_shares(study, trials, counts)
     points = models.embeddings(inputs.where, study, trials)

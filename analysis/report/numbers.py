@@ -55,8 +55,11 @@ SHARE = Unit(100.0, f"{THIN}%", " percentage points", 1)
 
 
 def unit_of(values: Iterable[float], higher_is_better: bool) -> Unit:
-    """Choose how to print a metric: a maximised one that stays within 0..1 is taken for a share."""
-    known = [value for value in values if not missing(value)]
+    """Choose how to print a metric: a maximised one that stays within 0..1 is taken for a share.
+
+    Infinite values, such as a loss that overflowed, have no say.
+    """
+    known = [value for value in values if not missing(value) and math.isfinite(value)]
     if known and higher_is_better and all(0 <= value <= 1 for value in known):
         return SHARE
     largest = max((abs(value) for value in known), default=1.0)

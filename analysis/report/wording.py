@@ -28,6 +28,8 @@ def answer(study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int
             "Everything on this page is description.",
         )
     tested = comparisons[comparisons["p"].notna()]
+    undecided = tested[~tested["significant"]]
+    untested = total - len(tested)
     if tested.empty:
         return (
             f"Nothing can be said yet: none of the {total} declared comparisons of {noun} has two replicates that "
@@ -35,9 +37,9 @@ def answer(study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int
             "Everything on this page is description.",
         )
     found = comparisons[comparisons["significant"]]
-    first = _found(found, study, unit, total, noun) if len(found) else _none_found(tested, total, noun)
+    first = _found(found, study, unit, total, noun) if len(found) else _none_found(tested, untested, noun)
     first = f"So far, {first[0].lower()}{first[1:]}" if open_trials else first
-    return (first, _second(comparisons, tested, unit, len(found)))
+    return (first, _second(found, undecided, untested, unit))
 
 
 def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) -> list[str]:
@@ -59,7 +61,11 @@ def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) 
             f"{count(len(short), 'comparison')} lost replicates that one arm did not finish; "
             "pairs are what both arms have."
         )
-    still = int((comparisons["p"].isna() & (comparisons["n"] > 1)).sum())
+    untested = comparisons["p"].isna()
+    few = int((untested & (comparisons["n"] < 2)).sum())
+    still = int(untested.sum()) - few
+    if few:
+        said.append(f"{count(few, 'comparison')} could not be tested: two replicates that both arms have are needed.")
     if still:
         said.append(
             f"{count(still, 'comparison')} could not be tested: the difference is the same in every replicate, "
@@ -123,29 +129,34 @@ def _claim(row: Mapping[Any, Any], study: Study, unit: Unit) -> str:
     )
 
 
-def _none_found(tested: pd.DataFrame, total: int, noun: str) -> str:
+def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
     smallest = p_value(float(tested["p_holm"].min()))
     spelled = smallest if smallest.startswith("<") else f"= {smallest}"
+    rest = f"{len(tested)} cannot be told apart, {untested} could not be tested"
     return (
-        f"None of the {count(total, 'declared comparison')} of {noun} is significant after Holm’s correction "
-        f"(smallest adjusted p {spelled}): these arms cannot be told apart."
+        f"None of the {count(len(tested) + untested, 'declared comparison')} of {noun} is significant after Holm’s "
+        f"correction (smallest adjusted p {spelled}): {rest if untested else 'these arms cannot be told apart'}."
     )
 
 
-def _second(comparisons: pd.DataFrame, tested: pd.DataFrame, unit: Unit, found: int) -> str:
-    rest = len(comparisons) - found
-    reach = unit.size(float(tested["detectable"].median()))
-    n = _range(tested["n"].tolist())
+def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit) -> str:
+    seen = undecided if len(undecided) else found
+    reach = unit.size(float(seen["detectable"].median()))
+    n = _range(seen["n"].tolist())
     could = (
         f"with {n} paired replicates and the spread seen here, only a true difference of about {reach} or more would "
         f"have been found with 80{THIN}% power after the correction"
     )
-    if not rest:
-        return f"Every declared comparison is significant; {could}, so a smaller one was found with luck."
+    if undecided.empty:
+        which = f"The other {untested} could not be tested" if untested else "Every declared comparison is significant"
+        return f"{which}; {could}, so a smaller one was found with luck."
+    if found.empty:
+        return f"That is no evidence of equality: {could}."
+    rest, apart = len(undecided) + untested, "cannot be told apart, which is no evidence of equality"
     which = (
-        f"The other {rest} cannot be told apart, which is no evidence of equality"
-        if found
-        else ("That is no evidence of equality")
+        f"Of the other {rest}, {untested} could not be tested and {len(undecided)} {apart}"
+        if untested
+        else f"The other {rest} {apart}"
     )
     return f"{which}: {could}."
 
