@@ -72,7 +72,8 @@ def _kill_and_resume(folder: Path, kills: int, seed: int, options: tuple[str, ..
     rerun_count = 0
     while done < kills:
         paths = RunPaths(folder / f"run-{studies}")
-        study_options = (*options, "--seed", str(seed + studies))
+        # Epochs long enough for the time that a kill costs to be seen beside that of training.
+        study_options = (*options, "--seed", str(seed + studies), "--set", "chaos.rounds=20")
         ends: list[float] = []
         while True:
             driver = start_driver(paths, *study_options)

@@ -29,6 +29,7 @@ class Chaos(BaseModel):
     decay: float = Field(default=1e-3, ge=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     passes: int = Field(default=4, ge=1, description="passes over the data an epoch: how long one takes")
+    rounds: int = Field(default=1, ge=1, description="how often all passes are done: longer epochs, nothing else")
     misbehave: str = "no"
 
 
@@ -93,7 +94,7 @@ def _start(seed: int) -> dict[str, F64]:
 
 def _train(state: dict[str, F64], data: tuple[F64, F64], chaos: Chaos, rng: np.random.Generator) -> None:
     inputs_ND, labels_N = data
-    for _ in range(chaos.passes):
+    for _ in range(chaos.passes * chaos.rounds):
         for batch_B in rng.permutation(EXAMPLES).reshape(-1, BATCH):
             error_B = _probability(state, inputs_ND[batch_B]) - labels_N[batch_B]
             gradient_D = inputs_ND[batch_B].T @ error_B / BATCH + chaos.decay * state["weight"]
@@ -125,7 +126,7 @@ SPACE = Space(
         "chaos.lr": Float(low=1e-3, high=1.0, default=0.05, log=True),
         "chaos.decay": Float(low=1e-5, high=1e-1, default=1e-3, log=True),
     },
-    fixed={"chaos.misbehave": "no"},
+    fixed={"chaos.rounds": 1, "chaos.misbehave": "no"},
     metrics=("accuracy",),
     budgets={
         "quick": Budget(replicates=2, trials=5, epochs=9, grace_epochs=1, reduction_factor=3),
