@@ -6,7 +6,7 @@ S3     := $(VENV)/s3-server
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check lint types mutants chaos bench lock clean
+.PHONY: help install sweep test check lint types mutants chaos bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,8 @@ $(S3)/.installed: requirements-s3-server.lock | $(BIN)/uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(S3)
 	VIRTUAL_ENV=$(CURDIR)/$(S3) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements-s3-server.lock
 	@touch $@
+
+install: $(VENV)/.installed  ## the environment, in .venv
 
 sweep: $(VENV)/.installed  ## the study of the seed paper on generated faces, minutes on two cores
 	$(BIN)/python -m ablation.run --space tcl $(ARGS)

@@ -26,7 +26,7 @@ START_UP_S = 10.0
 def print_header(console: Console, prepared: Prepared) -> None:
     """Say which budget and data a study runs on, and how much is to come."""
     plan, budget = prepared.plan, prepared.plan.budget
-    console.print(f"{plan.space.name}: {plan.space.description}")
+    console.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
     console.print(
         f"budget {prepared.budget_name} ({prepared.budget_reason}): "
         f"{len(plan.arms)} arms × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "

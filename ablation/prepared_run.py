@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -87,10 +88,16 @@ def begin(study: PreparedRun) -> None:
     try:
         _make_folder(study)
         root = study.paths.root
-        described = study_file.describe(root.name, prepared.plan, prepared.budget_name, prepared.data, sys.argv)
+        described = study_file.describe(root.name, prepared.plan, prepared.budget_name, prepared.data, _command())
         study_file.write(described, study.paths)
     except OSError as error:
         raise UnwritableError(study.paths.root, f"it cannot be begun: {error}") from error
+
+
+def _command() -> list[str]:
+    """Return the command as it can be typed again."""
+    program, *arguments = sys.argv
+    return ["python", "-m", "ablation.run", *arguments] if Path(program).name == "run.py" else sys.argv
 
 
 def _make_folder(study: PreparedRun) -> None:
@@ -167,14 +174,17 @@ def _too_large(resources: Resources, gpus: float) -> list[str]:
 def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
     """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
     file, now, asked = begun.file, begun.plan, prepared.plan
-    faults = [
-        f"--resume: {key} differs from the run's own ({file.name}/study.json)"
-        for key in ("space", "design", "metric", "seed")
-        if getattr(now, key) != getattr(asked, key)
-    ]
+    both = [(key, getattr(asked, key), getattr(now, key)) for key in ("design", "metric", "seed")]
+    both += [(key, value, getattr(now.budget, key)) for key, value in asked.budget if key != "replicates"]
+    both += [(f"the space's {key}", value, getattr(now.space, key)) for key, value in asked.space if key != "budgets"]
+    faults = []
+    for key, value, known in both:
+        if value != known:
+            what = f"is {value}, but the run has {known}" if isinstance(known, str | int | float) else "differs"
+            faults.append(f"--resume: {key} {what}")
+    if not faults and now.space != asked.space:
+        faults.append("--resume: the space's budgets differ")
     replicates = now.budget.replicates
-    if now.budget.model_copy(update={"replicates": asked.budget.replicates}) != asked.budget:
-        faults.append(f"--resume: the budget differs from the run's own ({now.budget}) in more than replicates")
     if asked.budget.replicates < replicates:
         faults.append(f"--resume: the run has {replicates} replicates, {asked.budget.replicates} are asked for")
     missing = [arm.name for arm in now.arms if arm not in asked.arms]
@@ -183,7 +193,7 @@ def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
     if file.data != prepared.data:
         faults.append("--resume: the data differ from the run's own, or their content has changed")
     remedy = (
-        "a study grows by whole replicates and arms; give its other options as they were, or start a new study from "
-        f"what this one confirmed: another --name with --warm-start {root}"
+        f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"
+        f", or start a new study from what this one confirmed: another --name with --warm-start {root}"
     )
     return [f"{fault}; {remedy}" for fault in faults]

@@ -148,6 +148,8 @@ def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool 
     is_due = report and ended != "interrupted" and not (ended == "nothing left" and _is_reported(paths, summary))
     page = write_report(paths, tell) if is_due else None
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
+    if ended == "nothing left" and not is_due and paths.page.is_file():
+        page = paths.page
     tell.accounting(Account(paths.root, ended, code, summary, page))
     return code
 

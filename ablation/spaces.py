@@ -15,10 +15,13 @@ from ablation.faults import FaultsError, nearest
 from ablation.trial import load
 from search_spaces.space import Space
 
+LANGUAGE = ("domains", "space")  # what spaces are declared with
+
 
 def known_spaces() -> tuple[str, ...]:
     """List the spaces that ship with the project."""
-    return tuple(module.name for module in pkgutil.iter_modules(search_spaces.__path__) if module.name != "space")
+    modules = (module.name for module in pkgutil.iter_modules(search_spaces.__path__))
+    return tuple(name for name in modules if name not in LANGUAGE)
 
 
 def find_space(given: str) -> Space:

@@ -1,5 +1,6 @@
 """findings.json says what the tables say, to machines: valid, pure, and in words that the numbers bear out."""
 
+import html
 import json
 from collections.abc import Callable
 from importlib import import_module
@@ -15,6 +16,7 @@ from analysis import effects, inference, load, verdicts
 from analysis.evidence import gather
 from analysis.findings import as_text, findings
 from analysis.findings_schema import SCHEMA
+from analysis.report.build import render
 from analysis.report.numbers import Unit, unit_of
 from search_spaces.space import Arm
 from tests.made_runs import write_run
@@ -188,6 +190,7 @@ def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> 
     validate(document)
     (said,) = [warning["text"] for warning in document["warnings"] if warning["code"] == "grew"]
     assert "grew once after it was begun, from 5 arms and 3 replicates to 5 and 5, with 4 confirm results" in said
+    assert html.escape(said).split(",")[0] in render(run).page
     unseen = load.Study({**study.document, "growths": [{"arms": 5, "replicates": 3, "confirmed_before": 0}]})
     assert str(verdicts.growth(unseen)).endswith("before any confirm trial had a result.")
     assert verdicts.growth(load.study(write_run(tmp_path / "other"))) is None

@@ -94,11 +94,11 @@ def test_the_same_request_goes_on(out: Path) -> None:
     [
         ({"replicates": 2}, "the run has 3 replicates, 2 are asked for"),
         ({"arms": ("speed=*",)}, "arms baseline are not among those asked for"),
-        ({"epochs": 5}, "budget differs from the run's own"),
-        ({"trials": 3}, "in more than replicates"),
-        ({"seed": 1}, "seed differs"),
-        ({"settings": ("toy.offset=0.5",)}, "space differs"),
-        ({"design": "factorial", "arms": ()}, "design differs"),
+        ({"epochs": 5}, "--resume: epochs is 5, but the run has "),
+        ({"trials": 3}, "--resume: trials is 3, but the run has 2"),
+        ({"seed": 1}, "seed is 1, but the run has 0"),
+        ({"settings": ("toy.offset=0.5",)}, "the space's fixed differs"),
+        ({"design": "factorial", "arms": ()}, "design is factorial, but the run has one-at-a-time"),
     ],
 )
 def test_any_other_change_is_refused_with_the_way_to_a_warm_start(
@@ -179,7 +179,7 @@ def test_a_warm_study_goes_on_from_no_other_source_and_other_faults_are_told_too
         gone_on(warm, warm_start=out / "small", seed=1)
     first, second = error.value.faults
     assert "was started from source" in first and f"--warm-start is {out / 'small'}" in first
-    assert "seed differs" in second
+    assert "seed is 1, but the run has 0" in second
 
 
 def test_a_study_that_was_not_started_warm_does_not_become_so(small: RunPaths, out: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_study_that_was_not_started_warm_does_not_become_so(small: RunPaths, o
 def test_a_warm_study_whose_range_has_moved_since_is_refused(warm: RunPaths) -> None:
     moved = SPACE.nuisance["toy.offset"].model_copy(update={"high": 2.5})
     space = SPACE.model_copy(update={"nuisance": {"toy.offset": moved}})
-    with pytest.raises(FaultsError, match="space differs"):
+    with pytest.raises(FaultsError, match="the space's nuisance differs"):
         gone_on(warm, space=space)
 
 

@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
+from ablation.paths import RunPaths
 from analysis.audit.checks import audit
 
 
 def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Check plan, ledger, trials and epochs of a run against each other; exit 1 with every disagreement."""
+    """Check plan, ledger, trials and epochs of a run against each other.
+
+    Exit code 0: all agree; 1: not, with every disagreement; 2: the directory is no run.
+    """
+    if not RunPaths(run).study.is_file():
+        typer.echo(f"error: {run} is no run directory: it has no study.json", err=True)
+        raise typer.Exit(2)
     faults = audit(run)
     for fault in faults:
         typer.echo(fault)

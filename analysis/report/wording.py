@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import inference
+from analysis import inference, verdicts
 from analysis.effects import REFERENCE
 from analysis.load import Study
 from analysis.report.numbers import THIN, Unit, count, duration, missing, p_value
@@ -43,8 +43,9 @@ def answer(study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int
 
 
 def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) -> list[str]:
-    """List what weakens the answer: trials without result, unequal replicates, random search, bare floors."""
-    said = []
+    """List what weakens the answer: growth, trials without result, unequal replicates, random search, bare floors."""
+    grown = verdicts.growth(study)
+    said = [] if grown is None else [grown]
     lost = counts["failed"] + counts["diverged"]
     open_trials = counts["pending"] + counts["interrupted"]
     if lost:
@@ -133,6 +134,8 @@ def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
     smallest = p_value(float(tested["p_holm"].min()))
     spelled = smallest if smallest.startswith("<") else f"= {smallest}"
     rest = f"{len(tested)} cannot be told apart, {untested} could not be tested"
+    if len(tested) + untested == 1:
+        return f"The one declared comparison of {noun} is not significant (p {spelled}): its arms cannot be told apart."
     return (
         f"None of the {count(len(tested) + untested, 'declared comparison')} of {noun} is significant after Holm’s "
         f"correction (smallest adjusted p {spelled}): {rest if untested else 'these arms cannot be told apart'}."
