@@ -25,6 +25,8 @@ from ablation.study_file import DamagedStudyError, StudyFile
 from ablation.warm_start import source_faults
 from search_spaces.space import Space
 
+RUNS_SHOWN = 5
+
 
 @dataclass
 class PreparedRun:
@@ -137,12 +139,20 @@ def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) ->
             f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first"
         )
     if resume and not paths.study.is_file():
-        faults.append(f"--resume found no run in {paths.root}; give the --name of one, or leave --resume out")
+        looked = f"found no run in {paths.root}" if name is not None else "goes on with a run, but none is named"
+        faults.append(f"--resume {looked}; give the --name of one{_runs_in(out)}, or leave --resume out")
     if not resume and paths.root.exists() and not paths.study.exists():
         faults.append(f"{paths.root} exists, but holds no study; delete it, or choose another --name")
     elif not resume and paths.root.exists():
         faults.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
     return faults
+
+
+def _runs_in(out: Path) -> str:
+    """Name the newest runs in a folder, for a fault's remedy."""
+    newest = sorted(out.glob("*/study.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    names = ", ".join(path.parent.name for path in newest[:RUNS_SHOWN])
+    return f" ({out} has {names})" if names else ""
 
 
 def _begun(paths: RunPaths, faults: list[str]) -> Begun | None:

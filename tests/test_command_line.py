@@ -121,6 +121,13 @@ def test_a_name_that_exists_needs_resume(tmp_path: Path) -> None:
     assert "go on with it by --resume" in told(*toy("--name", "mine", "--out", "elsewhere"))
 
 
+def test_a_resume_without_a_run_names_those_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/mine").mkdir(parents=True)
+    (tmp_path / "elsewhere/mine/study.json").touch()
+    for given in ((), ("--name", "other")):
+        assert "give the --name of one (elsewhere has mine)" in told(*toy(*given, "--resume", "--out", "elsewhere"))
+
+
 def test_a_plan_is_printed_and_nothing_runs() -> None:
     result = CliRunner().invoke(APP, list(toy("--plan", "--json")))
     assert result.exit_code == 0, result.output
