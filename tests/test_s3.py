@@ -164,7 +164,7 @@ def test_what_cannot_be_read_or_written_is_refused_with_the_remedy(remote: str, 
     result = CliRunner().invoke(app, [remote])
     assert result.exit_code == 2
     assert result.output.strip() == (
-        f"{remote} cannot hold its report: reports are written to this machine; give a folder with --out DIR"
+        f"error: {remote} cannot hold its report: reports are written to this machine; give a folder with --out DIR"
     )
     elsewhere = CliRunner().invoke(app, [remote, "--out", "s3://studies/reports"])
     assert elsewhere.exit_code == 2

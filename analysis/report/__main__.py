@@ -47,13 +47,15 @@ def main(
                 errors.print(f"{error}\ntrying again in {watch} s", markup=False)
             else:
                 has_page = True
+                state = "" if watch is None else " (the study has ended)" if is_whole else f" (again in {watch} s)"
                 for path in written:
-                    console.print(str(path), markup=False)
+                    console.print(f"{path}{state}", markup=False)
                 if watch is None or is_whole:
                     return
             time.sleep(watch)
     except FaultsError as error:
-        errors.print(str(error), markup=False)
+        for fault in error.faults:
+            errors.print(f"error: {fault}", markup=False)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
