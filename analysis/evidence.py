@@ -37,6 +37,7 @@ class Evidence:
     not_completed: pd.DataFrame
     survival: pd.DataFrame
     unequal_survival: Unequal
+    confusions: pd.DataFrame
     recall: pd.DataFrame
     sampling: pd.DataFrame
     mcnemar: pd.DataFrame
@@ -45,9 +46,9 @@ class Evidence:
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Every table but the trials by name, empty ones included."""
+        """Every table by name, empty ones included, but what was read and not computed: trials, confusion counts."""
         frames = {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
-        del frames["trials"]
+        del frames["trials"], frames["confusions"]
         return frames
 
 
@@ -74,7 +75,7 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
     averaged, left_out = marginals.marginals(study, table)
     survived, unequal = survival.survival_table(study, trials)
     ids = trials["trial_id"].tolist()
-    predictions = load.predictions(run, among=ids)
+    predictions, confusions = load.predictions(run, among=ids), load.confusions(run, ids)
     calibrated, reliability = agreement.calibration(study, trials, predictions)
     return Evidence(
         study=study,
@@ -95,7 +96,8 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
         not_completed=effort.not_completed(trials),
         survival=survived,
         unequal_survival=unequal,
-        recall=recall.per_class_recall(study, trials, load.confusions(run, ids)),
+        confusions=confusions,
+        recall=recall.per_class_recall(study, trials, confusions),
         sampling=resampling.sampling_table(study, trials, table, predictions),
         mcnemar=agreement.mcnemar_table(study, trials, predictions),
         calibration=calibrated,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ TRIAL_COLUMNS = (
 EPOCH_COLUMNS = ("trial_id", "epoch", "seq", "epoch_s")
 PREDICTION_COLUMNS = ("image", "label", "predicted", "confidence")
 CONFUSION_COLUMNS = ("label", "predicted", "count")
+READERS = 8  # of small files at a time
 
 
 def trials(run: Run | Sequence[Run], columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -178,12 +180,14 @@ def artifacts(
     if among is None:
         among = [trial.trial_id for trial in study(where).planned]
     by_folder = {file_safe(trial_id): trial_id for trial_id in among if trial_id not in without}
-    tables = []
-    for path in where.below(where.paths.artifacts, name):
-        trial_id = by_folder.get(path.parent.name)
-        if trial_id is not None:
-            table = where.table(path, columns, columns)
-            tables.append(table.add_column(0, "trial_id", arrow.repeat(trial_id, len(table))))
+    paths = [path for path in where.below(where.paths.artifacts, name) if path.parent.name in by_folder]
+
+    def read(path: Path) -> Any:
+        table = where.table(path, columns, columns)
+        return table.add_column(0, "trial_id", arrow.repeat(by_folder[path.parent.name], len(table)))
+
+    with ThreadPoolExecutor(READERS) as readers:  # a study has hundreds of small files, and a store far away is slow
+        tables = list(readers.map(read, paths))
     if not tables:
         return pd.DataFrame(columns=["trial_id", *columns])
     frame: pd.DataFrame = arrow.concat_tables(tables, promote_options="permissive").to_pandas()

@@ -126,7 +126,8 @@ def tuning_gain(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.
     first = [row for row in search[search["index"] == 0].to_dict("records") if _is_default(study, row)]
     paired = [(row, chosen[key]) for row in first if (key := (row["arm"], row["replicate"])) in chosen]
     wanted = {trial["trial_id"] for pair in paired for trial in pair}
-    rows = epochs[epochs["trial_id"].isin(wanted)]
+    shared = {int(min(trial["epochs_trained"], best["epochs_trained"])) for trial, best in paired}
+    rows = epochs[epochs["epoch"].isin(shared) & epochs["trial_id"].isin(wanted)]
     curves = dict(zip(zip(rows["trial_id"].astype(str), rows["epoch"], strict=True), rows[column], strict=True))
     found = []
     for trial, best in paired:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import effects, load, models
+from analysis import effects, models
 from analysis.report import class_figures, model_figures
 from analysis.report.figures import Figure, View
 from analysis.report.inputs import Inputs
@@ -15,9 +15,8 @@ MOST_ARMS = 20  # pictures of single arms on the page; the tables hold all
 def view(inputs: Inputs, opened: tuple[str, ...]) -> View:
     """Show recall, confusions, embeddings, attention as far as trials left them, and cost against score."""
     study, trials = inputs.study, inputs.trials
-    counts = load.confusions(inputs.where, trials["trial_id"])
     recalls = inputs.evidence.recall
-    shares = models.confusion_shares(study, trials, counts)
+    shares = models.confusion_shares(study, trials, inputs.evidence.confusions)
     points = models.embeddings(inputs.where, study, trials)
     maps = models.attention(inputs.where, study, trials)
     reliability = inputs.evidence.reliability
