@@ -64,7 +64,7 @@ def test_a_finished_sweep_resumed_does_nothing(swept: RunPaths) -> None:
 def test_resuming_with_another_plan_is_refused(swept: RunPaths) -> None:
     refused = python(*SWEEP, "--out", str(swept.root.parent), "--resume", "--epochs", "5")
     assert refused.returncode == 2
-    assert "budget differs" in refused.stderr
+    assert "epochs is 5, but the run has 9" in refused.stderr
 
 
 def test_status_counts_the_ledger(swept: RunPaths) -> None:
