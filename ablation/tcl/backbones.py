@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ablation.faults import FaultsError, nearest
 
@@ -47,15 +48,19 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels_out)
+        self.stride = stride
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
-            projection = nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False)
+            projection = nn.Conv2d(channels_in, channels_out, 1, bias=False)
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels_out))
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
         """Map B×channels_in×H×W to B×channels_out×⌈H/stride⌉×⌈W/stride⌉."""
         inner = self.norm1(self.conv1(maps_BCHW)).relu_()
-        outer: Tensor = self.norm2(self.conv2(inner)) + self.shortcut(maps_BCHW)
+        # Pooling one position takes every stride-th, as a projection with that stride would: oneDNN's backward of a
+        # strided 1×1 convolution of few channels writes past its workspace on AVX2 (uxlfoundation/oneDNN#6035).
+        kept = functional.avg_pool2d(maps_BCHW, 1, self.stride) if self.stride != 1 else maps_BCHW
+        outer: Tensor = self.norm2(self.conv2(inner)) + self.shortcut(kept)
         return outer.relu_()
 
 
