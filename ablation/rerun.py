@@ -199,10 +199,9 @@ def _tell_where(console: Console, paths: RunPaths) -> None:
         return  # told by what comes next, with all other faults
     here = study_file.describe(file.name, file.plan, file.budget_name, file.data, [])
     for before, now in ((file.hardware, here.hardware), (file.versions, here.versions)):
+        # Only what both know: this process may not have imported what tells the version of a library.
         other = [
-            f"{name} {before.get(name)} → {now.get(name)}"
-            for name in dict.fromkeys((*before, *now))
-            if before.get(name) != now.get(name)
+            f"{name} {before[name]} → {now[name]}" for name in before if now.get(name, before[name]) != before[name]
         ]
         if other:
             console.print(f"recorded elsewhere, so the last digits may differ: {', '.join(other)}", markup=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablation.ledger import Event
+from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.storage import put_whole
@@ -64,7 +64,7 @@ def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | Non
         command=tuple(command),
         versions=_versions(),
         git_commit=_git_commit(),
-        hardware={"cpus": os.cpu_count(), "machine": platform.machine(), "system": platform.system()},
+        hardware=hardware(),
         budget_name=budget_name,
         data=data,
         plan=plan,
@@ -116,7 +116,8 @@ def _versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue  # a study of another model need not have torch
-    return found
+    onednn = onednn_version()
+    return found if onednn is None else {**found, "onednn": onednn}
 
 
 def _git_commit() -> str | None:

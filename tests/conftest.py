@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import torch
+
+from ablation.machine import hardware, onednn_version
 from tests import shape_loader
 
 # Before any test module is imported, so that `from ablation.tcl… import …` finds the checked functions.
 shape_loader.install()
+
+
+def pytest_report_header() -> str:
+    """Say what floating point may depend on: a failure on another machine is read with this beside it."""
+    told = ", ".join(f"{name}: {value}" for name, value in hardware().items() if value)
+    return f"torch {torch.__version__}, oneDNN {onednn_version()}, {told}"

@@ -1,0 +1,82 @@
+"""The machine's share in the numbers: what is recorded of it, and that no kernel it chooses is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablation import machine
+from tests import convolution_canary
+
+ROOT = Path(__file__).parents[1]
+# glibc's allocator, with checks: a write past a block ends the process with a message when the block is freed.
+CHECKED_HEAP = {"LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"} if sys.platform == "linux" else {}
+X86 = """processor\t: 0
+model name\t: A Processor
+cache size\t: 512 KB
+flags\t\t: fpu sse4_1 avx avx2 fma
+
+processor\t: 1
+model name\t: Another Processor
+flags\t\t: avx512f
+"""
+ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd sve\n"
+
+
+@pytest.mark.parametrize("instruction_set", ["SSE41", "AVX2", "AVX512_CORE", "DEFAULT"])
+def test_every_convolution_of_the_shipped_networks_is_right_and_leaves_the_heap_whole(instruction_set: str) -> None:
+    environment = {**os.environ, **CHECKED_HEAP, "ONEDNN_MAX_CPU_ISA": instruction_set, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.convolution_canary"]
+    compared = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    assert compared.stdout.endswith(" 0 wrong\n")
+
+
+def test_the_comparison_finds_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    convolution = torch.nn.Conv2d(4, 8, 3, bias=False)
+    maps_BCHW = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+    assert convolution_canary.deviation(convolution, maps_BCHW) < convolution_canary.RELATIVE_TOLERANCE
+    right = convolution_canary._forward_and_gradients
+
+    def scaled_in_float32(module: torch.nn.Conv2d, maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        factor = 1 if maps.dtype == torch.float64 else 1 + 2 * convolution_canary.RELATIVE_TOLERANCE
+        return tuple(factor * tensor for tensor in right(module, maps))
+
+    monkeypatch.setattr(convolution_canary, "_forward_and_gradients", scaled_in_float32)
+    assert convolution_canary.deviation(convolution, maps_BCHW) > convolution_canary.RELATIVE_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "flags"),
+    [(X86, "A Processor", "sse4_1 avx avx2 fma"), (ARM, platform.processor() or "unknown", "asimd sve")],
+)
+def test_the_first_processor_is_recorded_with_the_flags_that_choose_kernels(
+    text: str, name: str, flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    found = machine.hardware()
+    assert (found["cpu"], found["cpu_flags"]) == (name, flags)
+    assert "ONEDNN_MAX_CPU_ISA=AVX2" in found["kernel_limits"]
+
+
+def test_a_machine_without_such_a_file_is_recorded_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "none")
+    assert machine.hardware()["cpu_flags"] == ""
+
+
+def test_onednn_is_named_where_torch_is_imported_and_torch_is_not_imported_for_it() -> None:
+    version = machine.onednn_version()
+    assert version is not None and f"v{version} " in torch.__config__.show()
+    check = "import sys; from ablation.machine import onednn_version; print(onednn_version(), 'torch' in sys.modules)"
+    asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert asked.stdout == "None False\n"
