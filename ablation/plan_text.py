@@ -58,7 +58,7 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
 
 
 def show_plan(prepared: Prepared, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
-    """Measure two epochs here and print a plan with its cost on this machine; raises FaultsError where they fail."""
+    """Rehearse a plan here and print it with its cost on this machine; raises FaultsError with all that fails."""
     slots = local_slots(resources)
     found = plan_facts(prepared, probe(prepared, slots), slots, spread)
     if as_json:
@@ -99,6 +99,7 @@ def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
         "epochs_expected": spent.epochs_expected,
         "epoch_s": measured.epoch_s,
         "probe_s": measured.took_s,
+        "arms_begun": measured.arms_begun,
         "slots": slots.count,
         "cpus_per_trial": slots.cpus,
         "gpus_per_trial": slots.gpus,
@@ -153,8 +154,7 @@ def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
         f"epochs: {found['epochs_most']} at most, about {found['epochs_expected']:.0f} with early stopping at "
         f"epochs {', '.join(map(str, found['rungs'])) or '(none)'}",
         f"time: about {found['sweep_expected_s'] / 60:.1f} min, at most {found['sweep_most_s'] / 60:.1f} min, for "
-        f"{found['epoch_s']:.2f} s an epoch (measured, alone, in {found['probe_s']:.1f} s) and {found['slots']} trials "
-        "at a time",
+        f"{found['epoch_s']:.2f} s an epoch (measured, alone) and {found['slots']} trials at a time",
         f"{hardware.upper()}-hours: about {found[f'{hardware}_hours_expected']:.2g}, at most "
         f"{found[f'{hardware}_hours_most']:.2g}, for {found[f'{hardware}s_per_trial']:g} {hardware.upper()} a trial",
     ]
@@ -163,7 +163,13 @@ def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
             decimal(found[name]) for name in ("checkpoints_kept_bytes", "checkpoints_most_bytes", "checkpoint_bytes")
         )
         lines.append(f"checkpoints: {kept} kept for confirm trials, {most} at most while the sweep runs, {one} each")
-    return lines
+    return [*lines, _rehearsed_in_words(found)]
+
+
+def _rehearsed_in_words(found: Mapping[str, Any]) -> str:
+    begun, arms = found["arms_begun"], len(found["arms"])
+    which = f"all {arms} arms" if begun == arms else f"{begun} of {arms} arms, for lack of time"
+    return f"tried here in {found['probe_s']:.1f} s: a confirm trial, and the first epoch of {which}"
 
 
 def _search_in_words(found: Mapping[str, Any]) -> list[str]:

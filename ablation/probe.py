@@ -1,22 +1,18 @@
-"""Look at what there is to run on, and measure two epochs on it."""
+"""Look at what there is to run on, and rehearse a study on it."""
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 import tempfile
 import time
-import traceback
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.checkpoint import newest_path
 from ablation.faults import FaultsError
+from ablation.rehearsal import confirm_checkpoints, faults_in_words, rehearse
 from ablation.request import Prepared
 from ablation.resources import Resources
-from ablation.trial import EpochRecord, build_config, load
 
 
 def visible_gpus(address: str | None) -> float:
@@ -56,55 +52,39 @@ def local_slots(resources: Resources) -> Slots:
 
 @dataclass(frozen=True)
 class Probe:
-    """What two epochs of the first arm's default configuration took, alone on this machine.
+    """What a study's rehearsal took, alone on this machine.
 
     Attributes:
-        epoch_s: wall time of the second epoch, in seconds.
-        checkpoint_bytes: size of the checkpoint at the end; 0 where the model writes none.
+        epoch_s: wall time of an epoch of the first arm at its defaults without start-up, in seconds.
+        checkpoint_bytes: size of the checkpoint at the end; 0 if the model writes none.
         took_s: wall time of the whole, in seconds.
+        arms_begun: how many arms' first epochs there was time for.
     """
 
     epoch_s: float
     checkpoint_bytes: int
     took_s: float
+    arms_begun: int
 
 
 def probe(prepared: Prepared, slots: Slots) -> Probe:
-    """Train for two epochs as a trial in one of ``slots`` would; raises FaultsError where that fails."""
+    """Rehearse a study as in one of ``slots``; raises FaultsError with all that fails or breaks the contract."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ablation-probe-") as scratch:
-        records = _train(prepared, slots, Path(scratch))
-        checkpoint = newest_path(Path(scratch))
-        size = 0 if checkpoint is None else checkpoint.stat().st_size
-    return Probe(float(records[-1].epoch_s), size, time.monotonic() - began)
-
-
-def _train(prepared: Prepared, slots: Slots, scratch: Path) -> list[EpochRecord]:
     plan, data = prepared.plan, prepared.data
-    trial = next(plan.trials())
-    arm = plan.arm(trial.arm)
-    run_trial = load(plan.space.trial)
-    defaults = {name: plan.space.domain(name).default for name in arm.searched}
-    short = trial.model_copy(update={"trial_id": "probe", "epochs": 2})
-    context = short.context(
-        scratch,
-        scratch,
-        data=None if data is None else data["uri"],
-        data_fingerprint=None if data is None else data["fingerprint"],
-        device="cuda" if slots.gpus else "cpu",
-        cpu_threads=max(1, int(slots.cpus)),
-    )
-    said = io.StringIO()  # a plan for programs is JSON and nothing else
-    try:
-        with redirect_stdout(said):
-            records = list(run_trial(build_config(run_trial, plan.space.configuration(arm, defaults)), context))
-    except Exception as error:  # whatever a model under study does
-        print(said.getvalue(), file=sys.stderr, end="")
-        traceback.print_exc()
-        why = f"{type(error).__name__}: {error}"
-        raise FaultsError(
-            [f"two epochs of {arm.name} at its defaults fail ({why}); mend {plan.space.trial}"]
-        ) from error
-    if not records:
-        raise FaultsError([f"{plan.space.trial} yields no record of two epochs of {arm.name}; see ablation/trial.py"])
-    return records
+    with tempfile.TemporaryDirectory(prefix="ablation-probe-") as scratch:
+        found = rehearse(
+            plan,
+            Path(scratch),
+            data=None if data is None else data["uri"],
+            data_fingerprint=None if data is None else data["fingerprint"],
+            device="cuda" if slots.gpus else "cpu",
+            cpu_threads=max(1, int(slots.cpus)),
+        )
+        checkpoint = newest_path(confirm_checkpoints(Path(scratch)))
+        size = 0 if checkpoint is None else checkpoint.stat().st_size
+    faults = faults_in_words(found, plan)
+    if faults:
+        raise FaultsError(faults)
+    # The shortest: the first has the start-up, and the last may have the scoring of test data.
+    epoch_s = min(record.epoch_s for record in found.epochs)
+    return Probe(epoch_s, size, time.monotonic() - began, len(found.arms))

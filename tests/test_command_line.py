@@ -79,7 +79,7 @@ def toy(*arguments: str) -> tuple[str, ...]:
         (toy("--plan", "--spread", "0"), "--spread is 0, but must be a number > 0"),
         (toy("--plan", "--spread", "1", "--spread-from", "runs/x"), "both give a spread; keep one"),
         (toy("--plan", "--spread-from", "elsewhere"), "--spread-from: elsewhere is no run directory"),
-        (toy("--plan", "--set", "toy.misbehave=raise"), "two epochs of reference at its defaults fail (ToyError"),
+        (toy("--plan", "--set", "toy.misbehave=raise"), "a confirm trial of reference: it raised ToyError"),
         (("--space", "tcl", "--data", "rafdb:nowhere"), "nowhere"),
         (("--space", "tcl", "--data", "imagenet:x"), "'imagenet' is no kind of data"),
         (("--space", "tcl", "--set", "loss.wieght=1"), "did you mean 'loss.weight'?"),

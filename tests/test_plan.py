@@ -93,7 +93,9 @@ def test_replicates_needed_are_the_fewest_that_have_the_power(effect_sd: float, 
 
 def test_costs_follow_from_the_probe() -> None:
     plan = toy_plan()
-    facts = plan_facts(_prepared(plan), Probe(epoch_s=2.0, checkpoint_bytes=1000, took_s=4.5), Slots(8, 2.0, 0.25))
+    facts = plan_facts(
+        _prepared(plan), Probe(2.0, checkpoint_bytes=1000, took_s=4.5, arms_begun=5), Slots(8, 2.0, 0.25)
+    )
     searches = len(plan.arms) * plan.budget.replicates
     assert facts["checkpoints_kept_bytes"] == searches * plan.budget.seeds * 2 * 1000
     assert facts["checkpoints_most_bytes"] == facts["checkpoints_kept_bytes"] + 8 * 2 * 1000
@@ -108,7 +110,7 @@ def test_costs_follow_from_the_probe() -> None:
 
 def test_half_the_difference_takes_more_replicates_or_fewer_comparisons() -> None:
     plan = toy_plan()
-    measured = Probe(0.01, 0, 0.1)
+    measured = Probe(0.01, 0, 0.1, 5)
     unknown = plan_facts(_prepared(plan), measured, ALONE)
     assert unknown["spread"] is None and unknown["detectable"] is None
     known = plan_facts(_prepared(plan), measured, ALONE, Spread(0.5, "as stated"))
@@ -182,9 +184,12 @@ def test_the_probe_measures_a_checkpoint_and_leaves_nothing(
     measured = probe(_prepared(toy_plan()), Slots(count=4, cpus=3.0, gpus=0.25))
     assert (measured.epoch_s, measured.checkpoint_bytes) == (0.01, 200)
     assert measured.took_s > 0
-    (context,) = seen
-    assert (context.epochs, context.phase, context.device, context.cpu_threads) == (2, "search", "cuda", 3)
-    assert not context.checkpoint_dir.exists()
+    confirm, *first_epochs = seen
+    assert (confirm.epochs, confirm.phase) == (2, "confirm")
+    assert [(context.epochs, context.phase) for context in first_epochs] == [(9, "search")] * len(toy_plan().arms)
+    for context in seen:
+        assert (context.device, context.cpu_threads) == ("cuda", 3)
+        assert not context.checkpoint_dir.exists()
     assert capsys.readouterr().out == ""
 
 

@@ -145,7 +145,7 @@ def test_a_failure_for_the_same_reason_agrees(tmp_path: Path, misbehave: str, re
     paths = run_study(toy_plan(misbehave=misbehave), tmp_path / "toy")
     trial_id = some(paths, "failed", "search")
     agreement = rerun(paths.root, trial_id)
-    assert agreement.is_exact and agreement.failure_again == reason
+    assert agreement.is_exact and (agreement.failure_again or "").startswith(reason)
     assert agreement.epochs == len(records_of(paths)[trial_id].epochs)
     shown = CliRunner().invoke(APP, [str(paths.root), trial_id])
     assert shown.exit_code == 0, shown.output

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablation.engine.epoch_reports import are_same, fault_of, not_finite, plain
+from ablation.contract import are_same, fault_of, not_finite, plain
 from ablation.engine.searcher import RECIPE
 from ablation.engine.standing import ReplicateKey, Standing, replicate_key
 from ablation.ledger import Event, Ledger
