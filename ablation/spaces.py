@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pkgutil
-import sys
 from pathlib import Path
-from types import ModuleType
 
 from pydantic import ValidationError
 
 import search_spaces
 from ablation.faults import FaultsError, nearest
 from ablation.trial import load
+from ablation.user_code import import_study_file
 from search_spaces.space import Space
 
 LANGUAGE = ("domains", "space")  # what spaces are declared with
@@ -43,7 +41,7 @@ def _load(given: str) -> object:
         path = Path(given)
         if not path.is_file():
             raise FaultsError([f"space file {given} does not exist; give a file that defines SPACE"])
-        module = _import_file(path)
+        module = import_study_file(path)
         if not hasattr(module, "SPACE"):
             raise FaultsError([f"{given} defines no SPACE; name its space SPACE"])
         return module.SPACE
@@ -52,19 +50,3 @@ def _load(given: str) -> object:
     raise FaultsError(
         [f"unknown space {given!r}; {nearest(given, known_spaces())}; or give package.module:SPACE or FILE.py"]
     )
-
-
-def _import_file(path: Path) -> ModuleType:
-    # Beside it lies what it names, such as its trial's module; workers get the same sys.path.
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None, "a .py file has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise FaultsError([f"{path} cannot be imported: {type(error).__name__}: {error}"]) from error
-    return module

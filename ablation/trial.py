@@ -17,6 +17,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from ablation.faults import FaultsError, nearest
+from ablation.user_code import study_module
 
 Phase = Literal["search", "confirm"]
 
@@ -52,8 +53,8 @@ class TrialContext:
         replicate_seed: seed that all trials of a replicate share, in every arm: for the validation split.
         data: URI of the data, as given to ``--data``; None for studies without data.
         data_fingerprint: what the URI's content was when the study was planned; a mismatch is an error.
-        checkpoint_dir: the trial's own folder; it may hold checkpoints of an interrupted attempt.
-        artifact_dir: where a confirm trial leaves its Parquet artifacts; None in the search phase.
+        checkpoint_dir: the trial's own folder, which exists; it may hold checkpoints of an interrupted attempt.
+        artifact_dir: where a confirm trial leaves its Parquet artifacts, which exists; None in the search phase.
         device: a torch device name, or ``auto``.
         cpu_threads: threads the trial may use for computing.
         checkpoint_epochs: epochs after which a checkpoint is worth having, beside the last: ASHA's rungs.
@@ -77,10 +78,10 @@ RunTrial = Callable[[Any, TrialContext], Iterator[EpochRecord]]
 
 
 def load(import_path: str) -> Any:
-    """Import ``package.module:name``; raise FaultsError where there is no such thing."""
+    """Import ``package.module:name``, or find it in the study's file; raise FaultsError if there is no such thing."""
     module_name, _, name = import_path.partition(":")
     try:
-        module = import_module(module_name)
+        module = study_module(module_name) or import_module(module_name)
     except Exception as error:  # whatever a module of the user's does when imported
         why = f"{type(error).__name__}: {error}"
         raise FaultsError([f"cannot import {module_name!r} of {import_path!r} ({why}); is it on the path?"]) from error

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.chaos import damage, disk, kills, misbehaving, nodes
+from tests.chaos import damage, disk, elsewhere, kills, misbehaving, nodes
 
 Scenario = Callable[[Path], dict[str, Any]]
 
@@ -41,6 +41,9 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "interrupt-hup": lambda folder: misbehaving.interrupt(folder, signal.SIGHUP, seed),
         "two-drivers": lambda folder: misbehaving.two_drivers(folder, seed),
         "clock-back": lambda folder: misbehaving.set_clock_back(folder, seed),
+        "another-folder": elsewhere.start_from_another_folder,
+        "shadowing-names": elsewhere.shadow_names,
+        "cpu-limit": elsewhere.limit_cpus,
         "image-vanishes": lambda folder: misbehaving.lose_an_image(folder, seed),
         **{f"trial-{how}": partial(misbehaving.misbehave, how=how, seed=seed) for how in misbehaving.ENDINGS},
     }

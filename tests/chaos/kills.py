@@ -144,7 +144,7 @@ def cluster(folder: Path) -> Iterator[str]:
     head = spawn(
         [str(ray), "start", "--head", f"--port={PORT}", "--num-cpus=2", "--include-dashboard=false",
          "--object-store-memory=268435456", "--disable-usage-stats"],
-        folder / "head.log", **{MARK: mark},
+        folder / "head.log", environment={MARK: mark},
     )  # fmt: skip
     if head.wait(180):
         raise RuntimeError((folder / "head.log").read_text())

@@ -68,7 +68,7 @@ def _ray_nodes(folder: Path, marks: dict[int, str]) -> Iterator[None]:
         ]  # fmt: skip
         command += ["--include-dashboard=false"] if host == 1 else []
         log = folder / f"node-{host}.log"
-        if spawn(command, log, f"{BRIDGE}{host}", **{MARK: marks[host]}).wait(180):
+        if spawn(command, log, f"{BRIDGE}{host}", {MARK: marks[host]}).wait(180):
             raise RuntimeError(log.read_text())
     yield
 

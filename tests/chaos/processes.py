@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,18 +72,24 @@ def start_driver(
     command += ["--out", str(paths.root.parent), "--name", paths.root.name, *options]
     command += ["--resume"] if paths.study.exists() else []
     log = paths.root.parent / f"{paths.root.name}-{mark}.log"
-    process = spawn(command, log, netns, **{**environment, MARK: mark})
+    process = spawn(command, log, netns, {**environment, MARK: mark})
     return Driver(process, mark, log)
 
 
-def spawn(command: Sequence[str], log: Path, netns: str | None = None, **environment: str) -> subprocess.Popen[str]:
-    """Start a process of its own session in this project's root, its output in a file."""
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    netns: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+) -> subprocess.Popen[str]:
+    """Start a process of its own session, in this project's root unless told otherwise, its output in a file."""
     inside = ["ip", "netns", "exec", netns] if netns else []
-    settings = {**os.environ, **TOKEN, "OMP_NUM_THREADS": "1", **environment}
+    settings = {**os.environ, **TOKEN, "OMP_NUM_THREADS": "1", **(environment or {})}
     with log.open("a") as output:
         return subprocess.Popen(
             [*inside, *command],
-            cwd=ROOT, env=settings, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+            cwd=cwd, env=settings, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
             start_new_session=True, text=True, preexec_fn=_hear_hangups,
         )  # fmt: skip
 
