@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 CPU_INFO = Path("/proc/cpuinfo")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 # The instruction sets by which torch, oneDNN and MKL choose their kernels; neon and sve are Arm's.
 KERNEL_FLAGS = ("sse4_1", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve")
 # What a user can set to make them choose others.
@@ -20,6 +25,12 @@ KERNEL_VARIABLES = (
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
 )
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use: those that it is bound to, within what its control groups allow."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, math.floor(min([bound, *_cpu_quotas()])))
 
 
 def hardware() -> dict[str, Any]:
@@ -42,6 +53,32 @@ def onednn_version() -> str | None:
         return None
     told = re.search(r"(?:MKL-DNN|oneDNN) v(\S+)", torch.__config__.show())
     return told[1] if told else None
+
+
+def _cpu_quotas() -> Iterator[float]:
+    """Yield the CPU quota of each control group that this process is in, outer ones included, of versions 1 and 2."""
+    lines = OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.is_file() else []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = CGROUPS / controllers if controllers else CGROUPS
+        # In a container the path may be the host's, and its own group is the root of what is mounted.
+        inner = mount / path.lstrip("/")
+        for folder in dict.fromkeys((inner, *inner.parents, mount)):
+            if folder.is_relative_to(mount):
+                yield from _quota(folder)
+
+
+def _quota(group: Path) -> Iterator[float]:
+    with suppress(OSError, ValueError):  # no limit is "max" in version 2 and -1 in version 1, or no file
+        if (group / "cpu.max").is_file():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
+        if int(quota) > 0:
+            yield int(quota) / int(period)
 
 
 def _processor() -> tuple[str, set[str]]:

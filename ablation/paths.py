@@ -1,9 +1,13 @@
-"""The one place that spells a run directory's file names."""
+"""The one place that names a run directory's file names."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+
+LONGEST_NAME_BYTES = 128
+DIGEST_LETTERS = 16
 
 
 @dataclass(frozen=True)
@@ -66,5 +70,13 @@ class RunPaths:
 
 
 def file_safe(trial_id: str) -> str:
-    """Spell a trial id as one file name: reversible, since ids hold no ``__``."""
-    return trial_id.replace("/", "__")
+    """Return one file name for a trial id: with ``__`` for ``/``, and the end of a long one replaced by a digest.
+
+    File systems take 255 bytes, encrypted ones 143, and suffixes such as ``.hang.txt`` come behind.
+    """
+    name = trial_id.replace("/", "__")
+    if len(name.encode()) <= LONGEST_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(trial_id.encode()).hexdigest()[:DIGEST_LETTERS]
+    start = name.encode()[: LONGEST_NAME_BYTES - DIGEST_LETTERS - 1].decode(errors="ignore")
+    return f"{start}~{digest}"

@@ -28,7 +28,13 @@ class PlannedTrial(Frozen):
     epochs: int
 
     def context(self, checkpoint_dir: Path, artifact_dir: Path, **surroundings: Any) -> TrialContext:
-        """Return what the trial gets beside its configuration; ``surroundings`` are TrialContext's other fields."""
+        """Return what the trial gets beside its configuration, its folders made.
+
+        ``surroundings`` are TrialContext's other fields. A search trial has no artifact folder.
+        """
+        is_confirm = self.phase == "confirm"
+        for folder in (checkpoint_dir, artifact_dir) if is_confirm else (checkpoint_dir,):
+            folder.mkdir(parents=True, exist_ok=True)
         return TrialContext(
             trial_id=self.trial_id,
             phase=self.phase,
@@ -36,7 +42,7 @@ class PlannedTrial(Frozen):
             seed=self.seed,
             replicate_seed=self.replicate_seed,
             checkpoint_dir=checkpoint_dir,
-            artifact_dir=artifact_dir if self.phase == "confirm" else None,
+            artifact_dir=artifact_dir if is_confirm else None,
             **surroundings,
         )
 

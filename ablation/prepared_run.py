@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from ablation import study_file
 from ablation.faults import FaultsError
 from ablation.ledger import LedgerError, read_events
+from ablation.machine import usable_cpus
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.probe import visible_gpus
@@ -171,7 +171,7 @@ def _too_large(resources: Resources, gpus: float) -> list[str]:
     """Say where one trial asks for more than this machine has."""
     asked_gpus = 0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
     limits = (
-        ("--cpus-per-trial", resources.cpus_per_trial, os.cpu_count() or 1, "CPUs"),
+        ("--cpus-per-trial", resources.cpus_per_trial, usable_cpus(), "CPUs"),
         ("--gpus-per-trial", asked_gpus, gpus, "GPUs"),
     )
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ablation.checkpoint import newest_path
 from ablation.faults import FaultsError
+from ablation.machine import usable_cpus
 from ablation.rehearsal import confirm_checkpoints, faults_in_words, rehearse
 from ablation.request import Prepared
 from ablation.resources import Resources
@@ -18,7 +18,7 @@ from ablation.resources import Resources
 def visible_gpus(address: str | None) -> float:
     """Count the GPUs that trials could use: this machine's, or those of the cluster at ``address``."""
     if address is not None:
-        from ablation.engine.driver import cluster_gpus
+        from ablation.engine.cluster import cluster_gpus
 
         try:
             return cluster_gpus(address)
@@ -44,7 +44,7 @@ def local_slots(resources: Resources) -> Slots:
     """Find what this machine can run at once."""
     there = visible_gpus(None)
     gpus = (0.25 if there else 0.0) if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
-    count = int((os.cpu_count() or 1) / resources.cpus_per_trial)
+    count = int(usable_cpus() / resources.cpus_per_trial)
     if gpus:
         count = min(count, int(there / gpus))
     return Slots(max(1, min(count, resources.max_concurrent or count)), resources.cpus_per_trial, gpus)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import typer
 
 from ablation import study_file, tables
 from ablation.faults import FaultsError
+from ablation.interrupts import as_keyboard_interrupts
 from ablation.ledger import LedgerError, OvertakenError
 from ablation.paths import RunPaths
 from ablation.plan_text import show_plan
@@ -25,6 +27,7 @@ from ablation.spread_asked import SpreadAsked
 from ablation.storage import UnwritableError
 from ablation.study_file import DamagedStudyError
 from ablation.teller import Account, Teller, teller
+from ablation.user_code import OUR_ROOT
 from search_spaces.space import Space
 
 FAILED_SHARE_TOLERATED = 0.1
@@ -85,23 +88,29 @@ def main(
     }  # fmt: skip
     spread_asked = SpreadAsked(spread, spread_from)
     tell = teller(log_format)
+    study: PreparedRun | None = None
     try:
-        faults: list[str] = []
-        resources = checked_options(Resources, asked, faults)
-        faults += spread_asked.faults(is_for_plan=plan)
-        faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
-        study = prepare_run(request, name, out, resources or Resources(), resume, faults)
-        if plan:
-            show_plan(study.prepared, study.resources, as_json, spread_asked.spread(study.prepared.plan))
-            return
-        code = run_prepared(study, report, retry_failed=retry_failed)
+        with as_keyboard_interrupts():
+            faults: list[str] = []
+            resources = checked_options(Resources, asked, faults)
+            faults += spread_asked.faults(is_for_plan=plan)
+            faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
+            study = prepare_run(request, name, out, resources or Resources(), resume, faults)
+            if plan:
+                show_plan(study.prepared, study.resources, as_json, spread_asked.spread(study.prepared.plan))
+                return
+            code = run_prepared(study, report, retry_failed=retry_failed)
     except FaultsError as error:
         tell.faults(error.faults)
         raise typer.Exit(2) from error
-    if code == INTERRUPTED:
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED and study is not None and study.paths.study.is_file():
         command = [argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed")]
         named = [] if name is not None else ["--name", study.paths.root.name]
         tell.go_on(shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume"]))
+    elif code == INTERRUPTED:
+        tell.faults(["interrupted before anything was begun"])
     raise typer.Exit(code)
 
 
@@ -130,7 +139,8 @@ def run(
 def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool = False) -> int:
     """Sweep, account and report; return the exit code. Raises FaultsError as ``prepared_run.begin`` does."""
     # Ray starts here and not before: whatever can be wrong with the input has been told.
-    from ablation.engine.driver import NoStartError, sweep
+    from ablation.engine.cluster import NoStartError
+    from ablation.engine.driver import sweep
 
     plan, tell = study.prepared.plan, teller(study.resources.log_format)
     try:
@@ -138,7 +148,7 @@ def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool 
             begin(study)
         paths = study.paths
         tell.header(study.prepared, paths.root, study.resume)
-        ended = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
+        ended: str = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
         summary = tables.materialise(paths)
     except (LedgerError, UnwritableError, ConflictError, NoStartError) as error:
         return _halt(error, study.paths, tell)
@@ -146,7 +156,11 @@ def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool 
         return _halt(UnwritableError(study.paths.root, str(error)), study.paths, tell)
     # An interrupted driver has little time, and a study that had ended before may have its report.
     is_due = report and ended != "interrupted" and not (ended == "nothing left" and _is_reported(paths, summary))
-    page = write_report(paths, tell) if is_due else None
+    page = None
+    try:
+        page = write_report(paths, tell) if is_due else None
+    except KeyboardInterrupt:
+        ended = "interrupted"
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
     if ended == "nothing left" and not is_due and paths.page.is_file():
         page = paths.page
@@ -187,9 +201,13 @@ def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int
 
 def write_report(paths: RunPaths, tell: Teller) -> Path | None:
     """Build the page in a process of its own, which needs nothing of what the sweep has loaded; None if it failed."""
-    command = [sys.executable, "-m", "analysis.report", str(paths.root)]
+    # -P and our folder first: what lies in the user's folder may be called analysis, too.
+    command = [sys.executable, "-P", "-m", "analysis.report", str(paths.root)]
+    search_path = os.pathsep.join(filter(None, (str(OUR_ROOT), os.environ.get("PYTHONPATH"))))
     # Its output is taken in here: a process that cannot print would fail, and with it the report.
-    built = subprocess.run(command, check=False, capture_output=True, text=True)
+    built = subprocess.run(
+        command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": search_path}
+    )
     if built.returncode == 0:
         return paths.page
     tell.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(str(paths.root))}")

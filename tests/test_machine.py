@@ -80,3 +80,32 @@ def test_onednn_is_named_where_torch_is_imported_and_torch_is_not_imported_for_i
     check = "import sys; from ablation.machine import onednn_version; print(onednn_version(), 'torch' in sys.modules)"
     asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert asked.stdout == "None False\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "usable"),
+    [
+        ("0::/job\n", {"job/cpu.max": "150000 100000"}, 1),
+        ("0::/outer/inner\n", {"outer/cpu.max": "300000 100000", "outer/inner/cpu.max": "max 100000"}, 3),
+        ("0::/host/path\n", {"cpu.max": "200000 100000"}, 2),
+        (
+            "3:cpu,cpuacct:/job\n",
+            {"cpu,cpuacct/job/cpu.cfs_quota_us": "400000", "cpu,cpuacct/job/cpu.cfs_period_us": "100000"},
+            4,
+        ),
+        ("3:cpu:/\n2:memory:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
+        ("0::/\n", {"cpu.max": "50000 100000"}, 1),
+        ("", {}, 64),
+    ],
+)
+def test_a_control_groups_quota_and_the_affinity_limit_the_cpus(
+    lines: str, files: dict[str, str], usable: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "own").write_text(lines)
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path)
+    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)))
+    assert machine.usable_cpus() == usable

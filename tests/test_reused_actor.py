@@ -14,6 +14,7 @@ import torch
 from ablation.engine.study import Assignment
 from ablation.engine.trainable import TrialActor, Workplace
 from ablation.plan import PlannedTrial
+from ablation.user_code import UserCode
 from search_spaces.tcl import SPACE
 
 EPOCHS = 3
@@ -44,7 +45,7 @@ def job(run_dir: Path, index: int = 0, **settings: Any) -> dict[str, Any]:
         device="cpu",
         cpu_threads=1,
         checkpoint_epochs=(),
-        import_path=(),
+        user_code=UserCode.here(),
         watchdog_s=600.0,
     )
     trial = PlannedTrial(

@@ -151,3 +151,10 @@ def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
 
 def test_a_space_survives_json() -> None:
     assert Space.model_validate_json(SPACE.model_dump_json()) == SPACE
+
+
+def test_a_long_trial_id_is_shortened_to_a_name_that_every_file_system_takes_and_no_two_share() -> None:
+    ids = [f"{'é' * 200}={level}/0/search/0" for level in range(3)] + ["short/0/search/0"]
+    names = [file_safe(trial_id) for trial_id in ids]
+    assert len(set(names)) == 4 and names[3] == "short__0__search__0"
+    assert all(len(f"{name}.hang.txt".encode()) <= 143 for name in names)

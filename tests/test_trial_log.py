@@ -10,6 +10,7 @@ from ablation.engine.study import Assignment
 from ablation.engine.trainable import TrialActor, Workplace
 from ablation.paths import RunPaths
 from ablation.trial import EpochRecord, TrialContext
+from ablation.user_code import UserCode
 from tests.toy_study import toy_plan
 
 # As Python spells a file name whose bytes are no UTF-8.
@@ -27,7 +28,7 @@ def test_a_failure_with_a_name_that_is_no_text_is_told_and_logged(tmp_path: Path
     trial = next(toy_plan().trials())
     workplace = Workplace(
         run_dir=tmp_path, run_trial=f"{__name__}:run_trial", data=None, data_fingerprint=None, device="cpu",
-        cpu_threads=1, checkpoint_epochs=(), import_path=(), watchdog_s=600.0,
+        cpu_threads=1, checkpoint_epochs=(), user_code=UserCode.here(), watchdog_s=600.0,
     )  # fmt: skip
     actor = TrialActor({"assignment": Assignment(trial, {}), "workplace": workplace})
     assert actor.step()["report"].record is not None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
-import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-# Read by Ray when it is imported or started, so they stand before the import.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# A loaded machine takes longer than the default 30 s to start a raylet.
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "2")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
-os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# First, since it sets what Ray reads when it is imported.
+from ablation.engine.cluster import connected, slots
 
-import ray
+# isort: split
 from ray import tune
 
+from ablation import tables
 from ablation.engine.growth import open_study
 from ablation.engine.progress import Progress
 from ablation.engine.scheduler import MOST_RETRIES, Ending, EndingStopper, StudyCallback, StudyScheduler, StudySearcher
@@ -41,12 +31,9 @@ from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.resources import Resources
 from ablation.study_file import StudyFile
+from ablation.user_code import UserCode
 
 SweepEnd = Literal["finished", "nothing left", "interrupted", "short"]
-
-
-class NoStartError(ConnectionError):
-    """Ray could not be started, or has no place for a trial."""
 
 
 def sweep(
@@ -72,15 +59,19 @@ def sweep(
             return "nothing left"
         ledger.history.clear()  # of a long study it takes more memory than all the rest
         study.open_session(os.getpid(), resources.model_dump())
-        with _connected(resources.address):
+        with connected(resources.address):
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             _heed_signals(ending)
-            slots, per_trial = _slots(resources)
-            progress = Progress(study, slots, resources.log_format)
+            count, per_trial = slots(resources)
+            progress = Progress(study, count, resources.log_format)
             study.observer = progress.note
             with progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
                 workplace = _workplace(file, paths, resources, per_trial)
-                _fit(study, paths, workplace, ending, slots, per_trial, Path(scratch))
+                _fit(study, paths, workplace, ending, count, per_trial, Path(scratch))
+            if ending.is_due and ending.fault is None:
+                # Whoever interrupts may not wait for Ray's shutdown.
+                ledger.flush()
+                tables.materialise(paths)
     if ending.fault is not None:
         raise ending.fault
     # Only now is every end in the log for good; after a fault they may be another driver's.
@@ -95,12 +86,6 @@ def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:
     for trial_id, state in study.records.items():
         if state.has_ended and "/search/" in trial_id:
             shutil.rmtree(paths.checkpoint_dir(trial_id), ignore_errors=True)
-
-
-def cluster_gpus(address: str) -> float:
-    """Count the GPUs of a running cluster."""
-    with _connected(address):
-        return float(ray.cluster_resources().get("GPU", 0))
 
 
 def _fit(
@@ -125,7 +110,7 @@ def _fit(
         run_config=tune.RunConfig(
             name="sweep",
             storage_path=str(scratch),
-            callbacks=[StudyCallback(study, ending)],
+            callbacks=[StudyCallback(study, paths, ending)],
             stop=EndingStopper(ending),
             failure_config=tune.FailureConfig(max_failures=MOST_RETRIES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -144,48 +129,9 @@ def _workplace(file: StudyFile, paths: RunPaths, resources: Resources, per_trial
         device="cuda" if per_trial.get("GPU") else "cpu",
         cpu_threads=max(1, int(per_trial["CPU"])),
         checkpoint_epochs=file.plan.rungs,
-        import_path=tuple(sys.path),
+        user_code=UserCode.here(),
         watchdog_s=60 * resources.watchdog_minutes,
     )
-
-
-def _slots(resources: Resources) -> tuple[int, dict[str, float]]:
-    there = ray.cluster_resources()
-    gpus = resources.gpus_per_trial
-    if gpus == "auto":
-        gpus = 0.25 if there.get("GPU", 0) else 0.0
-    slots = int(there.get("CPU", 1) / resources.cpus_per_trial)
-    if gpus:
-        slots = min(slots, int(there.get("GPU", 0) / gpus))
-    if slots < 1:
-        raise NoStartError(
-            f"a trial asks for {resources.cpus_per_trial} CPUs and {gpus} GPUs, but Ray has {there.get('CPU', 0)} and "
-            f"{there.get('GPU', 0)}; lower --cpus-per-trial or --gpus-per-trial"
-        )
-    per_trial = {"CPU": resources.cpus_per_trial, **({"GPU": gpus} if gpus else {})}
-    return min(slots, resources.max_concurrent or slots), per_trial
-
-
-@contextmanager
-def _connected(address: str | None) -> Iterator[None]:
-    started_here = not ray.is_initialized()
-    if started_here:
-        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-        # "local", not None: that would join whatever cluster this machine last heard of.
-        place = {"address": address} if address else {"address": "local", **local}
-        try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **place)
-        except Exception as error:
-            raise NoStartError(
-                f"Ray did not start ({str(error).partition('. ')[0]}); see that the machine has memory and time left, "
-                "then go on with --resume"
-            ) from error
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # its faults reach the ledger by the hooks
-    try:
-        yield
-    finally:
-        if started_here:
-            ray.shutdown()
 
 
 @contextmanager
@@ -199,7 +145,9 @@ def _heeding_signals(ending: Ending) -> Iterator[None]:
 
 
 def _heed_signals(ending: Ending) -> dict[signal.Signals, Any]:
-    """Let signals end the sweep in order, and return the handlers that they had."""
+    """Let signals end the sweep in order, and return the handlers that they had; none outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}  # Python lets no other thread handle signals
 
     def note(number: int, frame: FrameType | None) -> None:
         ending.signal = number

@@ -18,6 +18,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from ablation.engine.lost_worker import cause_of_loss
 from ablation.engine.study import Study
 from ablation.engine.trainable import Report, Workplace
 from ablation.ledger import Ledger
@@ -145,8 +146,9 @@ class StudyCallback(LeftOutOfSnapshots, Callback):
     Here and not in the scheduler, whose ``on_trial_error`` Tune calls for every failure, also one that it will retry.
     """
 
-    def __init__(self, study: Study, ending: Ending) -> None:
+    def __init__(self, study: Study, paths: RunPaths, ending: Ending) -> None:
         self._study = study
+        self._paths = paths
         self._ending = ending
         self._returned: Counter[str] = Counter()
 
@@ -158,7 +160,7 @@ class StudyCallback(LeftOutOfSnapshots, Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial starts again."""
         with self._ending.noting_faults():
-            self._study.retried(our_id(trial), _last_error(trial))
+            self._study.retried(our_id(trial), self._cause(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """End a trial that lost its worker once too often.
@@ -170,9 +172,12 @@ class StudyCallback(LeftOutOfSnapshots, Callback):
         with self._ending.noting_faults():
             if trial.num_failures <= MOST_RETRIES and self._returned[trial_id] < MOST_RETRIES:
                 self._returned[trial_id] += 1
-                self._study.hand_out_again(trial_id, _last_error(trial))
+                self._study.hand_out_again(trial_id, self._cause(trial))
             else:
-                self._study.end(trial_id, "failed", f"worker lost {trial.num_failures} times: {_last_error(trial)}")
+                self._study.end(trial_id, "failed", f"worker lost {trial.num_failures} times: {self._cause(trial)}")
+
+    def _cause(self, trial: Any) -> str:
+        return cause_of_loss(trial.error_file, self._paths.log(our_id(trial)))
 
 
 class EndingStopper(LeftOutOfSnapshots, Stopper):
@@ -193,9 +198,3 @@ class EndingStopper(LeftOutOfSnapshots, Stopper):
 def our_id(trial: Any) -> str:
     """Return the study's id of one of Tune's trials."""
     return str(trial.config["assignment"].trial.trial_id)
-
-
-def _last_error(trial: Any) -> str:
-    error = trial.get_error()
-    # A task's own exception is wrapped in Ray's, whose name holds both: RayTaskError(OutOfMemoryError).
-    return type(error).__name__ if error is not None else "unknown"

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import faulthandler
-import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,19 @@ from typing import Any
 from ray import tune
 
 from ablation.checkpoint import newest_path
+from ablation.engine.output import STDERR, UNREADABLE_AS, Output
+from ablation.engine.process_state import ProcessState
 from ablation.engine.study import Assignment
 from ablation.paths import RunPaths
-from ablation.trial import EpochRecord, TrialContext, build_config, load
+from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, load
+from ablation.user_code import UserCode
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# What a trial prints or raises may name files whose names are no text, whatever the machine's locale.
-UNREADABLE_AS = "backslashreplace"
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What all trials of a study share: where they write, what they read, how long an epoch may take."""
+    """What all trials of a study share: their code, where they write, what they read, how long an epoch may take."""
 
     run_dir: Path
     run_trial: str
@@ -41,7 +41,7 @@ class Workplace:
     device: str
     cpu_threads: int
     checkpoint_epochs: tuple[int, ...]
-    import_path: tuple[str, ...]
+    user_code: UserCode
     watchdog_s: float
 
 
@@ -64,28 +64,36 @@ class TrialActor(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first trial; it starts with the first step, where a failure can be reported."""
+        self._output = Output()
+        self._state: ProcessState | None = None
+        self._take(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another trial into the same warm process."""
+        self.cleanup()
+        self._take(new_config)
+        return True
+
+    def _take(self, config: dict[str, Any]) -> None:
         self._assignment: Assignment = config["assignment"]
         self._workplace: Workplace = config["workplace"]
         self._paths = RunPaths(self._workplace.run_dir)
         self._records: Iterator[EpochRecord] | None = None
         self._began = time.monotonic()
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take another trial into the same warm process."""
-        self.cleanup()
-        self.setup(new_config)
-        return True
-
     def cleanup(self) -> None:
         """Stop the trial where it stands, so that it can free what it holds; its faults are not the next trial's."""
         records, self._records = self._records, None
         close = getattr(records, "close", None)
         if close is not None:
-            with self._logging(), self._watched():
+            with self._watched():
                 try:
                     close()
                 except Exception:
                     traceback.print_exc()
+        if self._state is not None:
+            self._state.restore()
+        self._output.back()
 
     def step(self) -> dict[str, Report]:
         """Train one epoch; whatever the trial prints goes to its log.
@@ -93,23 +101,15 @@ class TrialActor(tune.Trainable):
         Raises what a trial that ran out of memory raised: a new process may have more.
         """
         try:
-            with self._logging(), self._watched():
+            if not self._output.is_redirected:
+                self._output.to(self._paths.log(self._assignment.trial.trial_id))
+                faulthandler.enable(file=STDERR)  # of a crash, the log has the stack
+            with self._watched():
                 return {"report": self._next_report()}
         except OSError as error:
             if error.errno not in UNWRITABLE:
-                raise
+                return {"report": self._report(failure=f"{type(error).__name__}: {error}")}
             return {"report": self._report(unwritable=str(error))}
-
-    @contextmanager
-    def _logging(self) -> Iterator[None]:
-        log = self._paths.log(self._assignment.trial.trial_id)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            log.open("a", encoding="utf-8", errors=UNREADABLE_AS) as output,
-            redirect_stdout(output),
-            redirect_stderr(output),
-        ):
-            yield
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -132,7 +132,8 @@ class TrialActor(tune.Trainable):
             if self._records is None and self._hang.stat().st_size:
                 return self._report(failure=self._hung())
             record = next(self._running(), None)
-        except Exception as error:
+        # SystemExit is how scripts say that something is missing: no reason to end a process that others use.
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
             if isinstance(error, OSError) and error.errno in UNWRITABLE:
                 return self._report(unwritable=str(error))
@@ -146,11 +147,17 @@ class TrialActor(tune.Trainable):
 
     def _running(self) -> Iterator[EpochRecord]:
         if self._records is None:
-            # Ray's workers know the driver's folder, but not what it added for a space that lies elsewhere.
-            sys.path.extend(folder for folder in self._workplace.import_path if folder not in sys.path)
-            run_trial = load(self._workplace.run_trial)
+            run_trial = self._run_trial()
             self._records = run_trial(build_config(run_trial, self._assignment.config), self._context())
         return self._records
+
+    def _run_trial(self) -> RunTrial:
+        """Import the trial where the study is at home; this process is kept as it is then, for the trials to come."""
+        self._workplace.user_code.enter()
+        run_trial: RunTrial = load(self._workplace.run_trial)
+        if self._state is None:
+            self._state = ProcessState()
+        return run_trial
 
     def _hung(self) -> str:
         """Say that this trial's process was ended by the watchdog, and put the traceback it left into the log."""
@@ -178,7 +185,7 @@ class TrialActor(tune.Trainable):
         )
 
 
-def _breaks_the_process(error: Exception) -> bool:
+def _breaks_the_process(error: BaseException) -> bool:
     """Tell whether the process should not train another trial: out of memory, or a GPU whose context is broken."""
     if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return True

@@ -1,0 +1,119 @@
+"""Ray, started on this machine or joined, and left: as many slots as it gives, and nothing of ours dies of its end."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# Read by Ray when it is imported or started: before the import.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# A loaded machine takes longer than the default 30 s to start a raylet.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "2")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+# Trials run in the user's folder, not in one of Tune's.
+os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+
+import ray
+from ray._private import services
+
+from ablation.machine import usable_cpus
+from ablation.resources import Resources
+from ablation.user_code import left_for_ours
+
+# Ray's sockets lie below its folder, and a socket's path has 107 bytes, of which Ray's own names take up to 66.
+LONGEST_RAY_FOLDER = 40
+OBJECT_STORE_BYTES = 256 * 2**20
+
+
+class NoStartError(ConnectionError):
+    """Ray could not be started, or has no place for a trial."""
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Start Ray on this machine, or join the cluster at an address, unless this process has; leave it at the end.
+
+    Raises NoStartError.
+    """
+    started_here = not ray.is_initialized()
+    if started_here:
+        # "local", not None: that would join whatever cluster this machine last heard of.
+        settings = {"address": address} if address else {"address": "local", **_local_settings()}
+        try:
+            with left_for_ours(), _own_process_groups():
+                ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **settings)
+        except Exception as error:
+            raise NoStartError(
+                f"Ray did not start ({str(error).partition('. ')[0]}); see that the machine has memory and time left, "
+                "then go on with --resume"
+            ) from error
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # its faults reach the ledger by the hooks
+    try:
+        yield
+    finally:
+        if started_here:
+            # Collected later, by another thread in the middle of Ray's shutdown, Tune's handles end the process.
+            gc.collect()
+            ray.shutdown()
+
+
+def cluster_gpus(address: str) -> float:
+    """Count the GPUs of a running cluster."""
+    with connected(address):
+        return float(ray.cluster_resources().get("GPU", 0))
+
+
+def slots(resources: Resources) -> tuple[int, dict[str, float]]:
+    """Return how many trials the connected Ray can run at once, and what each takes; raises NoStartError if none."""
+    there = ray.cluster_resources()
+    gpus = resources.gpus_per_trial
+    if gpus == "auto":
+        gpus = 0.25 if there.get("GPU", 0) else 0.0
+    count = int(there.get("CPU", 1) / resources.cpus_per_trial)
+    if gpus:
+        count = min(count, int(there.get("GPU", 0) / gpus))
+    if count < 1:
+        raise NoStartError(
+            f"a trial asks for {resources.cpus_per_trial} CPUs and {gpus} GPUs, but Ray has {there.get('CPU', 0)} and "
+            f"{there.get('GPU', 0)}; lower --cpus-per-trial or --gpus-per-trial"
+        )
+    per_trial = {"CPU": resources.cpus_per_trial, **({"GPU": gpus} if gpus else {})}
+    return min(count, resources.max_concurrent or count), per_trial
+
+
+def _local_settings() -> dict[str, Any]:
+    settings: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    settings["num_cpus"] = usable_cpus()
+    usual = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
+    if len(os.fsencode(usual)) > LONGEST_RAY_FOLDER:
+        settings["_temp_dir"] = "/tmp/ray"
+    return settings
+
+
+@contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Start Ray's daemons in process groups of their own: a signal to ours, as a closed terminal's, is ours alone.
+
+    Ray has no option for it, and a daemon that such a signal ends takes the driver with it before tables are written.
+    """
+    module: Any = services
+    popen = module.ConsolePopen
+    module.ConsolePopen = partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        module.ConsolePopen = popen

@@ -1,0 +1,36 @@
+"""Why a worker was lost, from what Ray wrote about it: one line for reasons, tables and messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FATAL = "Fatal Python error: "
+# Ray knows no more of a process that ended without a word to it.
+ABRUPT = "its process ended without an exception (killed, out of memory, crashed, or os._exit)"
+
+
+def cause_of_loss(error_file: str | None, log: Path) -> str:
+    """Return the last error that Tune noted for a trial; of a crash, what the trial's log says of it."""
+    noted = _text(error_file)
+    cause = summary(noted.rpartition("Failure # ")[2])
+    if cause == ABRUPT:
+        crash = _text(log).rpartition(FATAL)[2].partition("\n")[0] if FATAL in _text(log) else ""
+        return f"{crash} (its log has the stack)" if crash else ABRUPT
+    return cause
+
+
+def summary(noted: str) -> str:
+    """Condense Ray's account of one failure; "unknown" if it says nothing."""
+    _, is_there, detail = noted.partition("Worker exit detail: ")
+    if is_there:
+        detail = detail.partition(" Some common causes")[0].strip()
+        return ABRUPT if "connection error code" in detail else detail.removesuffix(".")
+    lines = [line.strip() for line in noted.splitlines()[1:] if line.strip()]
+    told = [line for line in lines if line.startswith("The actor ")]
+    return (told or lines or ["unknown"])[-1].removesuffix(".")
+
+
+def _text(path: Path | str | None) -> str:
+    if path is None or not Path(path).is_file():
+        return ""
+    return Path(path).read_text("utf-8", "backslashreplace")

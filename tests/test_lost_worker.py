@@ -1,0 +1,53 @@
+"""Why a worker was lost: what Ray wrote, in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablation.engine.lost_worker import ABRUPT, cause_of_loss
+
+# As Ray 2.60 writes them.
+ABRUPT_NOTE = """Failure # 1 (occurred at 2026-11-26_23-14-56)
+The actor died unexpectedly before finishing this task.
+\tclass_name: with_resources.<locals>.ResourceTrainable
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker \
+unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process was killed
+"""
+RAISED_NOTE = """Failure # 2 (occurred at 2026-11-26_23-15-07)
+\x1b[36mray::ResourceTrainable.train()\x1b[39m (pid=16036, ip=192.0.2.2)
+  File "dying.py", line 15, in run_trial
+    raise MemoryError("asked to")
+MemoryError: asked to
+
+"""
+NODE_NOTE = """Failure # 1 (occurred at 2026-11-26_23-15-07)
+The actor died unexpectedly before finishing this task.
+The actor died because its node has died. Node Id: abc.
+"""
+
+
+@pytest.mark.parametrize(
+    ("noted", "log", "cause"),
+    [
+        (ABRUPT_NOTE, "", ABRUPT),
+        (
+            ABRUPT_NOTE,
+            "a line\nFatal Python error: Segmentation fault\n\nCurrent thread",
+            "Segmentation fault (its log",
+        ),
+        (ABRUPT_NOTE + RAISED_NOTE, "", "MemoryError: asked to"),
+        (RAISED_NOTE + ABRUPT_NOTE.replace("# 1", "# 3"), "", ABRUPT),
+        (NODE_NOTE, "", "The actor died because its node has died. Node Id: abc"),
+        ("", "", "unknown"),
+    ],
+)
+def test_the_last_failure_is_condensed(noted: str, log: str, cause: str, tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text(noted)
+    (tmp_path / "log.txt").write_text(log)
+    assert cause_of_loss(str(tmp_path / "error.txt"), tmp_path / "log.txt").startswith(cause)
+
+
+def test_without_a_note_the_cause_is_not_known(tmp_path: Path) -> None:
+    assert cause_of_loss(None, tmp_path / "none") == "unknown"

@@ -1,0 +1,96 @@
+"""A warm worker's next trial finds the process as the first one did, and its own log alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ablation.engine.process_state import ProcessState
+from ablation.engine.study import Assignment
+from ablation.engine.trainable import TrialActor, Workplace
+from ablation.paths import RunPaths
+from ablation.plan import PlannedTrial
+from ablation.trial import EpochRecord, TrialContext
+from ablation.user_code import UserCode
+from tests.toy_study import toy_plan
+
+KEPT: list[Any] = []
+
+
+def run_trial(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRecord]:
+    """Say everything in every way, with what earlier epochs and trials kept; write where trials may."""
+    name = context.trial_id
+    logging.basicConfig(level=logging.INFO)
+    KEPT.append(sys.stdout)
+    for epoch in range(1, context.epochs + 1):
+        for stream in KEPT:
+            print(f"{name} kept", file=stream)
+        logging.getLogger("a model").warning("%s logs", name)
+        os.write(1, f"{name} writes\n".encode())
+        subprocess.run(["echo", name, "echoes"], check=True)
+        (context.checkpoint_dir / "mine").touch()
+        if context.artifact_dir is not None:
+            (context.artifact_dir / "mine").touch()
+        torch.set_default_dtype(torch.float64)
+        yield EpochRecord(epoch, 0.1, {"val_score": float(torch.zeros(1).element_size())}, 1)
+
+
+def workplace(run_dir: Path) -> Workplace:
+    return Workplace(
+        run_dir=run_dir, run_trial=f"{__name__}:run_trial", data=None, data_fingerprint=None, device="cpu",
+        cpu_threads=1, checkpoint_epochs=(), user_code=UserCode.here(), watchdog_s=600.0,
+    )  # fmt: skip
+
+
+def test_each_trial_has_one_log_for_its_life_and_no_stream_is_closed_under_anybody(tmp_path: Path) -> None:
+    planned = list(toy_plan().trials())
+    trials: list[PlannedTrial] = [planned[0], next(trial for trial in planned if trial.phase == "confirm")]
+    actor = TrialActor({"assignment": Assignment(trials[0], {}), "workplace": workplace(tmp_path)})
+    for number, trial in enumerate(trials):
+        if number:
+            assert actor.reset_config({"assignment": Assignment(trial, {}), "workplace": workplace(tmp_path)})
+        for _ in range(2):
+            report = actor.step()["report"]
+            assert report.record is not None, report.failure
+            assert report.record.metrics["val_score"] in (4.0, 8.0)
+    actor.cleanup()
+    for number, trial in enumerate(trials):
+        lines = RunPaths(tmp_path).log(trial.trial_id).read_text().splitlines()
+        assert lines.count(f"{trial.trial_id} kept") == 2 * (number + 1)
+        for way in ("writes", "echoes"):
+            assert lines.count(f"{trial.trial_id} {way}") == 2
+        assert all(trial.trial_id in line for line in lines)
+
+
+def test_what_a_trial_sets_is_undone_before_the_next(tmp_path: Path) -> None:
+    state, before = ProcessState(), (Path.cwd(), dict(os.environ), list(sys.path), random.getstate())
+    torch_before = torch.get_rng_state()
+    handlers = list(logging.getLogger().handlers)
+    threads = torch.get_num_threads()
+    os.chdir(tmp_path)
+    os.environ["A_TRIAL"] = "was here"
+    sys.path.insert(0, "somewhere")
+    random.random()
+    np.seterr(divide="raise")
+    logging.getLogger().addHandler(logging.NullHandler())
+    torch.manual_seed(7)
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(threads + 1)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = True
+    state.restore()
+    assert (Path.cwd(), dict(os.environ), list(sys.path), random.getstate()) == before
+    assert np.geterr()["divide"] == "warn"
+    assert logging.getLogger().handlers == handlers
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, threads)
+    assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
