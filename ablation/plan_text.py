@@ -182,7 +182,7 @@ def _search_in_words(found: Mapping[str, Any]) -> list[str]:
 def _power_in_words(found: Mapping[str, Any]) -> list[str]:
     half, spread, comparisons = found["half"], found["spread"], len(found["comparisons"])
     if half is None:
-        return []
+        return ["nothing is compared: the study has no declared comparison among its arms"]
     here = f"{comparisons} declared comparison{'s' * (comparisons > 1)} over {found['budget']['replicates']} replicates"
     in_units = (
         f"in units of {found['metric']}: not known; give --spread-from RUN or --spread SD"

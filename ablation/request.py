@@ -134,14 +134,14 @@ def _arms(space: Space, request: Request, faults: list[str]) -> tuple[Arm, ...]:
     """Return the design's arms, or those that --arms asks for; the reference always stays, to be compared with."""
     arms = space.arms(request.design if request.design in DESIGNS else "one-at-a-time")
     names = [arm.name for arm in arms]
+    chosen = {names[0]} if arms[0].name == "reference" else set[str]()
     for pattern in request.arms:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        # A name stands for itself first: brackets in it would be a set of letters.
+        matched = {pattern} if pattern in names else {name for name in names if fnmatchcase(name, pattern)}
+        if not matched:
             faults.append(f"--arms {pattern!r} matches no arm; {nearest(pattern, names)}")
-    if not request.arms:
-        return arms
-    return tuple(
-        arm for arm in arms if arm.name == "reference" or any(fnmatchcase(arm.name, glob) for glob in request.arms)
-    )
+        chosen |= matched
+    return tuple(arm for arm in arms if arm.name in chosen) if request.arms else arms
 
 
 def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> list[str]:

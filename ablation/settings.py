@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 
 from ablation.faults import nearest
@@ -25,6 +26,8 @@ def read_settings(pairs: Iterable[str], space: Space, run_trial: RunTrial, fault
             faults.append(f"--set names {key!r}, which is no configuration key; {nearest(key, known)}")
         else:
             settings[key] = _value(text)
+            if not _is_finite(settings[key]):
+                faults.append(f"--set {key} is {text}, but must be a finite number")
     return settings
 
 
@@ -34,6 +37,16 @@ def _value(text: str) -> Level:
     except json.JSONDecodeError:
         return text
     return value if isinstance(value, bool | int | float | str) else text
+
+
+def _is_finite(value: Level) -> bool:
+    """Tell numbers that are not finite, also those that a schema would read from text, such as ``inf``."""
+    if isinstance(value, str) and value.strip().lstrip("+-").lower() not in ("inf", "infinity", "nan"):
+        return True
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def with_fixed(space: Space, fixed: Mapping[str, Level]) -> Space:

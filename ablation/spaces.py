@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,9 +12,10 @@ import search_spaces
 from ablation.faults import FaultsError, nearest
 from ablation.trial import load
 from ablation.user_code import import_study_file
+from search_spaces import space as space_module
 from search_spaces.space import Space
 
-LANGUAGE = ("domains", "space")  # what spaces are declared with
+LANGUAGE = ("conditions", "domains", "names", "space")  # what spaces are declared with
 
 
 def known_spaces() -> tuple[str, ...]:
@@ -26,12 +28,21 @@ def find_space(given: str) -> Space:
     """Return the space that NAME, package.module:SPACE or FILE.py (its SPACE) means; raise FaultsError if none is."""
     try:
         space = _load(given)
-    except ValidationError as error:
-        details = [f"space {given!r}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
-        raise FaultsError(details) from error
+    except FaultsError as error:
+        cause = error.__cause__
+        if isinstance(cause, ValidationError) and cause.title in space_module.__all__:  # in the space's own words
+            raise FaultsError(_space_faults(given, cause)) from error
+        raise
     if not isinstance(space, Space):
         raise FaultsError([f"{given!r} is a {type(space).__name__}, but must be a search_spaces.space.Space"])
     return space
+
+
+def _space_faults(given: str, error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        where = ".".join(map(str, fault["loc"]))
+        for text in str(fault["msg"]).removeprefix("Value error, ").splitlines():
+            yield f"space {given!r}: {where}{': ' if where else ''}{text}"
 
 
 def _load(given: str) -> object:

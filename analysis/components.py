@@ -7,6 +7,7 @@ components are found by their levels, with the space's conditions applied as the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from graphlib import TopologicalSorter
 from itertools import combinations
 from typing import Any
 
@@ -109,13 +110,29 @@ def _lookup(study: Study, whole: frozenset[str]) -> Callable[[Iterable[str]], st
 
 
 def _meaningful(study: Study, levels: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply the space's conditions: replace and drop what has no meaning beside the other levels."""
+    """Apply the space's conditions: replace and drop what has no meaning beside the other levels.
+
+    Each factor is decided after those that can drop or replace it, so the order of the conditions means nothing.
+    """
+    conditions = study.space.get("conditions", ())
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for when in conditions:
+        sorter.add(when["factor"])
+        for changed in (*when.get("drops", ()), *when.get("replaces", {})):
+            sorter.add(changed, when["factor"])
     levels, dropped = dict(levels), set[str]()
-    for when in study.space.get("conditions", ()):
-        if levels.get(when["factor"]) in when["among"]:
-            dropped |= set(when.get("drops", ()))
-            for factor, replaced in when.get("replaces", {}).items():
-                levels[factor] = dict(map(tuple, replaced)).get(levels[factor], levels[factor])
+    replaced: dict[str, dict[Any, Any]] = {}
+    for factor in sorter.static_order():
+        if factor in dropped or factor not in levels:
+            continue
+        instead = replaced.get(factor, {})
+        while levels[factor] in instead:
+            levels[factor] = instead.pop(levels[factor])
+        for when in conditions:
+            if when["factor"] == factor and levels[factor] in when["among"]:
+                dropped |= set(when.get("drops", ()))
+                for name, pairs in when.get("replaces", {}).items():
+                    replaced.setdefault(name, {}).update(map(tuple, pairs))
     return {factor: level for factor, level in levels.items() if factor not in dropped}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 Level = bool | int | float | str
 Levels = dict[str, Level]
@@ -20,9 +20,9 @@ class Float(Frozen):
     """Range over real numbers, both ends included; ``log`` makes it uniform in the logarithm."""
 
     kind: Literal["float"] = "float"
-    low: float
-    high: float
-    default: float
+    low: FiniteFloat
+    high: FiniteFloat
+    default: FiniteFloat
     log: bool = False
     source: str = ""
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import isfinite
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from search_spaces.conditions import When, condition_faults, meaning
 from search_spaces.domains import Choice, Domain, Float, Frozen, Int, Level, Levels
+from search_spaces.names import arm_name_faults, level_faults, metric_faults, short_names
 
 # Whoever declares a space finds all it takes here.
 __all__ = [
@@ -34,20 +37,6 @@ __all__ = [
 
 Design = Literal["one-at-a-time", "factorial", "joint"]
 DESIGNS: tuple[Design, ...] = ("one-at-a-time", "factorial", "joint")
-
-
-class When(Frozen):
-    """Say what has no meaning where ``factor`` takes one of the levels ``among``.
-
-    ``drops`` names factors and hyperparameters without effect there: they are neither varied nor searched.
-    ``replaces`` maps another factor's meaningless levels to the nearest meaningful ones.
-    """
-
-    factor: str
-    among: tuple[Level, ...]
-    drops: tuple[str, ...] = ()
-    replaces: dict[str, tuple[tuple[Level, Level], ...]] = Field(default={}, description="(old, new) levels by factor")
-    reason: str
 
 
 class Comparison(Frozen):
@@ -107,7 +96,7 @@ class Space(Frozen):
     def _consistent(self) -> Self:
         faults = list(self._faults())
         if faults:
-            raise ValueError("; ".join(faults))
+            raise ValueError("\n".join(faults))
         return self
 
     def _faults(self) -> Iterator[str]:
@@ -136,24 +125,16 @@ class Space(Frozen):
         for when in self.conditions:
             for name in {when.factor, *when.drops, *when.replaces} - known:
                 yield f"a When names {name!r}, which is neither factor nor nuisance hyperparameter"
+        yield from condition_faults(self.conditions)
+        for name, value in self.fixed.items():
+            if isinstance(value, float) and not isfinite(value):
+                yield f"fixed {name} is {value}, but must be finite"
 
     def _name_faults(self) -> Iterator[str]:
-        """Say which factors and levels would give arms the same name, or names that file names do not give back."""
-        between = "which stand between the parts of trial ids"
-        short = self._short_names()
-        for name, choice in self.factors.items():
-            if "/" in short[name] or "__" in short[name]:
-                yield f"factor {name!r} holds '/' or '__' in the arms' names, {between}; rename it"
-            spelled: dict[str, Level] = {}
-            for level in choice.values:
-                text = str(level)
-                # An arm's name may end with a level, and "__" follows it.
-                if "/" in text or "__" in f"{text}_":
-                    yield f"level {level!r} of {name} holds '/' or '__' or ends with '_', {between}; rename it"
-                if any(f",{other}=" in text for other in short.values()):
-                    yield f"level {level!r} of {name} reads as levels of two factors in an arm's name; rename it"
-                if spelled.setdefault(text, level) != level:
-                    yield f"levels {spelled[text]!r} and {level!r} of {name} are spelled alike; rename one"
+        choices = {name: domain for name, domain in self.nuisance.items() if isinstance(domain, Choice)}
+        yield from arm_name_faults(self.factors)
+        yield from level_faults({**self.factors, **choices})
+        yield from metric_faults(self.metrics)
 
     def _mentioned(self) -> Iterator[tuple[str, Level]]:
         """Yield the (factor, level) pairs that conditions and comparisons name."""
@@ -167,24 +148,15 @@ class Space(Frozen):
 
     def arm(self, levels: Mapping[str, Level], name: str | None = None) -> Arm:
         """Build the nearest meaningful arm to ``levels`` (all factors), saying what was replaced and why."""
-        levels, notes, dropped = dict(levels), [], set[str]()
-        for when in self.conditions:
-            if levels.get(when.factor) not in when.among:
-                continue
-            dropped.update(when.drops)
-            for factor, mapping in when.replaces.items():
-                if levels[factor] in dict(mapping):
-                    old, levels[factor] = levels[factor], dict(mapping)[levels[factor]]
-                    notes.append(
-                        f"{factor}={old} stands as {levels[factor]} with {when.factor}={levels[when.factor]}: "
-                        f"{when.reason}"
-                    )
-        kept = {factor: level for factor, level in levels.items() if factor not in dropped}
-        searched = tuple(name for name in self.nuisance if name not in dropped)
-        return Arm(name=name or self.spell(kept), levels=kept, searched=searched, notes=tuple(notes))
+        found = meaning(levels, self.conditions)
+        searched = tuple(name for name in self.nuisance if name not in found.dropped)
+        return Arm(name=name or self.spell(found.levels), levels=found.levels, searched=searched, notes=found.notes)
 
     def arms(self, design: Design = "one-at-a-time") -> tuple[Arm, ...]:
-        """List a design's arms, reference first and baseline last; arms that mean the same are one."""
+        """List a design's arms, reference first and baseline last; arms that mean the same are one.
+
+        A baseline that means the same as the reference is left out, which the reference's notes say.
+        """
         if design == "joint":
             searched = (*self.factors, *self.nuisance)
             return (Arm(name="joint", levels={}, searched=searched),)
@@ -201,6 +173,9 @@ class Space(Frozen):
             candidates = [self.arm(dict(zip(self.factors, combination, strict=True))) for combination in grid]
         named = {_key(reference): reference, _key(baseline): baseline}
         others = {_key(arm): arm for arm in reversed(candidates) if _key(arm) not in named}
+        if _key(reference) == _key(baseline):
+            twin = "the baseline is the same configuration: it is trained once, as the reference, and not compared"
+            return (reference.model_copy(update={"notes": (*reference.notes, twin)}), *reversed(others.values()))
         return (reference, *reversed(others.values()), baseline)
 
     def declared(self, arms: tuple[Arm, ...]) -> tuple[tuple[str, str], ...]:
@@ -240,13 +215,8 @@ class Space(Frozen):
 
     def spell(self, levels: Mapping[str, Level]) -> str:
         """Spell levels as an arm's name, ``negatives=nearest,margin=0.2``, with as much of a name as tells it apart."""
-        short = self._short_names()
+        short = short_names(self.factors)
         return ",".join(f"{short[name]}={level}" for name, level in levels.items())
-
-    def _short_names(self) -> dict[str, str]:
-        """Return as much of each factor's name as tells it apart."""
-        lasts = [factor.rpartition(".")[2] for factor in self.factors]
-        return {name: last if lasts.count(last) == 1 else name for name, last in zip(self.factors, lasts, strict=True)}
 
     def default(self, name: str) -> Level:
         """Return where a search starts: a factor's reference level, a hyperparameter's default."""

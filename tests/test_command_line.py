@@ -14,6 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablation import run as run_module
+from ablation.request import Request, prepare
+from search_spaces.space import Choice
+from tests.toy_study import SPACE
 
 ROOT = Path(__file__).parent.parent
 APP = typer.Typer()
@@ -55,6 +58,10 @@ def toy(*arguments: str) -> tuple[str, ...]:
         (toy("--set", "toy.spede=1"), "did you mean 'toy.speed'?"),
         (toy("--set", "toy.misbehave"), "must be key=value"),
         (toy("--set", "toy.offset=9"), "toy.offset is 9, but must be less than or equal to 3"),
+        *(
+            (toy("--set", f"toy.offset={value}"), f"--set toy.offset is {value}, but must be a finite number")
+            for value in ("Infinity", "-Infinity", "NaN", "nan", "-inf", "1e999")
+        ),
         (toy("--set", "toy.bonus=1"), "choose its levels with --arms"),
         (toy("--set", "toy.offset=soon"), "toy.offset is 'soon', but must be a valid number"),
         (toy("--replicates", "1"), "--replicates is 1, but must be greater than or equal to 2"),
@@ -126,6 +133,33 @@ def test_a_resume_without_a_run_names_those_that_are_there(tmp_path: Path) -> No
     (tmp_path / "elsewhere/mine/study.json").touch()
     for given in ((), ("--name", "other")):
         assert "give the --name of one (elsewhere has mine)" in told(*toy(*given, "--resume", "--out", "elsewhere"))
+
+
+def test_an_arm_that_has_the_name_asked_for_is_meant_before_those_that_match() -> None:
+    space = SPACE.model_copy(
+        update={
+            "factors": {"toy.misbehave": Choice(values=("no", "x[y]", "xy"))},
+            "fixed": {},
+            "reference": {"toy.misbehave": "no"},
+            "baseline": {"toy.misbehave": "no"},
+        }
+    )
+    for pattern, names in (("misbehave=x[y]", ["misbehave=x[y]"]), ("misbehave=?[y]", ["misbehave=xy"])):
+        plan = prepare(Request(space, arms=(pattern,)), 0).plan
+        assert [arm.name for arm in plan.arms] == ["reference", *names]
+
+
+def test_a_space_file_with_faults_lists_them_in_the_spaces_words() -> None:
+    Path("wrong.py").write_text(
+        "from tests.toy_study import SPACE\n"
+        "from search_spaces.space import Choice, Space\n"
+        "given = {**SPACE.model_dump(), 'metrics': ('arm',), 'nuisance': {'toy.offset': Choice(values=(1, True))}}\n"
+        "SPACE = Space.model_validate(given)\n"
+    )
+    output = told("--space", "wrong.py")
+    assert "space 'wrong.py': levels 1 and True of toy.offset are equal" in output
+    assert "space 'wrong.py': metric 'arm' is a column" in output
+    assert "validation error" not in output
 
 
 def test_a_plan_is_printed_and_nothing_runs() -> None:

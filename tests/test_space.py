@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import product
+import math
+from itertools import permutations, product
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
 from ablation.paths import file_safe
 from ablation.trial import build_config, load
-from search_spaces.space import Budget, Choice, Comparison, Float, Level, Levels, Space, When
+from analysis import components
+from search_spaces.space import Budget, Choice, Comparison, Design, Float, Level, Levels, Space, When
 from search_spaces.tcl import SPACE, STRATEGIES
 
 QUICK = {"quick": Budget(replicates=2, trials=1, epochs=1, grace_epochs=1, reduction_factor=2)}
@@ -147,6 +150,94 @@ def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
     for arm in arms:
         trial_id = f"{arm.name}/0/confirm/0"
         assert from_file_name(file_safe(trial_id)) == trial_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"factors": {"a": Choice(values=(1, True))}}, "levels 1 and True of a are equal, so one would be lost"),
+        ({"factors": {"a": Choice(values=(False, 1, 0))}}, "levels False and 0 of a are equal"),
+        ({"factors": {"a": Choice(values=(1, 1.0))}}, "levels 1 and 1.0 of a are equal"),
+        ({"factors": {"a": Choice(values=(1, 2, 2))}}, "levels 2 and 2 of a are equal"),
+        ({"factors": {"a": Choice(values=(1, math.nan))}}, "level nan of a must be finite"),
+        ({"nuisance": {"c": Choice(values=(0, False))}}, "levels 0 and False of c are equal"),
+        ({"fixed": {"clip": math.inf}}, "fixed clip is inf, but must be finite"),
+        ({"metrics": ("score", "arm")}, "metric 'arm' is a column of the report's tables already; rename it"),
+        ({"metrics": ("score", "score_low")}, "metric 'score_low' is the column for the interval of 'score'"),
+        ({"metrics": ("score", "score")}, "metric 'score' is listed twice"),
+    ],
+)
+def test_what_tables_could_not_tell_apart_is_refused_by_name(changes: dict[str, object], told: str) -> None:
+    if "factors" in changes:
+        changes = {**changes, "reference": {"a": 1}, "baseline": {"a": 1}}
+    with pytest.raises(ValidationError) as caught:
+        small_space(**changes)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["low", "high", "default"])
+def test_a_range_has_finite_ends(end: str) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        Float.model_validate({"low": 0.5, "high": 1.0, "default": 0.7, end: math.inf})
+
+
+A = When(factor="a", among=(1,), drops=("b",), reason="b is off")
+B = When(factor="b", among=("x",), drops=("c",), replaces={"d": (("p", "q"),)}, reason="c and p need y")
+D = When(factor="a", among=(2,), replaces={"d": (("q", "r"),)}, reason="q needs a=1")
+
+
+@pytest.mark.parametrize("conditions", list(permutations((A, B, D))))
+def test_nested_conditions_mean_the_same_in_every_order(conditions: tuple[When, ...]) -> None:
+    factors = {"a": Choice(values=(1, 2)), "b": Choice(values=("x", "y")), "d": Choice(values=("p", "q", "r"))}
+    levels: Levels = {"a": 2, "b": "y", "d": "p"}
+    space = small_space(factors=factors, reference=levels, baseline={**levels, "a": 1}, conditions=conditions)
+    # b has no level where a drops it, so what b=x says does not hold.
+    for b in ("x", "y"):
+        dropped = space.arm({"a": 1, "b": b, "d": "p"})
+        assert (dropped.levels, dropped.searched) == ({"a": 1, "d": "p"}, ("c",))
+    nested = space.arm({"a": 2, "b": "x", "d": "p"})
+    assert (nested.levels, nested.searched) == ({"a": 2, "b": "x", "d": "r"}, ())
+    assert nested.notes == (
+        "d=p stands as q with b=x: c and p need y",
+        "d=q stands as r with a=2: q needs a=1",
+    )
+    described = SimpleNamespace(space=space.model_dump(mode="json"))
+    for point in product(*(choice.values for choice in factors.values())):
+        combination = dict(zip(factors, point, strict=True))
+        assert components._meaningful(described, combination) == space.arm(combination).levels  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "told"),
+    [
+        ((A, When(factor="b", among=("x",), drops=("a",), reason="")), "go round in a circle"),
+        ((When(factor="a", among=(1,), drops=("a",), reason=""),), "drops or replaces a itself"),
+        (
+            (
+                When(factor="a", among=(1, 2), replaces={"b": (("x", "y"),)}, reason=""),
+                When(factor="a", among=(2,), replaces={"b": (("x", "z"),)}, reason=""),
+            ),
+            "two Whens (a and a) replace b=x by 'y' and by 'z'",
+        ),
+    ],
+)
+def test_conditions_that_only_an_order_could_decide_are_refused(conditions: tuple[When, ...], told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        small_space(factors={"a": Choice(values=(1, 2)), "b": Choice(values=("x", "y", "z"))}, conditions=conditions)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("design", ["one-at-a-time", "factorial"])
+def test_a_baseline_that_is_the_reference_is_one_arm_and_not_compared(design: Design) -> None:
+    space = small_space(factors={}, reference={}, baseline={}, comparisons=(Comparison(against="baseline"),))
+    (arm,) = space.arms(design)
+    assert arm.name == "reference" and "trained once" in arm.notes[0]
+    assert space.declared((arm,)) == ()
+    twins = small_space(baseline={"a": 2, "b": "y"})
+    arms = twins.arms(design)
+    assert arms[0].name == "reference" and "baseline" not in [arm.name for arm in arms]
+    assert len({frozenset(arm.levels.items()) for arm in arms}) == len(arms) > 1
+    assert {against for _, against in twins.declared(arms)} == {"reference"}
 
 
 def test_a_space_survives_json() -> None:
