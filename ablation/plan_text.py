@@ -10,10 +10,10 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
 
 from ablation.checkpoint import KEPT
+from ablation.console import console
 from ablation.plan import Plan, effort
 from ablation.power import Spread, detectable_effect_sd, replicates_needed
 from ablation.probe import Probe, Slots, local_slots, probe
@@ -23,18 +23,18 @@ from ablation.resources import Resources
 START_UP_S = 10.0
 
 
-def print_header(console: Console, prepared: Prepared) -> None:
+def print_header(out: Console, prepared: Prepared) -> None:
     """Say which budget and data a study runs on, and how much is to come."""
     plan, budget = prepared.plan, prepared.plan.budget
-    console.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
-    console.print(
+    out.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
+    out.print(
         f"budget {prepared.budget_name} ({prepared.budget_reason}): "
         f"{len(plan.arms)} arms × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if prepared.data is not None:
         names = prepared.data.get("class_names", ())
-        console.print(escape(f"data {prepared.data['uri']}{': ' if names else ''}{', '.join(names)}"))
+        out.print(f"data {prepared.data['uri']}{': ' if names else ''}{', '.join(names)}")
 
 
 def header_facts(prepared: Prepared) -> dict[str, Any]:
@@ -64,16 +64,16 @@ def show_plan(prepared: Prepared, resources: Resources, as_json: bool, spread: S
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 160  # a file has no edge to cut the table at
-    print_header(console, prepared)
-    console.print(_arms_table(prepared.plan))
+    out = console()
+    if not out.is_terminal:
+        out.width = 160  # a file has no edge to cut the table at
+    print_header(out, prepared)
+    out.print(_arms_table(prepared.plan))
     for arm in prepared.plan.arms:
         for note in arm.notes:
-            console.print(f"{arm.name}: {note}", markup=False)
+            out.print(f"{arm.name}: {note}")
     for line in (*_cost_in_words(found), *_search_in_words(found), *_power_in_words(found)):
-        console.print(line, markup=False)
+        out.print(line)
 
 
 def plan_facts(prepared: Prepared, measured: Probe, slots: Slots, spread: Spread | None = None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from ablation.console import console, error_line
 from ablation.faults import FaultsError
 from ablation.reuse import best_trial, load_best
 
@@ -21,7 +21,7 @@ def predict(
         best = best_trial(run)
         predictions = load_best(run).predict(images)
     except (FaultsError, FileNotFoundError, ValueError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        console(stderr=True).print(error_line(str(error)))
         raise typer.Exit(2) from error
     typer.echo(f"{best.trial_id}: validation {best.metric} {best.score:.3f}", err=True)
     for prediction in predictions:

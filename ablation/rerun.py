@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ablation import study_file
 from ablation.agreement import Agreement, Difference, differences, verdict
+from ablation.console import console, error_line
 from ablation.faults import FaultsError
 from ablation.ledger import Event, Ledger, LedgerError, read_events
 from ablation.paths import RunPaths
@@ -176,22 +176,22 @@ def show(
 
     Exit code 0: all the same; 1: not; 2: bad input.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    out = console()
     try:
-        _tell_where(console, RunPaths(run))
+        _tell_where(out, RunPaths(run))
         agreement = rerun(
-            run, trial_id, device=device, threads=threads, epochs=epochs, tell=lambda *both: _tell(console, *both)
+            run, trial_id, device=device, threads=threads, epochs=epochs, tell=lambda *both: _tell(out, *both)
         )
     except FaultsError as error:
         for fault in error.faults:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(fault)}")
+            console(stderr=True).print(error_line(fault))
         raise typer.Exit(2) from error
     for line in verdict(agreement):
-        console.print(line, markup=False)
+        out.print(line)
     raise typer.Exit(0 if agreement.is_exact else 1)
 
 
-def _tell_where(console: Console, paths: RunPaths) -> None:
+def _tell_where(out: Console, paths: RunPaths) -> None:
     """Say where this machine is another than the recorded one, since floating point may then be, too."""
     try:
         file = study_file.read(paths)
@@ -204,17 +204,17 @@ def _tell_where(console: Console, paths: RunPaths) -> None:
             f"{name} {before[name]} → {now[name]}" for name in before if now.get(name, before[name]) != before[name]
         ]
         if other:
-            console.print(f"recorded elsewhere, so the last digits may differ: {', '.join(other)}", markup=False)
+            out.print(f"recorded elsewhere, so the last digits may differ: {', '.join(other)}")
 
 
-def _tell(console: Console, row: EpochRow, record: EpochRecord) -> None:
+def _tell(out: Console, row: EpochRow, record: EpochRecord) -> None:
     differing = {difference.metric for difference in differences(row, record)}
     width = max(map(len, row.metrics), default=0)
     for place, metric in enumerate(dict.fromkeys((*row.metrics, *record.metrics))):
         before, now = row.metrics.get(metric), record.metrics.get(metric)
         label = f"epoch {row.epoch}" if place == 0 else ""
         relation = "≠" if metric in differing else "="
-        console.print(f"{label:<10} {metric:<{width}}  {_spell(before)} {relation} {_spell(now)}", markup=False)
+        out.print(f"{label:<10} {metric:<{width}}  {_spell(before)} {relation} {_spell(now)}")
 
 
 def _spell(value: float | None) -> str:

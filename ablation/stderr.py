@@ -9,6 +9,8 @@ from typing import TextIO, cast
 
 from rich.console import Console
 
+from ablation.console import console
+
 
 class Stderr:
     """``sys.stderr`` as it is now, until a write to it fails; from then on nothing is told, and nothing raises."""
@@ -57,4 +59,4 @@ class Stderr:
 
 def stderr_console(stream: Stderr | None = None) -> Console:
     """Return a console on standard error that outlives its reader."""
-    return Console(file=cast(TextIO, stream or Stderr()), highlight=False, soft_wrap=True)
+    return console(file=cast(TextIO, stream or Stderr()))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from ablation.console import error_line
 from ablation.json_lines import print_json_line
 from ablation.plan_text import header_facts, print_header
 from ablation.request import Prepared
@@ -87,12 +88,13 @@ class TextTeller:
 
     def tables_stale(self, error: Exception, root: Path) -> None:
         """Print why the tables stay."""
-        self.console.print(f"the tables stay as they were: {error}", markup=False)
+        self.console.print(f"the tables stay as they were: {error}")
 
     def report_failed(self, error: str, again: str) -> None:
         """Print what the report's process said, and the command."""
-        self.console.print(error.rstrip(), markup=False)
-        self.console.print(f"[red]the report could not be built[/red]; the results are whole. Try: {escape(again)}")
+        self.console.print(error.rstrip())
+        failed = Text("the report could not be built", "red")
+        self.console.print(failed.append(f"; the results are whole. Try: {again}", "default"))
 
     def accounting(self, account: Account) -> None:
         """Print counts by status, and where the results are."""
@@ -101,16 +103,16 @@ class TextTeller:
             self.console.print("every trial of this study has ended: nothing to do")
         parts = " + ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
         self.console.print(f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s")
-        self.console.print(f"results: {account.root}", markup=False)
+        self.console.print(f"results: {account.root}")
         if account.page is not None:
-            self.console.print(f"report:  {account.page}", markup=False)
+            self.console.print(f"report:  {account.page}")
 
     def go_on(self, command: str) -> None:
         """Print the command."""
-        self.console.print(f"go on with: {command}", markup=False)
+        self.console.print(f"go on with: {command}")
 
     def _error(self, text: str) -> None:
-        self.console.print(f"[red]error:[/red] {escape(text)}")
+        self.console.print(error_line(text))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from ablation.console import console, error_line
 from ablation.faults import FaultsError
 from analysis.places import Place, place, report_folders
 
@@ -28,7 +28,7 @@ def main(
     With several runs, a page that sets them side by side too; --out then gives each run a folder of its own name.
     Exit code 2: a directory is no run.
     """
-    console, errors = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
+    out_console, errors = console(), console(stderr=True)
     try:
         places = _places(runs)
         folders = report_folders(places, out)
@@ -44,18 +44,18 @@ def main(
                 # What was readable a moment ago may have been caught in the middle of a change.
                 if watch is None or not has_page:
                     raise
-                errors.print(f"{error}\ntrying again in {watch} s", markup=False)
+                errors.print(f"{error}\ntrying again in {watch} s")
             else:
                 has_page = True
                 state = "" if watch is None else " (the study has ended)" if is_whole else f" (again in {watch} s)"
                 for path in written:
-                    console.print(f"{path}{state}", markup=False)
+                    out_console.print(f"{path}{state}")
                 if watch is None or is_whole:
                     return
             time.sleep(watch)
     except FaultsError as error:
         for fault in error.faults:
-            errors.print(f"error: {fault}", markup=False)
+            errors.print(error_line(fault))
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

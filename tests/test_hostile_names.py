@@ -1,0 +1,152 @@
+"""Text of a user's stands in every output as it was given, whatever brackets and colons are in it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from ablation import predict, rerun, status
+from ablation.console import console
+from ablation.engine.progress import Progress
+from ablation.engine.study import Study
+from ablation.faults import FaultsError
+from ablation.ledger import Ledger
+from ablation.plan import Plan
+from ablation.plan_text import show_plan
+from ablation.request import Prepared, Request, prepare
+from ablation.resources import Resources
+from ablation.run import main as run
+from ablation.teller import Account, TextTeller
+from ablation.trial import EpochRecord, TrialContext
+from analysis.report.__main__ import app as report
+from search_spaces.space import Budget, Choice, Float, Space, When
+
+NAME, ABOUT, FACTOR, METRIC, REASON = "[bold]s", "[red]what :smile: [/nope] is it\\", "[a]", "[/m]", "see [link=x] :x:"
+LEVELS = ("adam[w]", "[@click=x]", "[bold]", ":skull:", "a\\")
+DATA = {"uri": "folder:[/pics]", "fingerprint": "0", "class_names": ["[happy]", "[/sad]"]}
+HOSTILE = "[/runs]"
+
+
+def run_trial(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRecord]:
+    for epoch in range(1, context.epochs + 1):
+        is_last = context.phase == "confirm" and epoch == context.epochs
+        yield EpochRecord(epoch, 0.01, {f"val_{METRIC}": 0.5} | ({f"test_{METRIC}": 0.5} if is_last else {}))
+
+
+SPACE = Space(
+    name=NAME,
+    description=ABOUT,
+    trial="tests.test_hostile_names:run_trial",
+    factors={FACTOR: Choice(values=LEVELS), "b": Choice(values=(1, 2))},
+    nuisance={"lr": Float(low=0.1, high=1.0, default=0.5)},
+    reference={FACTOR: LEVELS[0], "b": 1},
+    baseline={FACTOR: LEVELS[1], "b": 1},
+    conditions=(When(factor=FACTOR, among=(LEVELS[2],), replaces={"b": ((1, 2),)}, reason=REASON),),
+    metrics=(METRIC,),
+    budgets={"[/b]": Budget(replicates=2, trials=1, epochs=2, grace_epochs=1, reduction_factor=2)},
+)
+ARMS = tuple(f"{FACTOR}={level}" for level in LEVELS[2:])
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return prepare(Request(SPACE, budget="[/b]"), 0).plan
+
+
+@pytest.fixture
+def prepared(plan: Plan) -> Prepared:
+    return Prepared(plan, "[/b]", "[why]", DATA)
+
+
+def test_the_plan_shows_every_name(prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:
+    show_plan(prepared, Resources(), as_json=False)
+    shown = capsys.readouterr().out
+    for text in (
+        NAME,
+        ABOUT,
+        REASON,
+        METRIC,
+        FACTOR,
+        *LEVELS,
+        *ARMS,
+        "[/b] ([why])",
+        "folder:[/pics]: [happy], [/sad]",
+    ):
+        assert text in shown
+
+
+def test_a_fault_in_a_trial_shows_every_name(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRecord]:
+        raise ValueError(f"{config[FACTOR]} :x:")
+        yield
+
+    monkeypatch.setattr("tests.test_hostile_names.run_trial", refuse)
+    with pytest.raises(FaultsError) as caught:
+        show_plan(prepared, Resources(), as_json=False)
+    file = io.StringIO()
+    TextTeller(console(file=file)).faults(caught.value.faults)
+    for level in LEVELS:
+        assert f"it raised ValueError: {level} :x:" in file.getvalue()
+
+
+def test_progress_shows_every_name(plan: Plan, tmp_path: Path) -> None:
+    file = io.StringIO()
+    with Ledger(tmp_path / "ledger") as ledger:
+        study = Study(plan, ledger)
+        with Progress(study, 2, console=console(file=file, force_terminal=True, width=200, color_system=None)):
+            pass
+    for text in (METRIC, *ARMS):
+        assert text in file.getvalue()
+
+
+def test_what_is_told_before_and_after_a_sweep_shows_every_name(prepared: Prepared) -> None:
+    file, root = io.StringIO(), Path(HOSTILE) / "[x]"
+    tell = TextTeller(console(file=file))
+    summary = {"planned": 1, "completed": 1, "sweep_wall_s": 1.0}
+    summary |= dict.fromkeys(("stopped", "diverged", "failed", "interrupted", "pending"), 0)
+    tell.header(prepared, root, is_resumed=False)
+    tell.halted(OSError("[/halted]"), root)
+    tell.tables_stale(OSError("[/stale]"), root)
+    tell.report_failed("[/traceback]", "again [/x]")
+    tell.accounting(Account(root, "finished", 0, summary, root / "[page].html"))
+    tell.go_on("python '[/x]'")
+    for text in (NAME, ABOUT, "[/halted]", "[/stale]", "[/traceback]", "again [/x]", f"results: {root}", "[page].html"):
+        assert text in file.getvalue()
+    assert "go on with: python '[/x]'" in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [(predict.predict, ("[/x].png",)), (rerun.show, ("[/x]/0/search/0",)), (status.show, ())],
+)
+def test_commands_name_what_they_cannot_find(command: Callable[..., None], arguments: tuple[str, ...]) -> None:
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, [HOSTILE, *arguments])
+    assert result.exit_code == 2 and HOSTILE in result.output, result.output
+
+
+def test_the_run_and_report_commands_name_what_they_cannot_find() -> None:
+    app = typer.Typer()
+    app.command()(run)
+    result = CliRunner().invoke(app, ["--space", "[/x].py", "--name", "[bold]", "--arms", "[/a]"])
+    assert result.exit_code == 2 and "error: space file [/x].py does not exist" in result.output
+    result = CliRunner().invoke(report, [HOSTILE])
+    assert result.exit_code == 2 and HOSTILE in result.output, result.output
+
+
+def test_no_console_reads_markup() -> None:
+    root = Path(__file__).parent.parent
+    for path in (*(root / "ablation").rglob("*.py"), *(root / "analysis").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert path.name == "console.py" or "Console(" not in text, f"{path}: take ablation.console.console"
+    file = io.StringIO()
+    console(file=file).print("[red]:x:[/nope]")
+    assert file.getvalue() == "[red]:x:[/nope]\n" and isinstance(console(), Console)
