@@ -11,7 +11,7 @@ from search_spaces.domains import Choice, Level
 RESERVED_METRICS = frozenset(
     (
         *("run", "study", "trial_id", "arm", "role", "replicate", "seeds", "ended", "planned", "n", "missing", "pairs"),
-        *("difference", "difference_low", "difference_high", "metric", "level", "value", "mean", "low", "high"),
+        *("difference", "difference_low", "difference_high", "metric", "level", "value", "mean", "low", "high", "unit"),
     )
 )
 
@@ -60,6 +60,10 @@ def metric_faults(metrics: Iterable[str]) -> Iterator[str]:
     for name in dict.fromkeys(metrics):
         if name in RESERVED_METRICS:
             yield f"metric {name!r} is a column of the report's tables already; rename it, such as '{name}_score'"
+        if name.startswith(("val_", "test_")):
+            yield f"metric {name!r} begins as records do; leave 'val_' and 'test_' away, trials put them before it"
+        if "/" in name or not name.isprintable() or not name.strip():
+            yield f"metric {name!r} holds '/' or what cannot be printed, or is empty; rename it"
         if metrics.count(name) > 1:
             yield f"metric {name!r} is listed twice; keep one"
         for end in ("low", "high"):

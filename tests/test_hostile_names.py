@@ -28,7 +28,7 @@ from ablation.trial import EpochRecord, TrialContext
 from analysis.report.__main__ import app as report
 from search_spaces.space import Budget, Choice, Float, Space, When
 
-NAME, ABOUT, FACTOR, METRIC, REASON = "[bold]s", "[red]what :smile: [/nope] is it\\", "[a]", "[/m]", "see [link=x] :x:"
+NAME, ABOUT, FACTOR, METRIC, REASON = "[bold]s", "[red]what :smile: [/nope] is it\\", "[a]", "[m]", "see [link=x] :x:"
 LEVELS = ("adam[w]", "[@click=x]", "[bold]", ":skull:", "a\\")
 DATA = {"uri": "folder:[/pics]", "fingerprint": "0", "class_names": ["[happy]", "[/sad]"]}
 HOSTILE = "[/runs]"

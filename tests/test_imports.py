@@ -49,8 +49,8 @@ def test_spaces_import_nothing_of_the_project_but_spaces() -> None:
         assert not any(path.startswith("search_spaces/") for path in importers(package)), package
 
 
-def test_analysis_sees_of_ablation_only_ledger_paths_and_faults() -> None:
-    allowed = {"ablation.ledger", "ablation.paths", "ablation.faults"}
+def test_analysis_sees_of_ablation_only_ledger_paths_faults_and_console() -> None:
+    allowed = {"ablation.ledger", "ablation.paths", "ablation.faults", "ablation.console"}
     for path in (path for path in MODULES if path.is_relative_to(ROOT / "analysis")):
         seen = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("ablation.")}
         assert seen <= allowed, path

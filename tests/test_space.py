@@ -164,6 +164,9 @@ def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
         ({"fixed": {"clip": math.inf}}, "fixed clip is inf, but must be finite"),
         ({"metrics": ("score", "arm")}, "metric 'arm' is a column of the report's tables already; rename it"),
         ({"metrics": ("score", "score_low")}, "metric 'score_low' is the column for the interval of 'score'"),
+        ({"metrics": ("val_score",)}, "leave 'val_' and 'test_' away"),
+        ({"metrics": ("a/b",)}, "metric 'a/b' holds '/'"),
+        ({"metrics": ("a\nb",)}, "or what cannot be printed"),
         ({"metrics": ("score", "score")}, "metric 'score' is listed twice"),
     ],
 )
