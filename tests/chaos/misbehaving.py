@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,20 @@ def misbehave(folder: Path, how: str, seed: int) -> dict[str, Any]:
     return {"faults": faults}
 
 
-def interrupt(folder: Path, number: int, seed: int) -> dict[str, Any]:
-    """Ask a driver to stop: within 10 s it ends with 130, having said how to go on."""
+def interrupt(folder: Path, number: int, seed: int, send: Callable[[int, int], None] = kill) -> dict[str, Any]:
+    """Ask a driver, or with ``os.killpg`` all processes of its group, to stop: within 10 s it ends with 130.
+
+    It has said how to go on, and what it has is in the tables.
+    """
     paths = RunPaths(folder / f"interrupted-{number}")
     driver = start_driver(paths, "--seed", str(seed))
     wait_for_events(paths, 40, driver)
     asked = time.monotonic()
-    kill(driver.process.pid, number)
+    send(driver.process.pid, number)
     code = driver.wait()
     took_s = time.monotonic() - asked
     faults = [] if code == 130 else [f"exit code {code}"]
+    faults += [] if paths.trials.is_file() else ["there are no tables"]
     faults += [] if "--resume" in driver.told else [f"does not say how to go on: {driver.told[-500:]}"]
     faults += [] if took_s <= 10 else [f"took {took_s:.1f} s"]
     resumed = start_driver(paths, "--seed", str(seed))
