@@ -165,7 +165,9 @@ def _experiment(folder: Path, tests: tuple[str, ...]) -> NoReturn:
         os.dup2(output, 1)
         os.dup2(output, 2)
         _enter(folder / "copy")
-        options = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", f"--basetemp={folder / 'tmp'}")
+        # The project's own options are those of a plugin, and no plugin is loaded here.
+        own = ("-o", "addopts=", "-p", "no:cacheprovider", "--no-header", f"--basetemp={folder / 'tmp'}")
+        options = ("-x", "-q", *own)
         exit_code = int(pytest.main([*options, *tests], plugins=[_FirstFailure(folder / "failure.txt")]))
         sys.stdout.flush()
     finally:
