@@ -22,4 +22,7 @@ class Resources(Frozen):
     address: str | None = None
     watchdog_minutes: float = Field(default=60.0, gt=0, allow_inf_nan=False, description="longest epoch; a hang ends")
     max_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_equal_failures: int = Field(
+        default=5, ge=0, description="pause when that many trials fail alike and none works; 0: never"
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="json: one object a line on stderr")

@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +68,9 @@ def main(
         Path | None, typer.Option(metavar="RUN", help="Start every search from what that run confirmed.")
     ] = None,
     watchdog_minutes: Annotated[float, typer.Option(help="Longest epoch; a trial that takes longer fails.")] = 60.0,
+    max_equal_failures: Annotated[
+        int, typer.Option(help="Pause when so many trials fail alike and none works; 0: never.")
+    ] = 5,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
     log_format: Annotated[str, typer.Option(help="text, or json: one object a line on stderr")] = "text",
     spread: Annotated[
@@ -85,6 +88,7 @@ def main(
     asked = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent,
         "address": address, "max_hours": max_hours, "log_format": log_format, "watchdog_minutes": watchdog_minutes,
+        "max_equal_failures": max_equal_failures,
     }  # fmt: skip
     spread_asked = SpreadAsked(spread, spread_from)
     tell = teller(log_format)
@@ -99,19 +103,27 @@ def main(
             if plan:
                 show_plan(study.prepared, study.resources, as_json, spread_asked.spread(study.prepared.plan))
                 return
-            code = run_prepared(study, report, retry_failed=retry_failed)
+            code = run_prepared(study, report, retry_failed=retry_failed, typed=sys.argv[1:])
     except FaultsError as error:
         tell.faults(error.faults)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED and study is not None and study.paths.study.is_file():
-        command = [argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed")]
-        named = [] if name is not None else ["--name", study.paths.root.name]
-        tell.go_on(shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume"]))
+        tell.go_on(_again(study, sys.argv[1:]))
     elif code == INTERRUPTED:
         tell.faults(["interrupted before anything was begun"])
     raise typer.Exit(code)
+
+
+def _again(study: PreparedRun, typed: Sequence[str] | None, *, retry_failed: bool = False) -> str:
+    """Return the command, or the call of ``run``, that goes on with a run."""
+    if typed is None:
+        return f"run(…, name={study.paths.root.name!r}, resume=True{', retry_failed=True' * retry_failed})"
+    command = [argument for argument in typed if argument not in ("--resume", "--retry-failed")]
+    named = [] if study.is_named else ["--name", study.paths.root.name]
+    retried = ["--retry-failed"] * retry_failed
+    return shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume", *retried])
 
 
 def run(
@@ -121,6 +133,7 @@ def run(
     out: Path | str = "runs",
     resources: Resources | None = None,
     resume: bool = False,
+    retry_failed: bool = False,
     report: bool = True,
     **asked: Any,
 ) -> RunPaths:
@@ -130,14 +143,19 @@ def run(
     for every planned trial.
     """
     study = prepare_run(Request(space, **asked), name, Path(out), resources or Resources(), resume)
-    code = run_prepared(study, report)
+    code = run_prepared(study, report, retry_failed=retry_failed)
     if code != 0:
         raise RuntimeError(f"the sweep in {study.paths.root} ended with code {code}; its summary.json says more")
     return study.paths
 
 
-def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool = False) -> int:
-    """Sweep, account and report; return the exit code. Raises FaultsError as ``prepared_run.begin`` does."""
+def run_prepared(
+    study: PreparedRun, report: bool = True, *, retry_failed: bool = False, typed: Sequence[str] | None = None
+) -> int:
+    """Sweep, account and report; return the exit code. Raises FaultsError as ``prepared_run.begin`` does.
+
+    ``typed`` are the command's arguments, for the one that runs failed trials again; None if there was no command.
+    """
     # Ray starts here and not before: whatever can be wrong with the input has been told.
     from ablation.engine.cluster import NoStartError
     from ablation.engine.driver import sweep
@@ -154,8 +172,12 @@ def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool 
         return _halt(error, study.paths, tell)
     except OSError as error:
         return _halt(UnwritableError(study.paths.root, str(error)), study.paths, tell)
-    # An interrupted driver has little time, and a study that had ended before may have its report.
-    is_due = report and ended != "interrupted" and not (ended == "nothing left" and _is_reported(paths, summary))
+    # An interrupted driver has little time, a paused one no results, and one with nothing to do may have its report.
+    is_due = (
+        report
+        and ended not in ("interrupted", "paused")
+        and not (ended == "nothing left" and _is_reported(paths, summary))
+    )
     page = None
     try:
         page = write_report(paths, tell) if is_due else None
@@ -164,7 +186,8 @@ def run_prepared(study: PreparedRun, report: bool = True, *, retry_failed: bool 
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
     if ended == "nothing left" and not is_due and paths.page.is_file():
         page = paths.page
-    tell.accounting(Account(paths.root, ended, code, summary, page))
+    retry = _again(study, typed, retry_failed=True) if summary["failed"] else None
+    tell.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry))
     return code
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import typer
 
 from ablation import study_file
+from ablation.failures import Failures, by_reason
 from ablation.ledger import Event, LedgerError, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
@@ -75,6 +76,12 @@ def materialise(paths: RunPaths) -> dict[str, Any]:
     }
     put_whole(paths.summary, (json.dumps(summary, indent=1) + "\n").encode())
     return summary
+
+
+def failures(paths: RunPaths) -> tuple[Failures, ...]:
+    """Group the failed and diverged trials of a run's table by their reasons."""
+    table = pq.read_table(paths.trials, columns=["trial_id", "status", "reason"])
+    return tuple(by_reason(zip(*(column.to_pylist() for column in table.columns), strict=True)))
 
 
 def trials_table(plan: Plan, records: Records) -> pa.Table:

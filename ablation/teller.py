@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ablation.console import error_line
+from ablation.failures import Failures, in_words, last_lines
 from ablation.json_lines import print_json_line
+from ablation.paths import RunPaths
 from ablation.plan_text import header_facts, print_header
 from ablation.request import Prepared
 from ablation.stderr import Stderr, stderr_console
@@ -28,6 +30,8 @@ class Account:
         exit_code: what the command ends with.
         summary: summary.json.
         page: the report, where it was built.
+        failures: trials that failed or diverged, by their reasons.
+        retry: the command that runs failed ones again, if there are any.
     """
 
     root: Path
@@ -35,6 +39,13 @@ class Account:
     exit_code: int
     summary: Mapping[str, Any]
     page: Path | None
+    failures: tuple[Failures, ...] = ()
+    retry: str | None = None
+
+    @property
+    def traceback(self) -> list[str]:
+        """Return the last lines of the log of a trial that failed as most did."""
+        return last_lines(RunPaths(self.root).log(self.failures[0].trial_id)) if self.failures else []
 
 
 class Teller(Protocol):
@@ -103,9 +114,17 @@ class TextTeller:
             self.console.print("every trial of this study has ended: nothing to do")
         parts = " + ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
         self.console.print(f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s")
+        for line in in_words(account.failures, RunPaths(account.root)):
+            self.console.print(line)
+        if account.ended == "paused":
+            self.console.print("paused: trials fail alike and none works; the first one's log ends with")
+            for line in account.traceback:
+                self.console.print(f"  {line}")
         self.console.print(f"results: {account.root}")
         if account.page is not None:
             self.console.print(f"report:  {account.page}")
+        if account.retry is not None:
+            self.console.print(f"run failed trials again, once it is mended, with: {account.retry}")
 
     def go_on(self, command: str) -> None:
         """Print the command."""
@@ -145,7 +164,14 @@ class JsonTeller:
     def accounting(self, account: Account) -> None:
         """Print the summary, how the sweep ended, and where the results are."""
         page = None if account.page is None else str(account.page)
-        told = {"ended": account.ended, "exit_code": account.exit_code, "run": str(account.root), "report": page}
+        told: dict[str, Any] = {
+            "ended": account.ended,
+            "exit_code": account.exit_code,
+            "run": str(account.root),
+            "report": page,
+        }
+        told |= {"failures": [vars(failures) for failures in account.failures], "retry": account.retry}
+        told |= {"traceback": account.traceback if account.ended == "paused" else None}
         print_json_line(self.stream, "accounting", {**account.summary, **told})
 
     def go_on(self, command: str) -> None:

@@ -152,9 +152,10 @@ def test_plain_lines_say_what_runs_and_how_long_it_will_take(
         with Progress(study, 2, clock=clock) as progress:
             study.observer = progress.note
             carry_out(study, clock)
-    first, *middle, last = capsys.readouterr().err.splitlines()
+    first, lost, *middle, last = capsys.readouterr().err.splitlines()
     assert first == "30 trials, 2 at a time"
-    assert "1 running, 1.0 epochs/s, 20 s so far, about" in middle[0] and middle[0].endswith(" left")
+    assert lost == "reference/0/search/0 starts again: WorkerDied"
+    assert "1 running, 1 retried, 1.0 epochs/s, 20 s so far, about" in middle[0] and middle[0].endswith(" left")
     assert last.startswith("30/30 trials (") and last.endswith("so far, done") and "running" not in last
 
 

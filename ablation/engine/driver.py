@@ -33,7 +33,7 @@ from ablation.resources import Resources
 from ablation.study_file import StudyFile
 from ablation.user_code import UserCode
 
-SweepEnd = Literal["finished", "nothing left", "interrupted", "short"]
+SweepEnd = Literal["finished", "nothing left", "interrupted", "paused", "short"]
 
 
 def sweep(
@@ -42,10 +42,11 @@ def sweep(
     """Run every trial that the ledger does not know as ended, and say how it ended.
 
     A ``plan`` that the study's own is a part of makes it grow; ``retry_failed`` opens failed trials again.
-    "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "short" should
-    not be: trials are left and nobody asked for it. Raises what went wrong in the study itself: OvertakenError where
-    another driver took over, LedgerError or UnwritableError where nothing can be written, ConflictError where the
-    ledger contradicts itself. A trial's failure is an event, not an exception.
+    "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
+    that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
+    went wrong in the study itself: OvertakenError where another driver took over, LedgerError or UnwritableError where
+    nothing can be written, ConflictError where the ledger contradicts itself. A trial's failure is an event, not an
+    exception.
     """
     deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours
     ending = Ending(deadline)
@@ -59,11 +60,12 @@ def sweep(
             return "nothing left"
         ledger.history.clear()  # of a long study it takes more memory than all the rest
         study.open_session(os.getpid(), resources.model_dump())
+        ending.study = study
         with connected(resources.address):
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             _heed_signals(ending)
             count, per_trial = slots(resources)
-            progress = Progress(study, count, resources.log_format)
+            progress = Progress(study, count, resources.log_format, paths=paths)
             study.observer = progress.note
             with progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
                 workplace = _workplace(file, paths, resources, per_trial)
@@ -78,6 +80,8 @@ def sweep(
     _remove_left_checkpoints(study, paths)
     if study.is_finished:
         return "finished"
+    if ending.signal is None and not ending.is_out_of_time and ending.is_paused:
+        return "paused"
     return "interrupted" if ending.is_due else "short"
 
 

@@ -13,13 +13,16 @@ from rich.text import Text
 
 from ablation.engine.counts import Counts
 from ablation.engine.study import Study
+from ablation.failures import alike, first_line
 from ablation.json_lines import print_json_line
 from ablation.ledger import Event
+from ablation.paths import RunPaths
 from ablation.plan import effort
 from ablation.stderr import Stderr, stderr_console
 
 PLAIN_EVERY_S = 20.0
 EPOCHS_BEFORE_ESTIMATE = 20  # the first ones come with the start-up of their workers
+MISHAPS_TOLD = 10  # kinds of retries and failures
 LINES_BESIDE_ARMS = 5  # heading, the arms left out, up to two lines of summary, the cursor
 
 
@@ -33,6 +36,7 @@ class Progress:
         log_format: Literal["text", "json"] = "text",
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
+        paths: RunPaths | None = None,
     ) -> None:
         self._study = study
         self._slots = slots
@@ -48,6 +52,9 @@ class Progress:
         self._trials = study.plan.trial_count
         self._epochs_expected = effort(study.plan).epochs_expected
         self._has_ended = False
+        self._paths = paths
+        self._retries = 0
+        self._mishaps: set[tuple[str, str]] = set()  # kinds that were told
         self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self.screen)
 
     def __enter__(self) -> Progress:
@@ -73,9 +80,27 @@ class Progress:
         if self._is_json:
             place = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
             print_json_line(self._stderr, event.kind, {**place, **event.payload})
+        else:
+            self._tell_mishap(event)
         if not self._is_live and self._clock() - self._told >= PLAIN_EVERY_S:
             self._told = self._clock()
             self._tell()
+
+    def _tell_mishap(self, event: Event) -> None:
+        """Print why a trial starts again or failed, once for each kind of reason; counts stand in the line."""
+        is_retry = event.kind == "retried"
+        self._retries += is_retry
+        if not is_retry and not (event.kind == "ended" and event.payload["outcome"] == "failed"):
+            return
+        reason = str(event.payload["reason"])
+        kind = event.kind, alike(reason)
+        if kind in self._mishaps or len(self._mishaps) >= MISHAPS_TOLD:
+            return
+        self._mishaps.add(kind)
+        log = None if self._paths is None else self._paths.log(str(event.trial_id))
+        where = f" (log: {log})" if log is not None and log.is_file() else ""
+        what = "starts again" if is_retry else "failed"
+        self._console.print(Text(f"{event.trial_id} {what}: {first_line(reason)}{where}"))
 
     def _tell(self) -> None:
         if not self._is_json:
@@ -109,9 +134,10 @@ class Progress:
             for outcome in ("completed", "stopped", "diverged", "failed")
             if counts.outcomes[outcome]
         )
+        retried = f"{self._retries} retried, " if self._retries else ""
         running = "" if self._has_ended else f"{counts.running} running, "
         return (
-            f"{counts.ended}/{self._trials} trials ({outcomes or 'none ended'}), {running}"
+            f"{counts.ended}/{self._trials} trials ({outcomes or 'none ended'}), {running}{retried}"
             f"{self._epochs_per_s:.1f} epochs/s, {_spell_s(self._elapsed_s)} so far, {self._left()}"
         )
 

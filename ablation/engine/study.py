@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablation.contract import are_same, fault_of, not_finite, plain
+from ablation.engine.equal_failures import EqualFailures
 from ablation.engine.searcher import RECIPE
 from ablation.engine.standing import ReplicateKey, Standing, replicate_key
 from ablation.ledger import Event, Ledger
@@ -38,6 +39,7 @@ class Study:
         self.plan = plan
         self.standing = Standing(plan)
         self.observer: Callable[[Event], None] | None = None
+        self.equal_failures = EqualFailures(0, self.records)
         self._ledger = ledger
         self._trials = self.standing.trials
         self.standing.replay(ledger.history)
@@ -53,6 +55,7 @@ class Study:
 
     def open_session(self, process: int, resources: Mapping[str, Any]) -> None:
         """Begin, or go on, to hand out trials; the ledger notes by whom and with what."""
+        self.equal_failures = EqualFailures(resources.get("max_equal_failures", 0), self.records)
         self._ledger.append("session_opened", process=process, resources=dict(resources), searcher=RECIPE)
         self._decide_what_was_left()
         for key in self.standing.replicates:
@@ -203,5 +206,6 @@ class Study:
     def _event(self, kind: EventKind, trial_id: str, **payload: Any) -> None:
         event = self._ledger.append(kind, trial_id, **payload)
         self.standing.take(event)
+        self.equal_failures.note(event, self.records)
         if self.observer is not None:
             self.observer(event)
