@@ -8,16 +8,25 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import agreement, components, effects, effort, load, marginals, recall, resampling, survival, verdicts
+from analysis.attempts import Attempts, Failure
 from analysis.load import STATUSES, Study
 from analysis.places import Run
 from analysis.report.numbers import Unit, unit_of
 from analysis.survival import Unequal
 from analysis.verdicts import Verdict
 
+# What stands for tables that findings look up by arm, where they could not be computed.
+NO_CALIBRATION = pd.DataFrame(columns=["arm"])
+NO_PAIRS = pd.DataFrame(columns=["arm", "against"])
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """One run's tables, each as the function of the same name returns it, and what was concluded from them."""
+    """One run's tables, each as the function of the same name returns it, and what was concluded from them.
+
+    A description that could not be computed is in ``failures``, under the name of its section on the page, and its
+    table is empty. What claims rest on is computed, or raises.
+    """
 
     study: Study
     trials: pd.DataFrame
@@ -43,6 +52,7 @@ class Evidence:
     mcnemar: pd.DataFrame
     calibration: pd.DataFrame
     reliability: pd.DataFrame
+    failures: tuple[Failure, ...] = ()
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -72,11 +82,18 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
     table = effects.replicates(study, trials)
     units = {name: unit_of(table[name], study.higher_is_better) for name in study.metrics}
     comparisons = effects.comparisons_table(study, table)
-    averaged, left_out = marginals.marginals(study, table)
-    survived, unequal = survival.survival_table(study, trials)
     ids = trials["trial_id"].tolist()
     predictions, confusions = load.predictions(run, among=ids), load.confusions(run, ids)
-    calibrated, reliability = agreement.calibration(study, trials, predictions)
+    attempts, nothing = Attempts(), pd.DataFrame()
+    make = attempts.make
+    left_out: Mapping[str, tuple[str, ...]]
+    averaged, left_out = make(
+        "marginals", lambda: marginals.marginals(study, table), (nothing, dict[str, tuple[str, ...]]())
+    )
+    survived, unequal = survival.survival_table(study, trials)
+    calibrated, reliability = make(
+        "reliability", lambda: agreement.calibration(study, trials, predictions), (NO_CALIBRATION, nothing)
+    )
     return Evidence(
         study=study,
         trials=trials,
@@ -87,19 +104,20 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
         comparisons=comparisons,
         verdicts=tuple(verdicts.verdicts(study, comparisons, units[study.metric])),
         differences=effects.differences_table(study, trials, table),
-        components=components.components_table(study, table),
-        ablation_path=components.ablation_path(study, table),
+        components=make("components", lambda: components.components_table(study, table), nothing),
+        ablation_path=make("ablation_path", lambda: components.ablation_path(study, table), nothing),
         marginals=averaged,
         marginals_left_out=left_out,
-        interactions=marginals.interactions(study, table),
+        interactions=make("interactions", lambda: marginals.interactions(study, table), nothing),
         effort=effort.effort_table(study, trials),
         not_completed=effort.not_completed(trials),
         survival=survived,
         unequal_survival=unequal,
         confusions=confusions,
-        recall=recall.per_class_recall(study, trials, confusions),
-        sampling=resampling.sampling_table(study, trials, table, predictions),
-        mcnemar=agreement.mcnemar_table(study, trials, predictions),
+        recall=make("recall", lambda: recall.per_class_recall(study, trials, confusions), nothing),
+        sampling=make("sampling", lambda: resampling.sampling_table(study, trials, table, predictions), NO_PAIRS),
+        mcnemar=make("mcnemar", lambda: agreement.mcnemar_table(study, trials, predictions), NO_PAIRS),
         calibration=calibrated,
         reliability=reliability,
+        failures=tuple(attempts.failures),
     )

@@ -34,7 +34,7 @@ def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.D
     for unordered choices. ``explained``: share of the variance of score ranks that a parabola in the hyperparameter
     (or its classes) explains, which also sees an optimum inside the range; ``luck``: what 95 % of shuffles stay
     below. Deterministic: draws are seeded by the study's seed and the arm's name. Arms with fewer than
-    FEWEST_TRIALS trials at the rung are left out.
+    FEWEST_TRIALS trials at the rung are left out, and so are those whose trials all score alike there (``alike``).
     """
     epoch = comparison_epoch(study)
     scores = scores_at(study, trials, epochs, epoch)
@@ -44,7 +44,7 @@ def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.D
     rows: list[tuple[object, ...]] = []
     for arm in arm_names(study, trials):
         mine = scores[scores["arm"] == arm]
-        if len(mine) < FEWEST_TRIALS:
+        if len(mine) < FEWEST_TRIALS or mine["score"].nunique() < 2:
             continue
         ranks_N = _ranks((sign * mine["score"]).to_numpy())
         random = generator(int(study.plan.get("seed", 0)), "importance", arm)
@@ -60,6 +60,13 @@ def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.D
             luck = float(np.quantile(_explained(design_NP, shuffled_DN), LUCK))
             rows.append((arm, name, len(mine), epoch, *rho, explained, luck))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def alike(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> list[str]:
+    """Name the arms with FEWEST_TRIALS or more trials at the rung that all score the same there."""
+    scores = scores_at(study, trials, epochs, comparison_epoch(study)).groupby("arm")["score"].agg(["size", "nunique"])
+    found = set(scores.index[(scores["size"] >= FEWEST_TRIALS) & (scores["nunique"] == 1)])
+    return [arm for arm in arm_names(study, trials) if arm in found]
 
 
 def _design(domain: Mapping[str, Any], values: pd.Series[Any]) -> tuple[Array, Array | None]:

@@ -211,27 +211,6 @@ def names(runs: Sequence[Run]) -> list[str]:
     return [str(where) if short.count(name) > 1 else name for where, name in zip(places, short, strict=True)]
 
 
-def report_folders(runs: Sequence[Place], out: Path | str | None) -> list[Path]:
-    """Choose the folder of each run's report: ``out``, in it one by name for each of several, else in the run.
-
-    Raises FaultsError where that is not on this machine, or where two runs would share one.
-    """
-    if out is None:
-        remedy = "reports are written to this machine; give a folder with --out DIR"
-        faults = [f"{run} cannot hold its report: {remedy}" for run in runs if not run.is_local]
-        folders = [run.paths.report for run in runs]
-    elif "://" in str(out):
-        folders, faults = [], [f"--out is {str(out)!r}, but must be a folder of this machine; copy it from there"]
-    else:
-        short = [run.name for run in runs]
-        twice = sorted({name for name in short if short.count(name) > 1})
-        faults = [f"--out would write {name!r} twice; report these runs one at a time" for name in twice]
-        folders = [Path(out)] if len(runs) == 1 else [Path(out) / name for name in short]
-    if faults:
-        raise FaultsError(faults)
-    return folders
-
-
 def patiently(read: Callable[[], Found]) -> Found:
     """Read parts of a ledger that a driver may be compacting: again where one went between listing and reading."""
     for attempt in range(ATTEMPTS_AT_READING):

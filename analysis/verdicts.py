@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import inference
 from analysis.effects import REFERENCE
 from analysis.load import Study
-from analysis.report.numbers import THIN, Unit, p_value
+from analysis.report.numbers import MOST_DIGITS, THIN, Unit, p_value
 
 Kind = Literal["better", "worse", "undecided", "untested"]
 
@@ -54,9 +54,9 @@ def verdict(row: Mapping[Any, Any], study: Study, unit: Unit) -> Verdict:
         return Verdict("undecided", text, asked, needed)
     kind: Kind = "better" if (row["difference"] > 0) == study.higher_is_better else "worse"
     ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
-    p = p_value(row["p_holm"])
+    p, fine = p_value(row["p_holm"]), unit.at(*ends)
     text = (
-        f"{kind} than {against} by {spell(row['difference'], unit)} (95{THIN}% interval {unit.interval(*ends)}; "
+        f"{kind} than {against} by {fine.size(row['difference'])} (95{THIN}% interval {fine.interval(*ends)}; "
         f"adjusted p {p if p.startswith('<') else f'= {p}'}; {n} replicates)"
     )
     if abs(row["difference"]) < detectable:
@@ -73,7 +73,7 @@ def spell(difference: float, unit: Unit) -> str:
     """Spell the size of a difference with its unit, to two significant digits at least."""
     size = abs(difference) * unit.scale
     digits = 1 - math.floor(math.log10(size)) if size else 0
-    return replace(unit, digits=max(unit.digits, min(digits, 8))).size(difference)
+    return replace(unit, digits=max(unit.digits, min(digits, MOST_DIGITS))).size(difference)
 
 
 def growth(study: Study) -> str | None:

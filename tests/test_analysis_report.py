@@ -20,6 +20,7 @@ from analysis.findings import findings
 from analysis.report import curves, export, numbers, tables, wording
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
+from analysis.report.folder import ReportFolder
 from search_spaces.space import Arm, Choice
 from tests.made_runs import BRIDGES, write_run
 from tests.plain_loop import run_study
@@ -236,7 +237,7 @@ def test_identical_arms_cannot_be_told_apart(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", value=noise)
     study, trials = load.study(run), load.trials(run)
     comparisons = effects.comparisons_table(study, effects.replicates(study, trials))
-    first, second = wording.answer(study, comparisons, numbers.unit_of([0.7], True), 0)
+    first, second = wording.answer(study, comparisons, numbers.unit_of([0.7], True), 0, {})
     assert "None of the 4 declared comparisons" in first
     assert "cannot be told apart" in first
     assert second.startswith("That is no evidence of equality")
@@ -332,7 +333,8 @@ def test_a_study_that_confirmed_nothing_still_has_a_page(tmp_path: Path) -> None
     trials.loc[late, "status"] = "pending"
     trials[[name for name in trials.columns if "test_" not in name]].to_parquet(run / "trials.parquet")
     text = Page(render(run).page).text
-    assert "Nothing can be said yet: none of the 4 declared comparisons" in text
+    assert "Nothing can be said yet: the 4 declared comparisons of test strength have no replicate" in text
+    assert "a test needs two. Of 15 confirm trials: 15 pending." in text
 
 
 def test_a_joint_design_makes_no_claim(tmp_path: Path) -> None:
@@ -472,15 +474,19 @@ def test_figures_as_files_have_the_size_of_their_layout_and_replace_those_of_bef
     def draw(drawn: list[dict[str, Any]], paths: list[Path], *, width: int, height: list[int], scale: int) -> None:
         assert scale == 2
         asked.update({path.name: (width, one) for path, one in zip(paths, height, strict=True)})
+        for path in paths:
+            path.write_bytes(b"drawn")
 
     monkeypatch.setattr("plotly.io.write_images", draw)
-    for name in ("gone.svg", "kept.png"):
-        (tmp_path / name).write_text("old")
-    figures = render(whole).figures
-    written = export.write({name: figures[name] for name in ("forest", "confusion")}, tmp_path, "svg")
+    folder, figures = ReportFolder(tmp_path), render(whole).figures
+    export.write({"curves": figures["curves"]}, folder, "svg")
+    export.write({"recall": figures["recall"]}, folder, "png")
+    (tmp_path / "figures" / "own.svg").write_text("the user's")
+    written = export.write({name: figures[name] for name in ("forest", "confusion")}, folder, "svg")
     assert [path.name for path in written] == ["forest.svg", *(f"confusion-{arm}.svg" for arm in range(5))]
     assert asked["forest.svg"] == (export.WIDTH_PX, figures["forest"].specs[0]["layout"]["height"] + 60)
-    assert [path.name for path in tmp_path.iterdir()] == ["kept.png"]
+    kept = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert kept == {"own.svg", "recall-0.png", "recall-1.png", *(path.name for path in written)}
 
 
 def test_figures_as_files_without_a_browser_say_what_to_install(
@@ -491,7 +497,7 @@ def test_figures_as_files_without_a_browser_say_what_to_install(
 
     monkeypatch.setattr("plotly.io.write_images", draw)
     with pytest.raises(FaultsError, match=r"Google Chrome to be installed\.\); install Chrome or Chromium"):
-        export.write(render(whole).figures, tmp_path, "png")
+        export.write(render(whole).figures, ReportFolder(tmp_path), "png")
 
 
 def test_findings_lie_beside_the_page(whole: Path, source: str) -> None:
@@ -506,9 +512,10 @@ def test_no_claim_is_made_from_search_scores_and_the_page_says_so(page: Page) ->
 
 def test_tables_of_an_earlier_report_do_not_linger(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    stale = run / "report" / "tables" / "recall.csv"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("old")
+    lost = {f"reference/{replicate}/confirm/0": ("failed", "made") for replicate in range(3)}
+    build(write_run(tmp_path / "other", statuses=lost), run / "report")
+    stale = run / "report" / "tables" / "not_completed.csv"
+    assert stale.is_file()
     build(run)
     assert not stale.exists()
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablation.console import console, error_line
 from ablation.faults import FaultsError
-from analysis.places import Place, place, report_folders
+from analysis.places import Place, place
+
+if TYPE_CHECKING:
+    from analysis.attempts import Failure
+    from analysis.report.folder import ReportFolder
+
+INCOMPLETE = 3  # exit code: a page that lacks a section
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -26,10 +32,13 @@ def main(
     """Write each run's report: one self-contained page, and its tables as CSV, Markdown and LaTeX.
 
     With several runs, a page that sets them side by side too; --out then gives each run a folder of its own name.
-    Exit code 2: a directory is no run.
+    Only files that a report wrote are replaced or removed. Exit code 2: a directory is no run, or the page cannot be
+    put there; 3: the page is there, but lacks a section that could not be made, as it says.
     """
     out_console, errors = console(), console(stderr=True)
     try:
+        from analysis.report.folder import report_folders
+
         places = _places(runs)
         folders = report_folders(places, out)
         if figures is not None:
@@ -39,7 +48,7 @@ def main(
         has_page = False
         while True:
             try:
-                written, is_whole = _write(places, folders, out, figures, faces, watch)
+                written, is_whole, failures = _write(places, folders, out, figures, faces, watch)
             except FaultsError as error:
                 # What was readable a moment ago may have been caught in the middle of a change.
                 if watch is None or not has_page:
@@ -50,8 +59,10 @@ def main(
                 state = "" if watch is None else " (the study has ended)" if is_whole else f" (again in {watch} s)"
                 for path in written:
                     out_console.print(f"{path}{state}")
+                for failure in failures:
+                    errors.print(f"{failure.traceback}the page lacks {failure.name!r}: {failure.error}")
                 if watch is None or is_whole:
-                    return
+                    raise typer.Exit(INCOMPLETE if failures else 0)
             time.sleep(watch)
     except FaultsError as error:
         for fault in error.faults:
@@ -62,8 +73,8 @@ def main(
 
 
 def _write(
-    runs: list[Place], folders: list[Path], out: str | None, figures: str | None, faces: bool, watch: int | None
-) -> tuple[list[Path], bool]:
+    runs: list[Place], folders: list[ReportFolder], out: str | None, figures: str | None, faces: bool, watch: int | None
+) -> tuple[list[Path], bool, list[Failure]]:
     from analysis.report import build, compare, export  # pandas is slow to import, and --help does without
 
     reports = []
@@ -71,13 +82,14 @@ def _write(
         report = build.render(run, refresh_s=watch, faces=faces)
         build.write(report, folder)
         if figures is not None:
-            export.write(report.figures, folder / "figures", figures)
+            export.write(report.figures, folder, figures)
         reports.append(report)
-    written = [folder / "index.html" for folder in folders]
+    written = [folder.path / "index.html" for folder in folders]
     if len(reports) > 1:
         together = Path(out) if out is not None else runs[0].paths.root.resolve().parent / "comparison"
-        written.append(compare.write(reports, folders, together))
-    return written, all(report.is_whole for report in reports)
+        written.append(compare.write(reports, [folder.path for folder in folders], together))
+    failures = [failure for report in reports for failure in report.failures]
+    return written, all(report.is_whole for report in reports), failures
 
 
 def _places(runs: list[str]) -> list[Place]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.attempts import Attempts, Failure
 from analysis.findings import as_text, findings
-from analysis.places import Run, place, report_folders
+from analysis.places import Run, place
 from analysis.report import effects_view, faces_view, model_view, page, run_view, search_view, tables
-from analysis.report.figures import Figure
+from analysis.report.figures import Figure, Section, View
+from analysis.report.folder import ReportFolder, report_folders
 from analysis.report.inputs import Inputs, read
 
 # What the page prints where an older or hand-made study.json does not say.
@@ -22,15 +25,25 @@ UNKNOWN: Mapping[str, Any] = {
 }
 
 
+STALE = r"index\.html|findings\.json|tables/.*"  # what a report replaces as a whole; figures are asked for apart
+PARTS = ("effects", "models", "search", "run")
+
+
 @dataclass(frozen=True)
 class Report:
-    """All that a report holds, before anything is written."""
+    """All that a report holds, before anything is written.
+
+    ``findings`` is the text of findings.json, empty where it could not be made; ``failures`` are the sections that the
+    page says are lacking.
+    """
 
     inputs: Inputs
     page: str
     figures: Mapping[str, Figure]
     tables: Mapping[str, pd.DataFrame]
     files: Mapping[str, str]
+    findings: str
+    failures: tuple[Failure, ...]
 
     @property
     def is_whole(self) -> bool:
@@ -48,50 +61,91 @@ def build(run: Run, out: Path | None = None, *, refresh_s: int | None = None, fa
         faces: whether the page shows the photographs that confirm trials left.
 
     Raises:
-        FaultsError: the directory is no run, lacks a file or column, or lies elsewhere and ``out`` is None.
+        FaultsError: the directory is no run, lacks a file or column, or lies elsewhere and ``out`` is None; or what
+            lies in the folder was not written by a report.
     """
     where = place(run)
     (folder,) = report_folders([where], out)
     write(render(where, refresh_s=refresh_s, faces=faces), folder)
-    return folder / "index.html"
+    return folder.path / "index.html"
 
 
-def write(report: Report, folder: Path) -> None:
+def write(report: Report, folder: ReportFolder) -> None:
     """Put a report's page, tables and findings into ``folder``; the findings last, so that they vouch for the rest."""
-    tables.write(folder / "tables", report.files)
-    tables.put(folder / "index.html", report.page)
-    tables.put(folder / "findings.json", as_text(findings(report.inputs.evidence)))
+    files = {f"tables/{name}": text for name, text in report.files.items()} | {"index.html": report.page}
+    folder.put(files | ({"findings.json": report.findings} if report.findings else {}), STALE)
 
 
 def render(run: Run, *, refresh_s: int | None = None, faces: bool = False) -> Report:
-    """Make the page and its tables from the run directory alone: no clock, no random ids, no path or address."""
+    """Make the page and its tables from the run directory alone: no clock, no random ids, no path or address.
+
+    A section that cannot be made says so in its place, and is among the report's ``failures``.
+    """
     inputs = read(run)
-    effects = effects_view.view(inputs)
-    opened = effects_view.opened(inputs.evidence.arms, inputs.study.metric, inputs.study.higher_is_better)
-    views = (effects, model_view.view(inputs, opened), search_view.view(inputs, opened), run_view.view(inputs))
-    figures = {name: figure for view in views for name, figure in view.figures.items()}
+    evidence, study = inputs.evidence, inputs.study
+    attempts = Attempts(evidence.failures)
+    opened = effects_view.opened(evidence.arms, study.metric, study.higher_is_better)
+    sections: dict[str, Section] = {
+        **effects_view.sections(inputs),
+        **model_view.sections(inputs, opened),
+        **search_view.sections(inputs, opened),
+        **run_view.sections(inputs),
+    }
+    if faces:
+        sections["faces"] = lambda: View(facts={"faces": faces_view.faces(inputs)})
+    nothing: tuple[View, dict[str, Any]] = (View(), {})
+    views = [attempts.make(name, partial(_shown, section), nothing) for name, section in sections.items()]
+    figures = {name: figure for view, _ in views for name, figure in view.figures.items()}
+    frames = {**evidence.tables, **{name: frame for view, _ in views for name, frame in view.tables.items()}}
+    files = _files(inputs, frames, attempts)
+    found = attempts.make("findings", lambda: as_text(findings(evidence)), "")
+    context = _context(inputs, refresh_s) | {"files": dict.fromkeys(files), "faces": None}
+    context |= {"figures": {name: placed for _, ready in views for name, placed in ready.items()}}
+    for view, _ in views:
+        context |= view.facts
+    parts = {}
+    for part in PARTS:
+        filled = context | {"failed": attempts.failed}
+        parts[part] = attempts.make(part, partial(page.render, f"{part}.html.j2", filled), "")
+    whole = page.render("page.html.j2", context | {"failed": attempts.failed, "parts": parts})
+    return Report(inputs, whole, figures, frames, files, found, tuple(attempts.failures))
+
+
+def _shown(section: Section) -> tuple[View, dict[str, Any]]:
+    """Make a section, and its figures ready for the template."""
+    view = section()
+    return view, {name: page.placed(figure) for name, figure in view.figures.items()}
+
+
+def _files(inputs: Inputs, frames: Mapping[str, pd.DataFrame], attempts: Attempts) -> dict[str, str]:
+    """Spell every table that has rows; one that cannot be spelled is left out, and said."""
+    units, unit = inputs.evidence.units, inputs.unit
+    papers = {
+        "arms": lambda: tables.paper_arms(frames["arms"], units, inputs.study.higher_is_better),
+        "comparisons": lambda: tables.paper_comparisons(frames["comparisons"], unit, inputs.study.higher_is_better),
+    }
+    files: dict[str, str] = {}
+    for name, frame in frames.items():
+        files |= attempts.make("tables", partial(tables.files, name, frame, papers.get(name)), dict[str, str]())
+    return files
+
+
+def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
     study, document = inputs.study, inputs.study.document
-    context: dict[str, Any] = {
+    return {
         "study": study,
+        "metric": study.metric.replace("_", " "),
+        "plan": study.plan,
+        "budget": study.plan["budget"],
+        "less": "" if study.higher_is_better else " (less is better)",
+        "points": " (points)" if inputs.unit.points else "",
         "document": {**UNKNOWN, **{name: value for name, value in document.items() if value is not None}},
         "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(document.get("data") or {}),
         "counts": inputs.counts,
         "open_trials": inputs.open_trials,
+        "arm_count": len(inputs.arms),
         "units": inputs.evidence.units,
         "unit": inputs.unit,
         "styles": inputs.looks,
-        "figures": {name: page.placed(figure) for name, figure in figures.items()},
         "refresh_s": refresh_s if inputs.open_trials else None,
-        "faces": faces_view.faces(inputs) if faces else None,
     }
-    for view in views:
-        context |= view.facts
-    frames = {**inputs.evidence.tables, **{name: frame for view in views for name, frame in view.tables.items()}}
-    papers = {
-        "arms": tables.paper_arms(frames["arms"], inputs.evidence.units),
-        "comparisons": tables.paper_comparisons(frames["comparisons"], inputs.unit),
-    }
-    files = tables.files(frames, papers)
-    return Report(
-        inputs, page.render("page.html.j2", context | {"files": dict.fromkeys(files)}), figures, frames, files
-    )

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.report import page, tables
-from analysis.report.build import UNKNOWN, Report
+from analysis.report.build import STALE, UNKNOWN, Report
+from analysis.report.folder import ReportFolder
 
 
 def side_by_side(reports: Sequence[Report]) -> pd.DataFrame:
@@ -48,10 +49,10 @@ def write(reports: Sequence[Report], folders: Sequence[Path], out: Path) -> Path
         for name, report in zip(names(reports), reports, strict=True)
         for row in table[table["study"] == name].to_dict("records")
     }
-    files = tables.files({"studies": table}, {})
+    files = tables.files("studies", table)
     context = {"studies": studies, "arms": list(dict.fromkeys(table["arm"])), "cells": cells, "files": set(files)}
-    tables.write(out / "tables", files)
-    tables.put(out / "index.html", page.render("comparison.html.j2", context))
+    written = {f"tables/{name}": text for name, text in files.items()}
+    ReportFolder(out).put(written | {"index.html": page.render("comparison.html.j2", context)}, STALE)
     return out / "index.html"
 
 
@@ -73,4 +74,4 @@ def _answer(report: Report) -> tuple[str, ...]:
     from analysis.report.wording import answer
 
     inputs = report.inputs
-    return answer(inputs.study, report.tables["comparisons"], inputs.unit, inputs.open_trials)
+    return answer(inputs.study, report.tables["comparisons"], inputs.unit, inputs.open_trials, inputs.confirm_counts)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from analysis.report.figures import ACCENT, QUIET, Spec, axis, bars, layout, plain, rule, spec, two_lines
+from analysis.report.figures import ACCENT, QUIET, Spec, axis, bars, escaped, layout, plain, rule, spec, two_lines
 from analysis.report.numbers import Unit
 
 
@@ -28,7 +27,7 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: st
     ]
     for sure, symbol, name in ((True, "circle", "significant after Holm"), (False, "circle-open", "not significant")):
         mine = rows[rows["significant"] == sure]
-        reach = [unit.reach(low, high) for low, high in zip(mine["low"], mine["high"], strict=True)]
+        reach = [unit.at(low, high).reach(low, high) for low, high in zip(mine["low"], mine["high"], strict=True)]
         traces.append(
             {
                 **{"type": "scatter", "mode": "markers", "name": name},
@@ -36,7 +35,7 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: st
                 "y": [places[arm] for arm in mine["arm"]],
                 "marker": {"color": ACCENT, "size": 10, "symbol": symbol, "line": {"width": 2, "color": ACCENT}},
                 "error_x": bars(mine["difference"], mine["low"], mine["high"], unit.scale),
-                "customdata": [[html.escape(arm), ends] for arm, ends in zip(mine["arm"], reach, strict=True)],
+                "customdata": [[escaped(arm), ends] for arm, ends in zip(mine["arm"], reach, strict=True)],
                 "hovertemplate": "%{customdata[0]}: %{x:+.4g} (%{customdata[1]})<extra></extra>",
             }
         )
@@ -63,18 +62,19 @@ def response(points: pd.DataFrame, curve: pd.DataFrame, factor: str, metric: str
         }
         for _, mine in points.sort_values(["replicate", "level"]).groupby("replicate")
     ]
+    ends = zip(curve["low"], curve["high"], strict=True)
     traces.append(
         {
             **{"type": "scatter", "mode": "lines+markers", "name": "mean, 95 % interval"},
             **{"x": plain(curve["level"]), "y": plain(curve["mean"] * unit.scale)},
             **{"line": {"color": ACCENT, "width": 2}, "marker": {"color": ACCENT, "size": 9}},
             "error_y": bars(curve["mean"], curve["low"], curve["high"], unit.scale),
-            "customdata": [unit.interval(low, high) for low, high in zip(curve["low"], curve["high"], strict=True)],
+            "customdata": [unit.at(*pair).interval(*pair) for pair in ends],
             "hovertemplate": "%{x}: %{y:.4g} (%{customdata})<extra></extra>",
         }
     )
     levels = [float(level) for level in curve["level"]]
-    look = layout(340, html.escape(factor), axis(f"test {metric}", unit))
+    look = layout(340, escaped(factor), axis(f"test {metric}", unit))
     look["xaxis"] |= {"tickvals": levels, "ticktext": [f"{level:g}" for level in levels]}
     if min(levels) > 0 and max(levels) > 10 * min(levels):
         look["xaxis"]["type"] = "log"

@@ -2,49 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
+from itertools import count
+from typing import Any
+
 import pandas as pd
 
 from analysis import effects
 from analysis.effects import REFERENCE
 from analysis.report import effects_figures, wording
-from analysis.report.figures import Figure, View
+from analysis.report.figures import Figure, Section, View
 from analysis.report.inputs import Inputs
 
-SHOWN = ("arms", "comparisons", "components", "ablation_path", "marginals", "interactions")
+SHOWN = ("components", "ablation_path", "marginals", "interactions")
 
 
-def view(inputs: Inputs) -> View:
-    """Compute effects once, and show them."""
-    study, found = inputs.study, inputs.evidence
-    table, arms, comparisons = found.replicates, found.arms, found.comparisons
-    responses = effects.responses(study, table)
-    figures = {}
-    differing = _differing(arms, comparisons)
-    if len(differing):
-        points = {}
-        for arm in differing["arm"]:
-            whole, _ = effects.pairs(table, arm, REFERENCE, study.metric)
-            points[arm] = (whole["arm"] - whole["against"]).tolist()
-        drawn = effects_figures.forest(differing, points, study.metric, inputs.unit)
-        figures["forest"] = Figure((drawn,), differing, "arms")
+def sections(inputs: Inputs) -> dict[str, Section]:
+    """List the sections, each of which can be made by itself."""
+    found = inputs.evidence
+    return {
+        "answer": lambda: _answer(inputs),
+        "differences": lambda: _differences(inputs),
+        **{name: partial(_shown, inputs, name) for name in SHOWN},
+        "arms": lambda: View(
+            facts={"arms": _rows(found.arms), "cost_of": {row["arm"]: row for row in _rows(found.effort)}}
+        ),
+        "comparisons": lambda: _comparisons(inputs),
+        "responses": lambda: _responses(inputs),
+    }
+
+
+def _answer(inputs: Inputs) -> View:
+    study, comparisons = inputs.study, inputs.evidence.comparisons
+    return View(
+        facts={
+            "answer": wording.answer(study, comparisons, inputs.unit, inputs.open_trials, inputs.confirm_counts),
+            "caveats": wording.caveats(study, inputs.counts, comparisons),
+        }
+    )
+
+
+def _differences(inputs: Inputs) -> View:
+    found, metric = inputs.evidence, inputs.study.metric
+    differing = _differing(found.arms, found.comparisons)
+    if differing.empty:
+        return View()
+    points = {}
+    for arm in differing["arm"]:
+        whole, _ = effects.pairs(found.replicates, arm, REFERENCE, metric)
+        points[arm] = (whole["arm"] - whole["against"]).tolist()
+    drawn = effects_figures.forest(differing, points, metric, inputs.unit)
+    return View({"forest": Figure((drawn,), differing, "arms")})
+
+
+def _shown(inputs: Inputs, name: str) -> View:
+    return View(facts={name: _rows(getattr(inputs.evidence, name))})
+
+
+def _comparisons(inputs: Inputs) -> View:
+    rows = _rows(inputs.evidence.comparisons)
+    texts = [(row["arm"], verdict.text) for row, verdict in zip(rows, inputs.evidence.verdicts, strict=True)]
+    return View(facts={"comparisons": rows, "verdicts": texts})
+
+
+def _responses(inputs: Inputs) -> View:
+    study, table = inputs.study, inputs.evidence.replicates
+    figures: dict[str, Figure] = {}
     tables: dict[str, pd.DataFrame] = {}
-    for place, (factor, curve) in enumerate(responses.items()):
+    curves = effects.responses(study, table)
+    for place, (factor, curve) in enumerate(curves.items()):
         dots = curve[["level", "arm"]].merge(table, on="arm").rename(columns={study.metric: "value"})
         drawn = effects_figures.response(dots.dropna(subset="value"), curve, factor, study.metric, inputs.unit)
-        figures[f"response-{place}"] = Figure((drawn,), curve, f"response_{file_name(factor)}")
-        tables[f"response_{file_name(factor)}"] = curve
-    facts = {
-        "answer": wording.answer(study, comparisons, inputs.unit, inputs.open_trials),
-        "caveats": wording.caveats(study, inputs.counts, comparisons),
-        "verdicts": [
-            (row["arm"], verdict.text)
-            for row, verdict in zip(comparisons.to_dict("records"), found.verdicts, strict=True)
-        ],
-        **{name: getattr(found, name).to_dict("records") for name in SHOWN},
-        "responses": list(responses),
-        "cost_of": {row["arm"]: row for row in found.effort.to_dict("records")},
-    }
-    return View(figures, tables, facts)
+        file = file_name(f"response_{factor}", tables)
+        figures[f"response-{place}"], tables[file] = Figure((drawn,), curve, file), curve
+    return View(figures, tables, {"responses": list(curves)})
 
 
 def opened(arms: pd.DataFrame, metric: str, higher_is_better: bool) -> tuple[str, ...]:
@@ -56,9 +88,16 @@ def opened(arms: pd.DataFrame, metric: str, higher_is_better: bool) -> tuple[str
     return tuple(dict.fromkeys([*names[:1], *ranked["arm"].head(1), *arms.loc[arms["role"] != "", "arm"]]))
 
 
-def file_name(factor: str) -> str:
-    """Spell a factor as part of a file name."""
-    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in factor)
+def file_name(name: str, taken: Collection[str]) -> str:
+    """Spell a name as a file's, with a number after it where another is spelled so."""
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+    numbered = (safe if place == 1 else f"{safe}_{place}" for place in count(1))
+    lower = {other.lower() for other in taken}  # as some file systems see them
+    return next(file for file in numbered if file.lower() not in lower)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table.to_dict("records")
 
 
 def _differing(arms: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-import html
 from collections.abc import Mapping
 from importlib import import_module, util
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ablation.faults import FaultsError
-from analysis.report.figures import Figure, Spec
+from analysis.report.figures import Figure, Spec, escaped
+from analysis.report.folder import ReportFolder
 
 FORMATS = ("svg", "png")
 WIDTH_PX = 900
@@ -27,28 +28,32 @@ def check(format: str) -> None:
         )
 
 
-def write(figures: Mapping[str, Figure], folder: Path, format: str) -> list[Path]:
-    """Write each figure, and each of its alternatives, into ``folder``, in place of those of that format there.
+def write(figures: Mapping[str, Figure], folder: ReportFolder, format: str) -> list[Path]:
+    """Write each figure, and each of its alternatives, into ``folder``, in place of our own of that format there.
 
-    Returns their paths. Raises FaultsError where there is no browser to draw them.
+    Returns their paths. Raises FaultsError where there is no browser to draw them, or files that are not ours are in
+    the way.
     """
     drawings: Any = import_module("plotly.io")
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = {
-        folder / f"{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}": on_paper(spec, figure)
+        f"figures/{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}": on_paper(spec, figure)
         for name, figure in figures.items()
         for place, spec in enumerate(figure.specs)
     }
-    for stale in sorted(folder.glob(f"*.{format}")):
-        stale.unlink()
+    folder.check(drawn)
     # All at once, since each call starts a browser of its own; sizes of their own, since it overlooks the layouts'.
     heights = [figure["layout"]["height"] for figure in drawn.values()]
-    try:
-        drawings.write_images(list(drawn.values()), list(drawn), width=WIDTH_PX, height=heights, scale=2)
-    except RuntimeError as error:
-        remedy = "install Chrome or Chromium (Debian's package chromium), or leave --figures out"
-        raise FaultsError([f"--figures {format}: no browser draws them ({_first_line(error)}); {remedy}"]) from error
-    return list(drawn)
+    with TemporaryDirectory() as scratch:
+        paths = {name: Path(scratch) / Path(name).name for name in drawn}
+        try:
+            drawings.write_images(list(drawn.values()), list(paths.values()), width=WIDTH_PX, height=heights, scale=2)
+        except RuntimeError as error:
+            remedy = "install Chrome or Chromium (Debian's package chromium), or leave --figures out"
+            raise FaultsError(
+                [f"--figures {format}: no browser draws them ({_first_line(error)}); {remedy}"]
+            ) from error
+        folder.put({name: path.read_bytes() for name, path in paths.items()}, rf"figures/.*\.{format}")
+    return [folder.path / name for name in drawn]
 
 
 def on_paper(spec: Spec, figure: Figure) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def on_paper(spec: Spec, figure: Figure) -> dict[str, Any]:
     layout |= {"width": WIDTH_PX, "height": layout["height"] + 60}
     layout["font"] = {**layout["font"], "color": "#222222"}
     if spec["name"]:
-        layout["title"] = {"text": html.escape(spec["name"]), "font": {"size": 14}}
+        layout["title"] = {"text": escaped(spec["name"]), "font": {"size": 14}}
         layout["margin"] = {**layout["margin"], "t": layout["margin"]["t"] + 44}
     if figure.arms:
         layout["showlegend"] = True
@@ -68,7 +73,7 @@ def on_paper(spec: Spec, figure: Figure) -> dict[str, Any]:
             arm = trace.get("legendgroup", "")
             trace["showlegend"] = trace["name"] == arm and arm not in named
             named |= {arm} if trace["showlegend"] else set()
-            trace["name"] = html.escape(trace["name"])
+            trace["name"] = escaped(trace["name"])
     return drawn
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,9 @@ class View:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+Section = Callable[[], View]  # makes one part of the page by itself
+
+
 def styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Give each arm a colour and a dash; the reference is quiet grey and the baseline vermilion, like nothing else."""
     homes = {REFERENCE: (QUIET, "solid"), BASELINE: (ALERT, "solid")}
@@ -86,7 +89,7 @@ def layout(height: int, x_title: str, y_title: str) -> dict[str, Any]:
 
 def axis(metric: str, unit: Unit) -> str:
     """Title an axis of values of a metric."""
-    return html.escape(metric.replace("_", " ")) + (", %" if unit.points else "")
+    return escaped(metric.replace("_", " ")) + (", %" if unit.points else "")
 
 
 def rule(x: float, *, dash: str = "solid", width: float = 1.5) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def heat(
     """Draw a map of numbers with their text in the cells; names are escaped here."""
     return {
         **{"type": "heatmap", "z": [plain(row) for row in z], "text": [list(row) for row in text]},
-        **{"x": [html.escape(name) for name in columns], "y": [two_lines(name) for name in rows]},
+        **{"x": [escaped(name) for name in columns], "y": [two_lines(name) for name in rows]},
         **{"texttemplate": "%{text}", "textfont": {"color": CELL_TEXT, "size": 12.5}, "xgap": 2, "ygap": 2},
         "showscale": False,
     }
@@ -143,10 +146,20 @@ def plain(column: Iterable[float | None]) -> list[float | None]:
     return [None if value is None or not math.isfinite(value) else float(value) for value in column]
 
 
+def escaped(text: object) -> str:
+    """Spell text for Plotly, which reads markup but knows few entities: quotation marks stay themselves."""
+    return html.escape(str(text), quote=False)
+
+
+def in_template(text: object) -> str:
+    """Spell text as part of a hover template, in which a percent sign could begin a variable."""
+    return escaped(text).replace("%", "&#37;")
+
+
 def two_lines(arm: str) -> str:
     """Break an arm's name at its last equals sign, so that labels fit a telephone; Plotly reads markup, so escape."""
     head, sign, tail = arm.rpartition("=")
-    return f"{html.escape(head)}=<br>{html.escape(tail)}" if sign and len(arm) > 16 else html.escape(arm)
+    return f"{escaped(head)}=<br>{escaped(tail)}" if sign and len(arm) > 16 else escaped(arm)
 
 
 def thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,8 @@ from analysis.report.figures import (
     Spec,
     axis,
     bars,
+    escaped,
+    in_template,
     layout,
     plain,
     scale,
@@ -37,22 +38,21 @@ def embedding(study: Study, arm: str, table: pd.DataFrame) -> Spec:
             rows = mine[(mine["kind"] == "image") == (kind == "image")]
             if rows.empty:
                 continue
-            name = html.escape(class_name(study, int(str(label))))
-            other = html.escape(str(rows["kind"].iloc[0]))
+            known_as = class_name(study, int(str(label)))
             edge = {"width": 0} if kind else {"width": 1.5, "color": CELL_TEXT}
             traces.append(
                 {
                     **{
                         "type": "scatter",
                         "mode": "markers",
-                        "name": name,
+                        "name": escaped(known_as),
                         "x": plain(rows["x"]),
                         "y": plain(rows["y"]),
                     },
                     "marker": {"color": _hue(int(str(label))), "size": size, "symbol": symbol, "line": edge},
                     "opacity": 0.6 if kind else 1.0,
                     "showlegend": bool(kind),
-                    "hovertemplate": f"{name} ({other})<extra></extra>",
+                    "hovertemplate": f"{in_template(known_as)} ({in_template(rows['kind'].iloc[0])})<extra></extra>",
                 }
             )
     look = layout(460, "first principal component", "second principal component")
@@ -90,7 +90,7 @@ def attention(study: Study, arm: str, table: pd.DataFrame, most: float) -> Spec:
             "yanchor": "bottom",
             "xanchor": "center",
         }
-        title |= {"text": html.escape(class_name(study, int(label))), "showarrow": False, "font": {"size": 12.5}}
+        title |= {"text": escaped(class_name(study, int(label))), "showarrow": False, "font": {"size": 12.5}}
         look["annotations"].append(title)
         traces.append(
             {
@@ -107,14 +107,14 @@ def cost(
     table: pd.DataFrame, column: str, scale_by: float, title: str, metric: str, unit: Unit, named: Collection[str]
 ) -> Spec:
     """Draw each arm's test score with its interval against what the arm cost; ``named`` ones with their names."""
-    shown = [html.escape(arm) if arm in named else "" for arm in table["arm"]]
+    shown = [escaped(arm) if arm in named else "" for arm in table["arm"]]
     trace = {
         **{"type": "scatter", "mode": "markers+text", "name": "arms", "text": shown},
         **{"x": plain(table[column] * scale_by), "y": plain(table["mean"] * unit.scale)},
         "error_y": bars(table["mean"], table["low"], table["high"], unit.scale) | {"color": QUIET, "width": 0},
         "marker": {"color": [HUES[0] if arm != REFERENCE else QUIET for arm in table["arm"]], "size": 10},
         **{"textposition": _sides(table[column].tolist()), "textfont": {"size": 11.5}, "cliponaxis": False},
-        "customdata": [html.escape(arm) for arm in table["arm"]],
+        "customdata": [escaped(arm) for arm in table["arm"]],
         "hovertemplate": "%{customdata}<br>%{x:.4g}: %{y:.4g}<extra></extra>",
     }
     return spec(title, [trace], layout(400, title, axis(f"test {metric}", unit)))
@@ -136,7 +136,7 @@ def reliability(table: pd.DataFrame, looks: Mapping[str, tuple[str, str]]) -> Sp
                 **{"x": plain(mine["confidence"] * 100), "y": plain(mine["accuracy"] * 100)},
                 **{"line": {"color": colour, "dash": dash, "width": 2}, "marker": {"size": 6}},
                 "customdata": mine["count"].tolist(),
-                "hovertemplate": f"{html.escape(str(arm))}<br>confidence %{{x:.1f}} %: right %{{y:.1f}} %"
+                "hovertemplate": f"{in_template(arm)}<br>confidence %{{x:.1f}} %: right %{{y:.1f}} %"
                 "<br>%{customdata} predictions<extra></extra>",
             }
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 FIGURE_SPACE = "\N{FIGURE SPACE}"
 NOTHING = "–"
+STEPS = 3
+MOST_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,21 @@ class Unit:
     suffix: str
     points: str
     digits: int
+
+    def at(self, low: float, high: float) -> Unit:
+        """Take as many digits as the interval ``low`` to ``high`` needs to be seen: at least STEPS of its last one.
+
+        An interval without width needs two of its value's digits; without an interval, or where it is not finite, there
+        are as many as before.
+        """
+        if missing(low) or missing(high) or not math.isfinite(high - low):
+            return self
+        width, value = abs(high - low) * self.scale, abs(low) * self.scale
+        if width > STEPS * 1e-15 * value and width:
+            digits = math.ceil(-math.log10(width / STEPS))
+        else:
+            digits = 1 - math.floor(math.log10(value)) if value else 0
+        return replace(self, digits=max(self.digits, min(digits, MOST_DIGITS)))
 
     def value(self, number: float) -> str:
         """Spell a value with its unit."""

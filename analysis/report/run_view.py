@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 
 import pandas as pd
 
 from analysis import timeline
-from analysis.report.figures import ACCENT, ALERT, QUIET, Figure, Spec, View, joined, layout, plain, spec
+from analysis.report.figures import (
+    ACCENT,
+    ALERT,
+    QUIET,
+    Figure,
+    Section,
+    Spec,
+    View,
+    escaped,
+    joined,
+    layout,
+    plain,
+    spec,
+)
 from analysis.report.inputs import Inputs
 
 MOST_BARS = 1500  # attempts drawn one by one; a larger sweep shows how many ran at once
@@ -20,11 +32,18 @@ KINDS = (
 )
 
 
-def view(inputs: Inputs) -> View:
-    """Show when trials ran and what became of them."""
+def sections(inputs: Inputs) -> dict[str, Section]:
+    """List the sections; each can be made by itself."""
+    return {
+        "timeline": lambda: _timeline(inputs),
+        "effort": lambda: View(facts={"effort": inputs.evidence.effort.to_dict("records")}),
+        "incomplete": lambda: _incomplete(inputs),
+    }
+
+
+def _timeline(inputs: Inputs) -> View:
     found = timeline.attempts(inputs.log, inputs.trials)
     used = timeline.use(inputs.log, found)
-    open_trials = inputs.evidence.not_completed
     figures = {}
     if used is not None:
         by, name = (
@@ -33,17 +52,20 @@ def view(inputs: Inputs) -> View:
         title = f"time since the sweep began, {name}"
         drawn = _bars(found, by, title) if len(found) <= MOST_BARS else _occupancy(found, by, title)
         figures["timeline"] = Figure((drawn,), found, "timeline")
+    took = inputs.summary.get("sweep_wall_s", used.sweep_s if used else None)
+    return View(figures, {"timeline": found}, {"used": used, "attempts": len(found), "sweep_wall_s": took})
+
+
+def _incomplete(inputs: Inputs) -> View:
+    open_trials = inputs.evidence.not_completed
     given = open_trials[open_trials["reason"] != ""]
     reasons = Counter(zip(given["status"], given["reason"], strict=True))
-    facts = {
-        "effort": inputs.evidence.effort.to_dict("records"),
-        "not_completed": open_trials[open_trials["status"] != "pending"].to_dict("records"),
-        "reasons": [(status, reason, number) for (status, reason), number in reasons.most_common()],
-        "used": used,
-        "attempts": len(found),
-        "sweep_wall_s": inputs.summary.get("sweep_wall_s", used.sweep_s if used else None),
-    }
-    return View(figures, {"timeline": found}, facts)
+    return View(
+        facts={
+            "not_completed": open_trials[open_trials["status"] != "pending"].to_dict("records"),
+            "reasons": [(status, reason, number) for (status, reason), number in reasons.most_common()],
+        }
+    )
 
 
 def _bars(found: pd.DataFrame, by: float, title: str) -> Spec:
@@ -58,7 +80,7 @@ def _bars(found: pd.DataFrame, by: float, title: str) -> Spec:
                 **{"type": "bar", "orientation": "h", "name": name, "showlegend": len(rows) > 0},
                 **{"base": plain(starts), "x": plain(ends - starts), "y": (rows["slot"] + 1).tolist(), "width": 0.82},
                 "marker": {"color": colour, "line": {"width": 0.5, "color": "rgba(255,255,255,0.75)"}},
-                "customdata": [html.escape(trial) for trial in rows["trial_id"] + ", " + rows["status"]],
+                "customdata": [escaped(trial) for trial in rows["trial_id"] + ", " + rows["status"]],
                 "hovertemplate": "%{customdata}<br>from %{base:.4g} for %{x:.3g}<extra></extra>",
             }
         )

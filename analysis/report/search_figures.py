@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +16,9 @@ from analysis.report.figures import (
     SCALE,
     Spec,
     axis,
+    escaped,
     heat,
+    in_template,
     joined,
     layout,
     map_layout,
@@ -39,7 +40,7 @@ def steps(curves: pd.DataFrame, x: str, y: str, looks: Looks, rungs: Sequence[in
             **{"type": "scatter", "mode": "lines", "name": arm, "legendgroup": arm},
             **{"x": mine[x].tolist(), "y": plain(mine[y])},
             "line": {"color": looks[str(arm)][0], "dash": looks[str(arm)][1], "width": 2.5, "shape": "hv"},
-            "hovertemplate": f"{html.escape(str(arm))}<br>%{{x}} epochs: %{{y:.4g}}<extra></extra>",
+            "hovertemplate": f"{in_template(arm)}<br>%{{x}} epochs: %{{y:.4g}}<extra></extra>",
         }
         for arm, mine in curves.groupby("arm", sort=False)
     ]
@@ -110,13 +111,13 @@ def slices(
                     "name": f"{arm}, stopped" if stopped else arm,
                     **{"x": _values(rows[column], domain), "y": plain(rows["score"] * unit.scale)},
                     "marker": {"color": looks[str(arm)][0], "symbol": symbol, "size": 8, "line": {"width": 1.5}},
-                    "customdata": [html.escape(text) for text in rows["trial_id"] + ", " + rows["status"]],
+                    "customdata": [escaped(text) for text in rows["trial_id"] + ", " + rows["status"]],
                     "hovertemplate": "%{customdata}<br>%{x:.3g}: %{y:.4g}<extra></extra>",
                 }
             )
     if known.empty:
         return None
-    look = layout(360, html.escape(name), axis(f"val {metric}", unit))
+    look = layout(360, escaped(name), axis(f"val {metric}", unit))
     if domain.get("log"):
         few_decades = float(domain["high"]) < 200 * float(domain["low"])
         minor = {"dtick": "D1", "ticks": "outside", "ticklen": 3}
@@ -150,14 +151,14 @@ def parallel(
                 }
             )
     look = layout(360, "", "")
-    ends = [_ends(domains[name]) for name in names] + [(unit.bare(low), unit.bare(high))]
-    titles = [html.escape(name.rpartition(".")[2]) for name in names] + [axis(f"val {metric}", unit)]
+    ends = [_ends(domains[name]) for name in names] + [(unit.at(low, high).bare(low), unit.at(low, high).bare(high))]
+    titles = [escaped(name.rpartition(".")[2]) for name in names] + [axis(f"val {metric}", unit)]
     look["xaxis"] |= {"tickvals": list(range(len(titles))), "ticktext": titles, "range": [-0.25, len(titles) - 0.75]}
     look["xaxis"] |= {"showgrid": True, "gridcolor": QUIET, "side": "top", "showline": False}
     look["yaxis"] |= {"visible": False, "range": [-0.1, 1.1]}
     look["margin"] |= {"l": 8, "t": 36, "b": 8}
     look["annotations"] = [
-        {"x": place, "y": y, "text": html.escape(text), "showarrow": False, "font": {"size": 11.5}}
+        {"x": place, "y": y, "text": escaped(text), "showarrow": False, "font": {"size": 11.5}}
         for place, (bottom, top) in enumerate(ends)
         for y, text in ((-0.055, bottom), (1.055, top))
     ]
@@ -172,7 +173,7 @@ def _places(values: pd.Series[Any], domain: Mapping[str, Any]) -> np.ndarray:
 
 
 def _values(values: pd.Series[Any], domain: Mapping[str, Any]) -> list[Any]:
-    return [html.escape(str(value)) for value in values] if domain["kind"] == "choice" else plain(values)
+    return [escaped(str(value)) for value in values] if domain["kind"] == "choice" else plain(values)
 
 
 def _ends(domain: Mapping[str, Any]) -> tuple[str, str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,6 @@ import pandas as pd
 from analysis.report.numbers import FIGURE_SPACE, MINUS, NOTHING, THIN, Unit, p_value
 
 MOST_ROWS = 100  # a longer table is data, not a table for a paper
-FORMATS = (".csv", ".md", ".tex")
 LATEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
@@ -22,39 +20,21 @@ LATEX = {
 }
 
 
-def files(tables: Mapping[str, pd.DataFrame], papers: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Spell tables as files: name to content.
+def files(name: str, table: pd.DataFrame, paper: Callable[[], pd.DataFrame] | None = None) -> dict[str, str]:
+    """Spell a table as files: name to content; none of a table without rows.
 
     Args:
-        tables: by file name, with unrounded numbers; CSV gives ten digits, the other formats four.
-        papers: by file name, already text: what Markdown and LaTeX show in place of the table of that name.
+        name: of the files, without ending.
+        table: with unrounded numbers; CSV gives ten digits, the other formats four.
+        paper: lays it out, already as text: what Markdown and LaTeX show in its place.
     """
-    found = {}
-    for name, table in tables.items():
-        if table.empty:
-            continue
-        found[f"{name}.csv"] = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-        if len(table) <= MOST_ROWS:
-            shown = papers.get(name, as_text(table))
-            found[f"{name}.md"], found[f"{name}.tex"] = markdown(shown), latex(shown)
+    if table.empty:
+        return {}
+    found = {f"{name}.csv": table.to_csv(index=False, float_format="%.10g", lineterminator="\n")}
+    if len(table) <= MOST_ROWS:
+        shown = as_text(table) if paper is None else paper()
+        found |= {f"{name}.md": markdown(shown), f"{name}.tex": latex(shown)}
     return found
-
-
-def write(folder: Path, found: Mapping[str, str]) -> None:
-    """Put files into ``folder``, each whole or not at all, and remove tables that are no longer made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in sorted(folder.iterdir()):
-        if stale.suffix in FORMATS and stale.name not in found:
-            stale.unlink()
-    for name, text in found.items():
-        put(folder / name, text)
-
-
-def put(path: Path, text: str) -> None:
-    """Write a text file that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,37 +51,48 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def paper_arms(arms: pd.DataFrame, units: Mapping[str, Unit]) -> pd.DataFrame:
+def paper_arms(arms: pd.DataFrame, units: Mapping[str, Unit], higher_is_better: bool) -> pd.DataFrame:
     """Lay out the arms as a paper would print them: means with intervals, differences to the reference."""
     primary = next(iter(units))
     columns: dict[str, Sequence[str]] = {"arm": arms["arm"].tolist()}
     for name, unit in units.items():
-        title = f"test {name.replace('_', ' ')}{', %' if unit.points else ''}"
-        columns[title] = [unit.bare(value) for value in arms[name]]
-        columns[f"95 % interval of {name.replace('_', ' ')}"] = _ends(arms, name, unit)
-    points = " (points)" if units[primary].points else ""
-    columns[f"difference{points}"] = [units[primary].difference(value) for value in arms["difference"]]
-    ends = zip(arms["difference_low"], arms["difference_high"], strict=True)
-    columns["95 % interval of difference"] = [units[primary].reach(*pair) for pair in ends]
+        spelled = name.replace("_", " ")
+        ends = list(zip(arms[f"{name}_low"], arms[f"{name}_high"], strict=True))
+        title = f"test {spelled}{', %' if unit.points else ''}{_less(higher_is_better)}"
+        columns[title] = [unit.at(*pair).bare(value) for value, pair in zip(arms[name], ends, strict=True)]
+        columns[f"95 % interval of {spelled}"] = [unit.at(*pair).interval(*pair) for pair in ends]
+    columns |= _differences(arms, units[primary], ("difference", "difference_low", "difference_high"), higher_is_better)
     columns["replicates"] = [str(n) for n in arms["n"]]
     return pd.DataFrame(columns)
 
 
-def paper_comparisons(comparisons: pd.DataFrame, unit: Unit) -> pd.DataFrame:
+def paper_comparisons(comparisons: pd.DataFrame, unit: Unit, higher_is_better: bool) -> pd.DataFrame:
     """Lay out the declared comparisons as a paper would print them."""
-    points = " (points)" if unit.points else ""
-    reach = [unit.reach(*ends) for ends in zip(comparisons["low"], comparisons["high"], strict=True)]
     return pd.DataFrame(
         {
             "arm": comparisons["arm"],
             "against": comparisons["against"],
-            f"difference{points}": [unit.difference(value) for value in comparisons["difference"]],
-            "95 % interval": reach,
+            **_differences(comparisons, unit, ("difference", "low", "high"), higher_is_better),
             "pairs": [str(n) for n in comparisons["n"]],
             "p": [p_value(p, aligned=True) for p in comparisons["p"]],
             "p (Holm)": [p_value(p, aligned=True) for p in comparisons["p_holm"]],
         }
     )
+
+
+def _differences(
+    table: pd.DataFrame, unit: Unit, names: tuple[str, str, str], higher_is_better: bool
+) -> dict[str, list[str]]:
+    rows = list(zip(*(table[name] for name in names), strict=True))
+    points = " (points)" if unit.points else ""
+    return {
+        f"difference{points}{_less(higher_is_better)}": [unit.at(low, high).difference(d) for d, low, high in rows],
+        "95 % interval of difference": [unit.at(low, high).reach(low, high) for _, low, high in rows],
+    }
+
+
+def _less(higher_is_better: bool) -> str:
+    return "" if higher_is_better else ", less is better"
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -135,7 +126,3 @@ def _numeric(table: pd.DataFrame) -> list[bool]:
         all(re.match(rf"[+{MINUS}<\s]*\d|{NOTHING}$", str(value)) is not None for value in table[name])
         for name in table.columns
     ]
-
-
-def _ends(arms: pd.DataFrame, name: str, unit: Unit) -> list[str]:
-    return [unit.interval(*ends) for ends in zip(arms[f"{name}_low"], arms[f"{name}_high"], strict=True)]

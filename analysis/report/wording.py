@@ -11,15 +11,19 @@ from analysis import inference, verdicts
 from analysis.effects import REFERENCE
 from analysis.load import Study
 from analysis.report.numbers import THIN, Unit, count, duration, missing, p_value
+from analysis.report.untested import nothing_tested
 
 MOST_NAMED = 6  # a sentence that names more comparisons is a table
 
 
-def answer(study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int) -> tuple[str, ...]:
+def answer(
+    study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int, confirm: Mapping[str, int]
+) -> tuple[str, ...]:
     """Say in two sentences what the declared comparisons showed and what they could not show.
 
     Claims only what stays significant after Holm. Without comparisons, or without two replicates in any, says so.
     ``open_trials`` counts pending and interrupted ones: with any, the first sentence begins with "So far".
+    ``confirm`` counts confirm trials by status.
     """
     total, noun = len(comparisons), f"test {study.metric.replace('_', ' ')}"
     if not total:
@@ -31,11 +35,7 @@ def answer(study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int
     undecided = tested[~tested["significant"]]
     untested = total - len(tested)
     if tested.empty:
-        return (
-            f"Nothing can be said yet: none of the {total} declared comparisons of {noun} has two replicates that "
-            "differ in any measurable way.",
-            "Everything on this page is description.",
-        )
+        return (nothing_tested(comparisons, confirm, noun), "Everything on this page is description.")
     found = comparisons[comparisons["significant"]]
     first = _found(found, study, unit, total, noun) if len(found) else _none_found(tested, untested, noun)
     first = f"So far, {first[0].lower()}{first[1:]}" if open_trials else first
@@ -124,9 +124,10 @@ def _claim(row: Mapping[Any, Any], study: Study, unit: Unit) -> str:
     better = (row["difference"] > 0) == study.higher_is_better
     ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
     against = "the reference" if row["against"] == REFERENCE else row["against"]
+    fine = unit.at(*ends)
     return (
-        f"{row['arm']} is {'better' if better else 'worse'} than {against} by {unit.size(row['difference'])} "
-        f"(95{THIN}% interval {unit.interval(*ends)})"
+        f"{row['arm']} is {'better' if better else 'worse'} than {against} by {fine.size(row['difference'])} "
+        f"(95{THIN}% interval {fine.interval(*ends)})"
     )
 
 
@@ -144,7 +145,7 @@ def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
 
 def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit) -> str:
     seen = undecided if len(undecided) else found
-    reach = unit.size(float(seen["detectable"].median()))
+    reach = verdicts.spell(float(seen["detectable"].median()), unit)
     n = _range(seen["n"].tolist())
     could = (
         f"with {n} paired replicates and the spread seen here, only a true difference of about {reach} or more would "
