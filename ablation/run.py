@@ -30,6 +30,7 @@ from ablation.teller import Account, Teller, teller
 from ablation.user_code import OUR_ROOT
 from search_spaces.space import Space
 
+LACKS_A_SECTION = 3  # exit code of analysis.report
 FAILED_SHARE_TOLERATED = 0.1
 INTERRUPTED = 130
 
@@ -223,7 +224,7 @@ def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int
 
 
 def write_report(paths: RunPaths, tell: Teller) -> Path | None:
-    """Build the page in a process of its own, which needs nothing of what the sweep has loaded; None if it failed."""
+    """Build the page in a process of its own, without what the sweep has loaded; None if it is not whole."""
     # -P and our folder first: what lies in the user's folder may be called analysis, too.
     command = [sys.executable, "-P", "-m", "analysis.report", str(paths.root)]
     search_path = os.pathsep.join(filter(None, (str(OUR_ROOT), os.environ.get("PYTHONPATH"))))
@@ -231,10 +232,10 @@ def write_report(paths: RunPaths, tell: Teller) -> Path | None:
     built = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": search_path}
     )
-    if built.returncode == 0:
-        return paths.page
-    tell.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(str(paths.root))}")
-    return None
+    if built.returncode != 0:
+        there = paths.page if built.returncode == LACKS_A_SECTION else None
+        tell.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(str(paths.root))}", there)
+    return paths.page if built.returncode == 0 else None
 
 
 if __name__ == "__main__":

