@@ -54,9 +54,10 @@ mutants: $(VENV)/.installed-test  ## the field's bugs, one at a time: the tests 
 chaos: $(VENV)/.installed-test  ## kill, damage and fill up everything: nothing may be lost (root, half an hour)
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(VENV)/.installed-test  ## the measurements: speed, fairness and planted truth (an hour)
+bench: $(VENV)/.installed-test  ## the measurements: speed, fairness and planted truth (two hours)
 	$(BIN)/python -m benchmarks.trial_speed
 	$(BIN)/python -m benchmarks.engine_scaling
+	$(BIN)/python -m benchmarks.slots
 	$(BIN)/python -m benchmarks.report_speed
 	$(BIN)/python -m benchmarks.planted_truth
 	$(BIN)/python -m benchmarks.fairness

@@ -16,6 +16,26 @@ from ablation.paths import RunPaths
 from tests.toy_study import toy_plan
 
 
+def test_each_attempt_of_a_pending_trial_is_offered_once_the_newest_first(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        scheduler = StudyScheduler(Study(toy_plan(), ledger), RunPaths(tmp_path), Ending())
+    trials = [
+        SimpleNamespace(trial_id=str(number), status=status, num_failures=0)
+        for number, status in enumerate(["PENDING", "RUNNING", "PENDING", "TERMINATED"])
+    ]
+    controller = SimpleNamespace(get_trials=lambda: trials)
+
+    def offered() -> str | None:
+        trial = scheduler.choose_trial_to_run(controller)
+        return None if trial is None else str(trial.trial_id)
+
+    assert [offered() for _ in range(3)] == ["2", "0", None]
+    # A newer one, and one that lost its worker and waits again.
+    trials.append(SimpleNamespace(trial_id="4", status="PENDING", num_failures=0))
+    trials[1] = SimpleNamespace(trial_id="1", status="PENDING", num_failures=1)
+    assert [offered() for _ in range(3)] == ["4", "1", None]
+
+
 def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,7 @@ def _fit(
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, per_trial),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, workplace, ending),
+            search_alg=StudySearcher(study, slots, workplace, ending),
             scheduler=StudyScheduler(study, paths, ending),
             num_samples=-1,
             max_concurrent_trials=slots,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -76,9 +77,10 @@ class LeftOutOfSnapshots:
 class StudySearcher(LeftOutOfSnapshots, Searcher):
     """Hand Tune the study's next trial."""
 
-    def __init__(self, study: Study, workplace: Workplace, ending: Ending) -> None:
+    def __init__(self, study: Study, slots: int, workplace: Workplace, ending: Ending) -> None:
         super().__init__()
         self._study = study
+        self._slots = slots
         self._workplace = workplace
         self._ending = ending
 
@@ -92,7 +94,7 @@ class StudySearcher(LeftOutOfSnapshots, Searcher):
             if self._ending.is_due or not self._study.has_trials_left:
                 # Not None where an ending is due: with no trial running, Tune would wait for one for ever.
                 return str(Searcher.FINISHED)
-            assignment = self._study.next_assignment()
+            assignment = self._study.next_assignment(self._slots)
             if assignment is not None:
                 return {"assignment": assignment, "workplace": self._workplace}
         return None
@@ -113,6 +115,20 @@ class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
         self._paths = paths
         self._ending = ending
         self._left: deque[tuple[int, Path]] = deque()  # checkpoints, and how many events are told when they may go
+        self._offered: set[tuple[str, int]] = set()
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Offer each attempt of a pending trial once, the newest trial first.
+
+        Tune gives the trial that is offered a worker that has become free, and ends the one that was starting for it. A
+        trial offered again and again, as by FIFO, so loses worker after worker in mid-start, and many slots stay empty.
+        """
+        for trial in reversed(tune_controller.get_trials()):
+            attempt = trial.trial_id, trial.num_failures
+            if trial.status == Trial.PENDING and attempt not in self._offered:
+                self._offered.add(attempt)
+                return trial
+        return None
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop a trial when the study says so."""

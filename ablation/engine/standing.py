@@ -38,6 +38,7 @@ class Standing:
         rung_values: validation scores by arm, replicate and rung, in the order of their arrival; larger is better.
         decisions: whether a trial (by id) goes on at a rung, where that is decided.
         unbegun: ids of trials without proposal or end, in the plan's order.
+        unbegun_confirm: those of them that are confirm trials.
         unended: ids of trials that have not ended.
     """
 
@@ -49,6 +50,7 @@ class Standing:
         self.rung_values: dict[tuple[str, int, int], list[float]] = {}
         self.decisions: dict[tuple[str, int], bool] = {}
         self.unbegun = dict.fromkeys(self.trials)
+        self.unbegun_confirm = {trial.trial_id for trial in self.trials.values() if trial.phase == "confirm"}
         self.unended = set(self.trials)
         self._searches: dict[ReplicateKey, Search] = {}
 
@@ -64,12 +66,15 @@ class Standing:
             return
         if event.kind in ("proposed", "ended"):
             self.unbegun.pop(trial_id, None)
+            self.unbegun_confirm.discard(trial_id)
         if event.kind == "ended":
             self.unended.discard(trial_id)
         if event.kind == "reopened":
             self.unended.add(trial_id)
             if not self.records[trial_id].is_proposed:
                 self.unbegun[trial_id] = None
+                if self.trials[trial_id].phase == "confirm":
+                    self.unbegun_confirm.add(trial_id)
         if event.kind == "decided":
             key = (*replicate_key(self.trials[trial_id]), event.payload["rung"])
             self.rung_values.setdefault(key, []).append(event.payload["value"])

@@ -23,6 +23,8 @@ from ablation.records import Outcome, Records
 from ablation.trial import EpochRecord
 from search_spaces.space import Levels
 
+CONFIRM_KEPT_PER_SLOT = 1.5
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -43,7 +45,8 @@ class Study:
         self._ledger = ledger
         self._trials = self.standing.trials
         self.standing.replay(ledger.history)
-        # Trials that an earlier session left unfinished come first, then confirm runs, then the search.
+        # Trials that were begun before come first; ``_is_confirm_next`` chooses between the others.
+        self._confirm: deque[PlannedTrial] = deque()
         self._urgent = deque(trial for key, trial in self._trials.items() if self.standing.state(key).is_open)
         unbegun = (self._trials[trial_id] for trial_id in self.standing.unbegun)
         self._search = deque(trial for trial in unbegun if trial.phase == "search")
@@ -87,16 +90,27 @@ class Study:
         """Tell whether there are, or will be, more trials to hand out."""
         return bool(self._urgent or self.standing.unbegun)
 
-    def next_assignment(self) -> Assignment | None:
-        """Hand out the next trial; None when one must end first, or none is left."""
-        if not self._urgent and not self._search:
+    def next_assignment(self, slots: int = 1) -> Assignment | None:
+        """Hand out the next trial where ``slots`` run at a time; None when one must end first, or none is left."""
+        queue = self._urgent or (self._confirm if self._is_confirm_next(slots) else self._search)
+        if not queue:
             return None
-        trial = (self._urgent or self._search).popleft()
+        trial = queue.popleft()
         if not self.standing.state(trial.trial_id).is_proposed:
             proposal = self.standing.proposal(trial)
             config = self.plan.space.configuration(self.plan.arm(trial.arm), proposal)
             self._event("proposed", trial.trial_id, proposal=proposal, config=config)
         return Assignment(trial, self.records[trial.trial_id].config)
+
+    def _is_confirm_next(self, slots: int) -> bool:
+        """Choose between confirm trials that are ready and search trials, where there are both.
+
+        Confirm trials first: replicates complete early. But the last of them fill the slots that would stand empty
+        while the last searches end, so a share is kept for then (`benchmarks.slots` has the simulation).
+        """
+        if not self._confirm or not self._search:
+            return bool(self._confirm)
+        return len(self.standing.unbegun_confirm) > CONFIRM_KEPT_PER_SLOT * slots
 
     def started(self, trial_id: str) -> None:
         """Note that a trial begins, or begins again, to run."""
@@ -200,8 +214,8 @@ class Study:
                 nothing = {"outcome": "failed", "reason": "no_survivor", "wall_s": 0.0, "checkpoint": None}
                 self._event("ended", trial.trial_id, **nothing)
             return
-        queued = {trial.trial_id for trial in self._urgent}
-        self._urgent.extend(trial for trial in waiting if trial.trial_id not in queued)
+        queued = {trial.trial_id for trial in self._confirm}
+        self._confirm.extend(trial for trial in waiting if trial.trial_id not in queued)
 
     def _event(self, kind: EventKind, trial_id: str, **payload: Any) -> None:
         event = self._ledger.append(kind, trial_id, **payload)

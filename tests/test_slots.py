@@ -1,0 +1,48 @@
+"""Slots stay full: in which order a study hands out its trials, and how that is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablation.engine.study import CONFIRM_KEPT_PER_SLOT, Study
+from ablation.ledger import Ledger
+from ablation.trial import EpochRecord
+from benchmarks import slots
+from tests.toy_study import toy_plan
+
+
+@pytest.mark.parametrize("shape", slots.SHAPES.values(), ids=slots.SHAPES)
+def test_the_tail_of_a_study_is_short(shape: tuple[int, int, int, int]) -> None:
+    assert 1.0 <= slots.simulated(*shape) <= slots.MOST_SIMULATED
+
+
+def test_confirm_trials_come_first_while_many_are_left_and_last_when_few_are(tmp_path: Path) -> None:
+    plan = toy_plan()
+    phases: dict[int, list[str]] = {}
+    for count in (1, 1000):
+        with Ledger(tmp_path / str(count)) as ledger:
+            study = Study(plan, ledger)
+            study.open_session(process=0, resources={})
+            phases[count] = []
+            while (assignment := study.next_assignment(count)) is not None:
+                trial = assignment.trial
+                phases[count].append(trial.phase)
+                study.started(trial.trial_id)
+                for epoch in range(1, trial.epochs + 1):
+                    last = {"test_score": 0.5} if trial.phase == "confirm" and epoch == trial.epochs else {}
+                    if not study.report(trial.trial_id, EpochRecord(epoch, 0.1, {"val_score": 0.5, **last}), 1.0, None):
+                        break
+            assert study.is_finished
+    confirm = phases[1].count("confirm")
+    # With one slot, each replicate is confirmed as soon as it can be until but one confirm trial is left.
+    early = phases[1][: plan.budget.trials * (confirm - 1) + confirm]
+    assert early.count("confirm") >= confirm - 1 - CONFIRM_KEPT_PER_SLOT
+    # With more slots than trials, none waits for another: the search goes first.
+    assert phases[1000] == ["search"] * phases[1000].count("search") + ["confirm"] * confirm
+
+
+def test_the_busy_share_counts_from_the_first_full_moment_to_the_last_start() -> None:
+    assert slots.busy_share([(0, 4), (1, 3), (3, 5), (5, 6)], slots=2) == pytest.approx((2 * 3 + 1) / 8)
+    assert slots.busy_share([(0, 1), (2, 3)], slots=2) == 0.0
