@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from numbers import Real
 
 from ablation.plan import PlannedTrial
+from ablation.records import TrialState
 from ablation.trial import EpochRecord
 
 JUDGED = ("train_", "val_", "test_")
@@ -64,6 +65,20 @@ def _cut(value: object) -> str:
 
 def _cut_text(text: str) -> str:
     return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}… ({len(text)} letters)"
+
+
+def refusal_of(record: EpochRecord, planned: PlannedTrial, state: TrialState, metric: str) -> str | None:
+    """Say why a record is refused that a trial yields in ``state``; None if it is taken.
+
+    One of an epoch already known must be the same, unless a newer attempt yields it.
+    """
+    fault = fault_of(record, planned, len(state.epochs), metric)
+    if fault is not None:
+        return fault
+    known = state.at(record.epoch)
+    if known is None or known.attempt < state.attempts or are_same(known.metrics, plain(record).metrics):
+        return None
+    return f"epoch {record.epoch} was told twice, with other metrics"
 
 
 def plain(record: EpochRecord) -> EpochRecord:

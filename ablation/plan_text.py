@@ -26,10 +26,11 @@ START_UP_S = 10.0
 def print_header(out: Console, prepared: Prepared) -> None:
     """Say which budget and data a study runs on, and how much is to come."""
     plan, budget = prepared.plan, prepared.plan.budget
+    arms = "arm" if len(plan.arms) == 1 else "arms"
     out.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
     out.print(
         f"budget {prepared.budget_name} ({prepared.budget_reason}): "
-        f"{len(plan.arms)} arms × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "
+        f"{len(plan.arms)} {arms} × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if prepared.data is not None:
@@ -168,7 +169,7 @@ def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
 
 def _rehearsed_in_words(found: Mapping[str, Any]) -> str:
     begun, arms = found["arms_begun"], len(found["arms"])
-    which = f"all {arms} arms" if begun == arms else f"{begun} of {arms} arms, for lack of time"
+    which = "every arm" if begun == arms else f"{begun} of {arms} arms, for lack of time"
     return f"tried here in {found['probe_s']:.1f} s: a confirm trial, and the first epoch of {which}"
 
 

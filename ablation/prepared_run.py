@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from ablation.warm_start import source_faults
 from search_spaces.space import Space
 
 RUNS_SHOWN = 5
+LONGEST_LABEL = 80
 
 
 @dataclass
@@ -119,7 +121,10 @@ def _make_folder(study: PreparedRun) -> None:
 
 def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
     """Name a run by space, date and a counter."""
-    label = space.name if isinstance(space, Space) else re.sub(r"[^A-Za-z0-9]+", "-", Path(space).stem).strip("-")
+    given = space.name if isinstance(space, Space) else Path(space).stem
+    # Letters without their accents, and no others: the name becomes a folder, and --name takes it again.
+    plain = unicodedata.normalize("NFKD", given).encode("ascii", "ignore").decode()
+    label = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:LONGEST_LABEL].strip("-") or "study"
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     for counter in count(1):
         root = out / f"{label}-{today}-{counter}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +16,11 @@ from rich.console import Console
 from ablation import study_file
 from ablation.agreement import Agreement, Difference, differences, verdict
 from ablation.console import console, error_line
+from ablation.contract import refusal_of
 from ablation.faults import FaultsError
-from ablation.ledger import Event, Ledger, LedgerError, read_events
+from ablation.ledger import Event, LedgerError, read_events
 from ablation.paths import RunPaths
-from ablation.plan import Plan, PlannedTrial
+from ablation.plan import PlannedTrial
 from ablation.records import ConflictError, EpochRow, TrialState, fold
 from ablation.study_file import StudyFile
 from ablation.trial import EpochRecord, TrialContext, build_config, load
@@ -73,7 +74,7 @@ def rerun(
                 if tell is not None:
                     tell(row, record)
             if does_fail:
-                failure_again = _refusal(recorded.file.plan, state, next(records))
+                failure_again = refusal_of(next(records), recorded.trial, state, recorded.file.plan.metric)
         except StopIteration:
             failure_again = f"run_trial ended before epoch {recorded.trial.epochs}"
         except Exception as error:  # whatever a model under study does
@@ -152,17 +153,6 @@ def _context(recorded: Recorded, scratch: Path, device: str | None, threads: int
         cpu_threads=threads or max(1, int(resources.get("cpus_per_trial", 1))),
         checkpoint_epochs=recorded.file.plan.rungs,
     )
-
-
-def _refusal(plan: Plan, state: TrialState, record: EpochRecord) -> str | None:
-    """Say why the study refuses a record as it follows the recorded epochs, in the study's own words; None if not."""
-    from ablation.engine.study import Study  # with Optuna, and only failed trials need it
-
-    with tempfile.TemporaryDirectory(prefix="ablation-rerun-") as scratch, Ledger(Path(scratch) / "ledger") as ledger:
-        study = Study(plan, ledger)
-        study.records[state.trial_id] = again = replace(state, epochs=list(state.epochs), outcome=None, reason=None)
-        study.report(state.trial_id, record, 0.0, None)
-        return again.reason if again.outcome == "failed" else None
 
 
 def show(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_an_interrupted_run_goes_on_by_the_name_it_took(tmp_path: Path, monkeypa
     first, second = sorted(tmp_path.iterdir())
     assert f"--name {second.name} --resume" in told
     assert {name: text for name, text in files(tmp_path).items() if name.startswith(first.name)} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("öne/x y", "one-x-y"), ("../up", "up"), ("名", "study"), ("[x]", "x"), ("a" * 300, "a" * 80)]
+)
+def test_a_run_named_after_its_space_stays_in_its_folder_and_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, label: str
+) -> None:
+    put_in_place(monkeypatch)
+    request = replace(SMALL, space=SPACE.model_copy(update={"name": name}))
+    run = prepare_run(request, None, tmp_path, Resources(), resume=False)
+    assert run.paths.root.parent == tmp_path and run.paths.root.name.startswith(f"{label}-2")
+    assert run_prepared(run, report=False) == 0
+    again = prepare_run(request, run.paths.root.name, tmp_path, Resources(), resume=True)
+    assert again.paths.root == run.paths.root
 
 
 @pytest.mark.parametrize("name", [None, "mine"])

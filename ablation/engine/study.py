@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablation.contract import are_same, fault_of, not_finite, plain
+from ablation.contract import are_same, not_finite, plain, refusal_of
 from ablation.engine.equal_failures import EqualFailures
 from ablation.engine.searcher import RECIPE
 from ablation.engine.standing import ReplicateKey, Standing, replicate_key
@@ -126,17 +126,13 @@ class Study:
         state = self.records[trial_id]
         if state.has_ended:
             return False
-        fault = fault_of(record, self._trials[trial_id], len(state.epochs), self.plan.metric)
+        fault = refusal_of(record, self._trials[trial_id], state, self.plan.metric)
         if fault is not None:
             self.end(trial_id, "failed", fault, elapsed_s)
             return False
         record = plain(record)
         known = state.at(record.epoch)
-        is_repeated = known is not None and are_same(known.metrics, record.metrics)
-        if known is not None and not is_repeated and known.attempt >= state.attempts:
-            self.end(trial_id, "failed", f"epoch {record.epoch} was told twice, with other metrics", elapsed_s)
-            return False
-        if not is_repeated:
+        if known is None or not are_same(known.metrics, record.metrics):
             self._event("epoch", trial_id, **vars(record), attempt=state.attempts)
         return self._decide(self._trials[trial_id], record, elapsed_s, checkpoint)
 
