@@ -120,21 +120,26 @@ def _records(
         )
     try:
         for known in range(trial.epochs):
-            yield plain(_next_record(records, trial, known, plan.metric))
+            yield plain(_next_record(records, trial, known, (plan.metric, *plan.space.metrics)))
     finally:
         close = getattr(records, "close", None)
         if close is not None:
             close()
 
 
-def _next_record(records: Iterator[EpochRecord], trial: PlannedTrial, known: int, metric: str) -> EpochRecord:
-    """Return the record that follows ``known`` epochs; raises _BrokenContractError if a sweep would refuse it."""
+def _next_record(
+    records: Iterator[EpochRecord], trial: PlannedTrial, known: int, metrics: Iterable[str]
+) -> EpochRecord:
+    """Return the record that follows ``known`` epochs; raises _BrokenContractError if it is not as the contract says.
+
+    A sweep would refuse it for lack of the primary metric; that another one is misspelt would show in the report only.
+    """
     try:
         record = next(records)
     except StopIteration:
         planned = f"{trial.epochs} epoch{'s' * (trial.epochs > 1)} (context.epochs)"
         raise _BrokenContractError(f"run_trial ended after {known} of {planned}; yield a record of each") from None
-    fault = fault_of(record, trial, known, metric)
+    fault = next(filter(None, (fault_of(record, trial, known, metric) for metric in metrics)), None)
     if fault is None and record.epoch <= known:
         fault = f"epoch {record.epoch} was reported twice; epochs must count up by one"
     if fault is not None:

@@ -111,7 +111,7 @@ def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: p
 
     load(find_space(study_file).trial)
     monkeypatch.setattr(ablation.run, "prepare_run", prepared)
-    monkeypatch.setattr(ablation.run, "run_prepared", lambda study, report: 0)
+    monkeypatch.setattr(ablation.run, "run_prepared", lambda study, report, **rest: 0)
     exec(compile(PYTHON[-1], "docs/own_model.md", "exec"), {})
     (request,) = calls
     plan = prepare(request, gpus=0).plan

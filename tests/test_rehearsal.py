@@ -88,6 +88,15 @@ def test_records_that_break_the_contract_are_told_with_what_to_change(
         assert len(fault) < 1000
 
 
+def test_a_metric_beside_the_primary_one_is_asked_for_too() -> None:
+    plan = toy_plan()
+    plan = plan.model_copy(update={"space": plan.space.model_copy(update={"metrics": ("score", "recall")})})
+    with pytest.raises(FaultsError) as caught:
+        probe(Prepared(plan, "quick", "as asked for", None), ALONE)
+    (fault,) = caught.value.faults
+    assert f"{BOTH}: the record of epoch 1 lacks val_recall" in fault
+
+
 def test_a_trial_that_is_no_generator_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_trial(config: ToyConfig, context: TrialContext) -> list[EpochRecord]:
         return list(RUN_TRIAL(config, context))
