@@ -6,7 +6,7 @@ import io
 import sys
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,7 +34,7 @@ class Rehearsal:
 
     Attributes:
         epochs: records of the first arm's confirm trial, as far as it came.
-        arms: names of the arms whose first epoch was trained, the first arm among them.
+        arms: names of the arms whose first epoch was trained.
         confirm_faults: what went wrong in the confirm trial.
         arm_faults: names of arms by what went wrong in their first epoch.
     """
@@ -79,14 +79,16 @@ def confirm_checkpoints(scratch: Path) -> Path:
     return scratch / "confirm" / "checkpoints"
 
 
-def by_novelty(arms: Iterable[Arm]) -> Iterator[Arm]:
-    """Yield the first arm, then at each turn the one with the most levels that none before it had."""
-    left, seen = list(arms), set[tuple[str, object]]()
+def by_novelty(arms: Sequence[Arm]) -> Iterator[Arm]:
+    """Yield at each turn the arm with the most levels that none before it had; last the first, which is confirmed."""
+    first, *left = arms
+    seen = set(first.levels.items())
     while left:
-        arm = max(left, key=lambda arm: len(arm.levels.items() - seen)) if seen else left[0]
+        arm = max(left, key=lambda arm: len(arm.levels.items() - seen))
         left.remove(arm)
         seen |= arm.levels.items()
         yield arm
+    yield first
 
 
 def faults_in_words(found: Rehearsal, plan: Plan) -> list[str]:
