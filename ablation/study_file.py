@@ -18,7 +18,7 @@ from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.storage import put_whole
-from search_spaces.space import Frozen
+from search_spaces.space import IS_RECORDED, Frozen
 
 DIGEST = "sha256_of_the_rest"
 RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
@@ -92,7 +92,7 @@ def read(paths: RunPaths) -> StudyFile:
         digest = content.pop(DIGEST)
         if digest != _digest(content):
             raise ValueError("its content does not match its digest")
-        return StudyFile.model_validate(content)
+        return StudyFile.model_validate(content, context={IS_RECORDED: True})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedStudyError(
             f"{paths.study} is damaged ({error}); restore it from a copy, it never changes"
@@ -102,7 +102,7 @@ def read(paths: RunPaths) -> StudyFile:
 def plan_now(file: StudyFile, events: list[Event]) -> Plan:
     """Return the plan as it stands: study.json's, or what the study has grown to since."""
     grown = [event.payload["plan"] for event in events if event.kind == "grown"]
-    return Plan.model_validate(grown[-1]) if grown else file.plan
+    return Plan.model_validate(grown[-1], context={IS_RECORDED: True}) if grown else file.plan
 
 
 def _digest(content: dict[str, Any]) -> str:

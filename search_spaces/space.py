@@ -11,7 +11,7 @@ from itertools import product
 from math import isfinite
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from search_spaces.conditions import When, condition_faults, meaning
 from search_spaces.domains import Choice, Domain, Float, Frozen, Int, Level, Levels
@@ -34,6 +34,8 @@ __all__ = [
     "Space",
     "When",
 ]
+
+IS_RECORDED = "is_recorded"  # key of the context in which a study that has run is read
 
 Design = Literal["one-at-a-time", "factorial", "joint"]
 DESIGNS: tuple[Design, ...] = ("one-at-a-time", "factorial", "joint")
@@ -93,8 +95,10 @@ class Space(Frozen):
     predictor: str | None = Field(default=None, description="import path of what turns a checkpoint into predictions")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        faults = list(self._faults())
+    def _consistent(self, info: ValidationInfo) -> Self:
+        # What was recorded has run: names that are no longer taken must not keep it from being read.
+        is_recorded = bool(info.context and info.context.get(IS_RECORDED))
+        faults = [*self._faults(), *(() if is_recorded else self._table_faults())]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -113,7 +117,7 @@ class Space(Frozen):
             yield f"{name!r} is a factor and a nuisance hyperparameter; keep one"
         for name in self.fixed.keys() & (self.factors.keys() | self.nuisance.keys()):
             yield f"{name!r} is fixed and varied; keep one"
-        yield from self._name_faults()
+        yield from arm_name_faults(self.factors)
         for factor, level in self._mentioned():
             if factor in self.factors and level not in self.factors[factor].values:
                 known_levels = list(self.factors[factor].values)
@@ -126,13 +130,13 @@ class Space(Frozen):
             for name in {when.factor, *when.drops, *when.replaces} - known:
                 yield f"a When names {name!r}, which is neither factor nor nuisance hyperparameter"
         yield from condition_faults(self.conditions)
+
+    def _table_faults(self) -> Iterator[str]:
+        """Say what tables could not hold, or tell apart."""
         for name, value in self.fixed.items():
             if isinstance(value, float) and not isfinite(value):
                 yield f"fixed {name} is {value}, but must be finite"
-
-    def _name_faults(self) -> Iterator[str]:
         choices = {name: domain for name, domain in self.nuisance.items() if isinstance(domain, Choice)}
-        yield from arm_name_faults(self.factors)
         yield from level_faults({**self.factors, **choices})
         yield from metric_faults(self.metrics)
 

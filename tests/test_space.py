@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ablation.paths import file_safe
 from ablation.trial import build_config, load
 from analysis import components
-from search_spaces.space import Budget, Choice, Comparison, Design, Float, Level, Levels, Space, When
+from search_spaces.space import IS_RECORDED, Budget, Choice, Comparison, Design, Float, Level, Levels, Space, When
 from search_spaces.tcl import SPACE, STRATEGIES
 
 QUICK = {"quick": Budget(replicates=2, trials=1, epochs=1, grace_epochs=1, reduction_factor=2)}
@@ -176,6 +176,13 @@ def test_what_tables_could_not_tell_apart_is_refused_by_name(changes: dict[str, 
     with pytest.raises(ValidationError) as caught:
         small_space(**changes)
     assert told in str(caught.value)
+
+
+def test_a_space_that_has_run_is_read_whatever_its_names_are() -> None:
+    recorded = small_space().model_dump() | {"metrics": ("arm", "mean")}
+    with pytest.raises(ValidationError, match="metric 'arm'"):
+        Space.model_validate(recorded)
+    assert Space.model_validate(recorded, context={IS_RECORDED: True}).metrics == ("arm", "mean")
 
 
 @pytest.mark.parametrize("end", ["low", "high", "default"])
