@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from analysis.effects import arm_names
 from analysis.load import PHASES, STATUSES, Study
+
+MOST_LETTERS = 1000  # of a reason
 
 
 def effort_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
@@ -14,16 +18,17 @@ def effort_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     Columns: arm, ``<phase>`` (planned), ``<phase>_<status>`` for each status, epochs, wall_s. An equal ``search``
     in every row is what makes the comparison fair.
     """
+    counts = trials.groupby(["arm", "phase", "status"]).size().to_dict()
+    epochs, wall_s = (trials[name].fillna(0.0).groupby(trials["arm"]).sum() for name in ("epochs_trained", "wall_s"))
     rows = []
     for name in arm_names(study, trials):
-        mine = trials[trials["arm"] == name]
         row: dict[str, object] = {"arm": name}
         for phase in PHASES:
-            statuses = mine.loc[mine["phase"] == phase, "status"]
-            row[phase] = len(statuses)
-            row |= {f"{phase}_{status}": int((statuses == status).sum()) for status in STATUSES}
-        row["epochs"] = int(mine["epochs_trained"].fillna(0).sum())
-        row["wall_s"] = float(mine["wall_s"].fillna(0.0).sum())
+            found = {status: int(counts.get((name, phase, status), 0)) for status in STATUSES}
+            row[phase] = sum(found.values())
+            row |= {f"{phase}_{status}": number for status, number in found.items()}
+        row["epochs"] = int(epochs.get(name, 0))
+        row["wall_s"] = float(wall_s.get(name, 0.0))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -31,13 +36,23 @@ def effort_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
 def not_completed(trials: pd.DataFrame) -> pd.DataFrame:
     """List the trials that neither completed nor were stopped by the search, with the reason each gave.
 
-    Columns: trial_id, phase, status, epochs_trained, epochs_planned, attempts, reason (empty where unknown).
+    Columns: trial_id, phase, status, epochs_trained, epochs_planned, attempts, reason (empty where unknown, cut where
+    it is longer than MOST_LETTERS: trials.parquet has all of it).
     """
     columns = ["trial_id", "phase", "status", "epochs_trained", "epochs_planned", "attempts", "reason"]
     rows = trials.loc[~trials["status"].isin(["completed", "stopped"]), columns].reset_index(drop=True)
     for name in ("epochs_trained", "attempts"):
         rows[name] = rows[name].fillna(0).astype(int)
-    return rows.assign(reason=rows["reason"].astype(object).where(rows["reason"].notna(), ""))
+    reasons = ["" if pd.isna(reason) else _cut(str(reason)) for reason in rows["reason"]]
+    return rows.assign(reason=pd.Series(reasons, index=rows.index, dtype=object))
+
+
+def _cut(reason: str) -> str:
+    """Keep a reason's beginning and end, which an exception's text has its point in."""
+    if len(reason) <= MOST_LETTERS:
+        return reason
+    half = MOST_LETTERS // 2
+    return f"{reason[:half]} … ({len(reason) - 2 * half:,} letters left out) … {reason[-half:]}"
 
 
 def chosen(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
@@ -47,10 +62,12 @@ def chosen(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     say). One row for each hyperparameter that the arm searched.
     """
     confirm = trials[(trials["phase"] == "confirm") & (trials["status"] != "pending")]
-    first = confirm.drop_duplicates(["arm", "replicate"])
-    rows = []
+    by_arm: dict[str, list[dict[str, Any]]] = {}
+    for row in confirm.drop_duplicates(["arm", "replicate"]).to_dict("records"):
+        by_arm.setdefault(row["arm"], []).append({str(column): cell for column, cell in row.items()})
+    rows: list[tuple[object, ...]] = []
     for arm in study.arms:
-        for _, trial in first[first["arm"] == arm.name].iterrows():
+        for trial in by_arm.get(arm.name, []):
             for name in arm.searched:
                 value = trial.get(f"config.{name}")
                 if value is not None and not pd.isna(value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -38,8 +39,8 @@ def findings(source: Run | Evidence) -> dict[str, Any]:
             "higher_is_better": study.higher_is_better,
         },
         "accounting": dict(found.counts),
-        "arms": [_arm(found, row) for row in _records(found.arms)],
-        "comparisons": [_comparison(found, place, row) for place, row in enumerate(_records(found.comparisons))],
+        "arms": _arms(found),
+        "comparisons": _comparisons(found),
         "description": {
             "differences": _records(found.differences),
             "components": _records(found.components),
@@ -114,42 +115,49 @@ def _study(found: Evidence) -> dict[str, Any]:
     }
 
 
-def _arm(found: Evidence, row: Mapping[str, Any]) -> dict[str, Any]:
-    name = row["arm"]
+def _arms(found: Evidence) -> list[dict[str, Any]]:
     levels = {arm.name: dict(arm.levels) for arm in found.study.arms}
     ends = {"mean": "", "low": "_low", "high": "_high"}
-    metrics = {
-        metric: {key: row[f"{metric}{suffix}"] for key, suffix in ends.items()} for metric in found.study.metrics
-    }
-    effort = {key: value for key, value in _one(found.effort, arm=name).items() if key != "arm"}
-    mine = found.not_completed["trial_id"].str.split("/").str[0] == name
-    return {
-        "arm": name,
-        "role": row["role"],
-        "levels": levels.get(name, {}),
-        "replicates_planned": row["planned"],
-        "n": row["n"],
-        "missing": [int(replicate) for replicate in row["missing"].split(", ") if replicate],
-        "metrics": metrics,
-        "effort": effort,
-        "not_completed": int(mine.sum()),
-        "survival": {key: value for key, value in _one(found.survival, arm=name).items() if key != "arm"},
-        "calibration": {key: value for key, value in _one(found.calibration, arm=name).items() if key != "arm"} or None,
-    }
+    open_trials = Counter(found.not_completed["trial_id"].str.split("/").str[0])
+    effort, survival, calibration = (_by(table, "arm") for table in (found.effort, found.survival, found.calibration))
+    return [
+        {
+            "arm": row["arm"],
+            "role": row["role"],
+            "levels": levels.get(row["arm"], {}),
+            "replicates_planned": row["planned"],
+            "n": row["n"],
+            "missing": [int(replicate) for replicate in row["missing"].split(", ") if replicate],
+            "metrics": {
+                metric: {key: row[f"{metric}{suffix}"] for key, suffix in ends.items()}
+                for metric in found.study.metrics
+            },
+            "effort": effort.get((row["arm"],), {}),
+            "not_completed": open_trials[row["arm"]],
+            "survival": survival.get((row["arm"],), {}),
+            "calibration": calibration.get((row["arm"],)),
+        }
+        for row in _records(found.arms)
+    ]
 
 
-def _comparison(found: Evidence, place: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    pair = {"arm": row["arm"], "against": row["against"]}
-    dropped = [int(replicate) for replicate in row["dropped"].split(", ") if replicate]
-    others = {"sampling": _one(found.sampling, **pair), "mcnemar": _one(found.mcnemar, **pair)}
-    beside = {name: {key: v for key, v in values.items() if key not in pair} or None for name, values in others.items()}
-    return {**row, "dropped": dropped, "verdict": asdict(found.verdicts[place]), **beside}
+def _comparisons(found: Evidence) -> list[dict[str, Any]]:
+    sampling, mcnemar = _by(found.sampling, "arm", "against"), _by(found.mcnemar, "arm", "against")
+    rows = []
+    for row, verdict in zip(_records(found.comparisons), found.verdicts, strict=True):
+        pair = (row["arm"], row["against"])
+        dropped = [int(replicate) for replicate in row["dropped"].split(", ") if replicate]
+        beside = {"sampling": sampling.get(pair), "mcnemar": mcnemar.get(pair)}
+        rows.append({**row, "dropped": dropped, "verdict": asdict(verdict), **beside})
+    return rows
 
 
-def _one(table: pd.DataFrame, **where: str) -> dict[str, Any]:
-    for key, value in where.items():
-        table = table[table[key] == value]
-    return _records(table)[0] if len(table) else {}
+def _by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Look rows up by the values of ``keys``, which are left out of them; the first of several counts."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in _records(table):
+        found.setdefault(tuple(row[key] for key in keys), {key: row[key] for key in row if key not in keys})
+    return found
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

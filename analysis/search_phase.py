@@ -59,11 +59,11 @@ def survival_curve(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """
     begun = trials[(trials["phase"] == "search") & (trials["status"] != "pending")]
     longest = int(study.plan["budget"]["epochs"])
-    rows = []
+    rows, by_arm = [], dict(list(begun.groupby("arm")))
     for arm in arm_names(study, trials):
-        mine = begun[begun["arm"] == arm]
-        if mine.empty:
+        if arm not in by_arm:
             continue
+        mine = by_arm[arm]
         reached = mine["epochs_trained"].fillna(0).astype(int).to_numpy()
         left = mine["status"].isin(["stopped", "diverged", "failed"]).to_numpy()
         gone = np.bincount(reached[left], minlength=longest + 1)

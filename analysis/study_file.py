@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ablation.faults import FaultsError
@@ -49,17 +50,17 @@ class Study:
 
     document: Mapping[str, Any]
 
-    @property
+    @cached_property
     def plan(self) -> Mapping[str, Any]:
         """Arms, budget, comparisons, primary metric, seed."""
         return dict(self.document["plan"])
 
-    @property
+    @cached_property
     def space(self) -> Mapping[str, Any]:
         """Factors, hyperparameters, metrics and their direction."""
         return dict(self.plan["space"])
 
-    @property
+    @cached_property
     def arms(self) -> tuple[Arm, ...]:
         """Planned arms, in the plan's order."""
         return tuple(
@@ -67,7 +68,7 @@ class Study:
             for arm in self.plan["arms"]
         )
 
-    @property
+    @cached_property
     def planned(self) -> tuple[Planned, ...]:
         """Every planned trial, in the plan's order of arms, then replicate, phase and index."""
         budget = self.plan["budget"]

@@ -34,7 +34,8 @@ def survival_table(study: Study, trials: pd.DataFrame) -> tuple[pd.DataFrame, Un
     them, where the test over all arms is below 0.05. Description only: no claim about scores rests on it.
     """
     search = trials[(trials["phase"] == "search") & trials["status"].isin(ENDED)]
-    names = [name for name in arm_names(study, trials) if name in set(trials["arm"])]
+    known = set(trials["arm"])
+    names = [name for name in arm_names(study, trials) if name in known]
     ended_A = search.groupby("arm").size().reindex(names, fill_value=0).to_numpy(dtype=np.int64)
     survivors = search[search["status"] == "completed"].groupby("arm").size()
     survived_A = survivors.reindex(names, fill_value=0).to_numpy(dtype=np.int64)

@@ -26,6 +26,7 @@ UNKNOWN: Mapping[str, Any] = {
 
 
 STALE = r"index\.html|findings\.json|tables/.*"  # what a report replaces as a whole; figures are asked for apart
+MOST_ROWS, MOST_METRICS = 120, 7  # of a table on the page; its files have all
 PARTS = ("effects", "models", "search", "run")
 
 
@@ -143,6 +144,8 @@ def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
         "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(document.get("data") or {}),
         "counts": inputs.counts,
         "open_trials": inputs.open_trials,
+        "most_rows": MOST_ROWS,
+        "most_metrics": MOST_METRICS,
         "arm_count": len(inputs.arms),
         "units": inputs.evidence.units,
         "unit": inputs.unit,

@@ -9,6 +9,7 @@ from analysis.report.inputs import Inputs
 from analysis.report.numbers import Unit
 
 MOST_TRIALS = 300  # search trials drawn, over all arms
+MOST_METRICS = 40  # with a figure; curves.csv has all
 MOST_POINTS = 60  # of one curve
 
 
@@ -23,8 +24,8 @@ def confirm_means(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     mine = epochs[epochs["trial_id"].isin(done["trial_id"])]
     groups = mine.astype({"trial_id": str}).merge(done, on="trial_id").groupby(["arm", "epoch"], sort=True)
     means = groups[metrics].mean()
-    means.insert(0, "trials", groups["trial_id"].nunique())
-    return means.reset_index()
+    trials_of = groups["trial_id"].nunique().rename("trials")
+    return pd.concat([trials_of, means], axis=1).copy().reset_index()
 
 
 def drawn_trials(trials: pd.DataFrame, most: int = MOST_TRIALS) -> pd.DataFrame:
@@ -48,9 +49,12 @@ def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | N
     means = confirm_means(trials, epochs)
     primary = f"metric.val_{inputs.study.metric}"
     columns = sorted((name for name in epochs.columns if name.startswith("metric.")), key=lambda name: name != primary)
-    names = [name for name in columns if epochs[name].notna().any()]
-    search = drawn_trials(trials)
-    lines = epochs[epochs["trial_id"].isin(search["trial_id"])]
+    known = [name for name in columns if epochs[name].notna().any()]
+    scores = [name for name in known if name.removeprefix("metric.val_") in inputs.study.metrics]
+    kept = set(list(dict.fromkeys([*scores, *known]))[:MOST_METRICS])
+    names = [name for name in known if name in kept]
+    search = drawn_trials(inputs.shown(trials))
+    lines = epochs.loc[epochs["trial_id"].isin(search["trial_id"]), ["trial_id", "epoch", *names]]
     lines = lines.astype({"trial_id": str}).merge(search[["trial_id", "arm", "replicate", "status"]], on="trial_id")
     lines = lines.sort_values(["arm", "replicate", "trial_id", "epoch"])
     specs = []
@@ -59,19 +63,20 @@ def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | N
         title = name.removeprefix("metric.")
         unit = inputs.unit_of_metric(title, pd.concat([means[name], shown[name]]).dropna())
         if len(shown) or means[name].notna().any():
-            specs.append(_figure(inputs, means, shown, name, unit))
+            few = means[["arm", "epoch", name]]
+            specs.append(_figure(inputs, few, shown, name, unit))
     if not specs:
         return None, means, 0
-    return Figure(tuple(specs), means, "curves", tuple(inputs.arms), opened), means, len(search)
+    return Figure(tuple(specs), means, "curves", inputs.drawn, opened), means, len(search)
 
 
 def _figure(inputs: Inputs, means: pd.DataFrame, lines: pd.DataFrame, name: str, unit: Unit) -> Spec:
     traces = []
-    for arm in inputs.arms:
+    for arm in inputs.drawn:
         mine = lines[lines["arm"] == arm]
         if len(mine):
             traces += _search_traces(arm, mine, name, unit, inputs.looks[arm][0])
-    for arm in inputs.arms:
+    for arm in inputs.drawn:
         mean = thinned(means[means["arm"] == arm], 2 * MOST_POINTS)
         colour, dash = inputs.looks[arm]
         traces.append(

@@ -48,11 +48,11 @@ def _differences(inputs: Inputs) -> View:
     differing = _differing(found.arms, found.comparisons)
     if differing.empty:
         return View()
-    points = {}
-    for arm in differing["arm"]:
+    shown, points = inputs.shown(differing), {}
+    for arm in shown["arm"]:
         whole, _ = effects.pairs(found.replicates, arm, REFERENCE, metric)
         points[arm] = (whole["arm"] - whole["against"]).tolist()
-    drawn = effects_figures.forest(differing, points, metric, inputs.unit)
+    drawn = effects_figures.forest(shown, points, metric, inputs.unit)
     return View({"forest": Figure((drawn,), differing, "arms")})
 
 

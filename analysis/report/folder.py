@@ -20,6 +20,8 @@ from analysis.places import Place
 
 MANIFEST = "manifest.json"
 ABOUT = "files that python -m analysis.report wrote here, with the SHA-256 of their content; no others are touched"
+# In a run's own folder nobody edits these, and a torn one must not keep the next report from being written.
+MACHINES = ("index.html", "findings.json")
 SIGNATURE = "Made from the run directory alone by <code>python -m analysis.report</code>"  # every page ends with it
 REMEDY = "move it away, or give another folder with --out"
 Digests = dict[str, list[str]]  # by path below the folder; two of a file that is being replaced
@@ -100,6 +102,8 @@ class ReportFolder:
         path = self.path / name
         if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
             return False
+        if self.is_own and name in known and (name in MACHINES or not path.stat().st_size):
+            return True
         return hashlib.sha256(path.read_bytes()).hexdigest() in known.get(name, ())
 
     def _known(self) -> Digests:

@@ -17,6 +17,8 @@ from analysis.places import MismatchError, Place, Run, place
 from analysis.report.figures import styles
 from analysis.report.numbers import Unit, unit_of
 
+MOST_ARMS = 40  # in figures that show each of them; tables have all
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -33,6 +35,22 @@ class Inputs:
     def arms(self) -> list[str]:
         """Names of the arms in the plan's order."""
         return effects.arm_names(self.study, self.trials)
+
+    @cached_property
+    def drawn(self) -> tuple[str, ...]:
+        """Arms that figures show: all of a few, else reference, baseline and the best by mean, in the plan's order."""
+        if len(self.arms) <= MOST_ARMS:
+            return tuple(self.arms)
+        ranked = self.evidence.arms.sort_values(
+            self.study.metric, ascending=not self.study.higher_is_better, kind="stable", na_position="last"
+        )
+        homes = self.evidence.arms.loc[self.evidence.arms["role"] != "", "arm"]
+        kept = set(list(dict.fromkeys([*homes, *ranked["arm"]]))[:MOST_ARMS])
+        return tuple(arm for arm in self.arms if arm in kept)
+
+    def shown(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Keep the rows of arms that figures show."""
+        return table if len(self.drawn) == len(self.arms) else table[table["arm"].isin(self.drawn)]
 
     @cached_property
     def looks(self) -> dict[str, tuple[str, str]]:

@@ -28,9 +28,9 @@ def _recall(inputs: Inputs) -> View:
     recalls = inputs.evidence.recall
     if recalls.empty:
         return View()
-    specs = [class_figures.recall_map(recalls, "mean")]
+    specs = [class_figures.recall_map(inputs.shown(recalls), "mean")]
     if recalls["difference"].notna().any():
-        specs.append(class_figures.recall_map(recalls, "difference"))
+        specs.append(class_figures.recall_map(inputs.shown(recalls), "difference"))
     return View({"recall": Figure(tuple(specs), recalls, "recall")})
 
 
@@ -61,7 +61,9 @@ def _reliability(inputs: Inputs, opened: tuple[str, ...]) -> View:
     table = inputs.evidence.reliability
     if table.empty:
         return View()
-    figure = Figure((model_figures.reliability(table, inputs.looks),), table, "reliability", tuple(inputs.arms), opened)
+    figure = Figure(
+        (model_figures.reliability(inputs.shown(table), inputs.looks),), table, "reliability", inputs.drawn, opened
+    )
     return View({"reliability": figure}, facts={"calibration": inputs.evidence.calibration.to_dict("records")})
 
 

@@ -11,7 +11,7 @@ from analysis.report import numbers, wording
 from analysis.report.figures import Figure
 from analysis.report.tables import as_text
 
-MOST_ROWS = 60  # of a figure's numbers on the page; the CSV has all
+MOST_ROWS, MOST_COLUMNS = 60, 30  # of a figure's numbers on the page; the CSV has all
 
 
 TITLES = {
@@ -37,8 +37,13 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 def placed(figure: Figure) -> dict[str, Any]:
     """Prepare a figure for the template: its data, its arms, and its numbers as text."""
-    shown = as_text(figure.table.head(MOST_ROWS))
-    rows = {"head": list(shown.columns), "body": shown.to_numpy().tolist(), "all": len(figure.table)}
+    shown = as_text(figure.table.iloc[:MOST_ROWS, :MOST_COLUMNS])
+    rows = {
+        "head": list(shown.columns),
+        "body": shown.to_numpy().tolist(),
+        "all": len(figure.table),
+        "left_out": max(0, figure.table.shape[1] - MOST_COLUMNS),
+    }
     names = [spec["name"] for spec in figure.specs]
     height = figure.specs[0]["layout"]["height"] if figure.specs else 0
     drawn = {"names": names, "height": height, "json": as_json(figure.specs)}

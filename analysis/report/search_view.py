@@ -41,9 +41,9 @@ def _survival(inputs: Inputs, opened: tuple[str, ...]) -> View:
         return View(facts={"survival_warning": warning})
     share = survival.assign(percent=100 * survival["share"])
     titles = ("epoch", "search trials still training, %")
-    drawn = search_figures.steps(share, "epoch", "percent", inputs.looks, study.rungs, titles)
+    drawn = search_figures.steps(inputs.shown(share), "epoch", "percent", inputs.looks, study.rungs, titles)
     drawn["layout"]["yaxis"] |= {"range": [0, 103]}
-    figure = Figure((drawn,), survival, "survival_curve", tuple(inputs.arms), opened)
+    figure = Figure((drawn,), survival, "survival_curve", inputs.drawn, opened)
     return View({"survival": figure}, {"survival_curve": survival}, {"survival_warning": warning})
 
 
@@ -54,8 +54,8 @@ def _best(inputs: Inputs, opened: tuple[str, ...]) -> View:
     unit = _unit(inputs)
     titles = ("search epochs spent in a replicate", f"best {axis(metric, unit)}")
     scaled = best.assign(value=best["best"] * unit.scale)
-    drawn = search_figures.steps(scaled, "epochs_spent", "value", inputs.looks, (), titles)
-    return View({"best": Figure((drawn,), best, "best_so_far", tuple(inputs.arms), opened)}, {"best_so_far": best})
+    drawn = search_figures.steps(inputs.shown(scaled), "epochs_spent", "value", inputs.looks, (), titles)
+    return View({"best": Figure((drawn,), best, "best_so_far", inputs.drawn, opened)}, {"best_so_far": best})
 
 
 def _importance(inputs: Inputs) -> View:
@@ -68,7 +68,7 @@ def _importance(inputs: Inputs) -> View:
     }
     if ranked.empty:
         return View({}, {"importance": ranked}, facts)
-    rows, known = list(dict.fromkeys(ranked["arm"])), set(ranked["name"])
+    rows, known = list(dict.fromkeys(inputs.shown(ranked)["arm"])), set(ranked["name"])
     names = [name for name in search_phase.domains(study) if name in known]
     specs = (search_figures.correlations(ranked, rows, names), search_figures.explained(ranked, rows, names))
     return View({"importance": Figure(specs, ranked, "importance")}, {"importance": ranked}, facts)
@@ -76,15 +76,15 @@ def _importance(inputs: Inputs) -> View:
 
 def _each_trial(inputs: Inputs, opened: tuple[str, ...]) -> View:
     study, scores, epoch = inputs.study, _scores(inputs), search_phase.comparison_epoch(inputs.study)
-    file, arms = f"scores_at_epoch_{epoch}", tuple(inputs.arms)
-    facts = {"marked": min(len(scores), MOST_MARKED), "at_rung": len(scores), "comparison_epoch": epoch}
+    file, arms = f"scores_at_epoch_{epoch}", inputs.drawn
+    facts = {"marked": min(len(inputs.shown(scores)), MOST_MARKED), "at_rung": len(scores), "comparison_epoch": epoch}
     known = {name: domain for name, domain in search_phase.domains(study).items() if f"config.{name}" in scores}
     if scores.empty or not known:
         return View({}, {file: scores}, facts)
-    shown = scores
-    if len(scores) > MOST_MARKED:
-        per_arm = max(1, MOST_MARKED // scores["arm"].nunique())
-        shown = scores.groupby("arm", sort=False, group_keys=False).head(per_arm).reset_index(drop=True)
+    shown = inputs.shown(scores).reset_index(drop=True)
+    if len(shown) > MOST_MARKED:
+        per_arm = max(1, MOST_MARKED // shown["arm"].nunique())
+        shown = shown.groupby("arm", sort=False, group_keys=False).head(per_arm).reset_index(drop=True)
     unit = _unit(inputs)
     made = (
         search_figures.slices(shown, name, domain, study.metric, unit, inputs.looks) for name, domain in known.items()
@@ -93,7 +93,7 @@ def _each_trial(inputs: Inputs, opened: tuple[str, ...]) -> View:
     lines = search_figures.parallel(shown, known, study.metric, unit, study.higher_is_better)
     figures = {
         "slices": Figure(slices, shown, file, arms, opened),
-        "parallel": Figure((lines,), shown, file, arms, tuple(inputs.arms[:1])),
+        "parallel": Figure((lines,), shown, file, arms, inputs.drawn[:1]),
     }
     return View(figures, {file: scores}, facts)
 
