@@ -83,8 +83,11 @@ def undominated(costs: pd.DataFrame, column: str, higher_is_better: bool) -> set
 
 
 def class_name(study: Study, label: int) -> str:
-    """Name a class, or number it where the study gives no name."""
-    return study.class_names[label] if 0 <= label < len(study.class_names) else f"class {label}"
+    """Name a class, or number it where the study gives no name; names that two classes have are numbered, too."""
+    if not 0 <= label < len(study.class_names):
+        return f"class {label}"
+    name = study.class_names[label]
+    return f"{name} ({label})" if study.class_names.count(name) > 1 else name
 
 
 def _done(trials: pd.DataFrame) -> pd.DataFrame:

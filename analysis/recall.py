@@ -8,6 +8,7 @@ import pandas as pd
 from analysis import inference
 from analysis.effects import REFERENCE, arm_names
 from analysis.load import Study
+from analysis.models import class_name
 
 COLUMNS = (
     *("arm", "label", "class_name", "n", "mean", "low", "high"),
@@ -47,7 +48,7 @@ def per_class_recall(study: Study, trials: pd.DataFrame, confusions: pd.DataFram
 def _row(
     study: Study, arm: str, label: int, mine: pd.Series[float], home: pd.Series[float] | None
 ) -> tuple[object, ...]:
-    name = study.class_names[label] if label < len(study.class_names) else f"class {label}"
+    name = class_name(study, label)
     mean = inference.mean_interval(mine.to_numpy(dtype=float))
     row: tuple[object, ...] = (arm, label, name, int(mine.count()), float(mean.mean), float(mean.low), float(mean.high))
     if home is None or arm == REFERENCE:

@@ -24,8 +24,7 @@ def confirm_means(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     mine = epochs[epochs["trial_id"].isin(done["trial_id"])]
     groups = mine.astype({"trial_id": str}).merge(done, on="trial_id").groupby(["arm", "epoch"], sort=True)
     means = groups[metrics].mean()
-    trials_of = groups["trial_id"].nunique().rename("trials")
-    return pd.concat([trials_of, means], axis=1).copy().reset_index()
+    return groups["trial_id"].nunique().to_frame("trials").join(means).copy().reset_index()
 
 
 def drawn_trials(trials: pd.DataFrame, most: int = MOST_TRIALS) -> pd.DataFrame:

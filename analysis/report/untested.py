@@ -25,7 +25,9 @@ def nothing_tested(comparisons: pd.DataFrame, confirm: Mapping[str, int], noun: 
         known = comparisons.loc[comparisons["n"] >= 2, "difference"]
         steady = "differs by the same amount in every replicate of"
         alike = "is the same in both arms of" if (known == 0).all() else steady
-        which = "it" if len(comparisons) == 1 else "each that has two replicates"
+        which = (
+            "it" if len(comparisons) == 1 else "each" if len(known) == len(comparisons) else "each with two replicates"
+        )
         return f"Nothing can be tested of the {declared}: {noun} {alike} {which}, which says nothing of the noise."
     is_open = any(confirm.get(status, 0) for status in OPEN)
     shared = "one replicate that both arms have" if most else "no replicate that both arms have"
