@@ -13,16 +13,19 @@ from itertools import count
 from pathlib import Path
 
 from ablation import study_file
+from ablation.code_record import CodeRecord, changes, last_recorded
 from ablation.faults import FaultsError
 from ablation.ledger import LedgerError, read_events
 from ablation.machine import usable_cpus
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.probe import visible_gpus
+from ablation.records import ConflictError, fold
 from ablation.request import Prepared, Request, prepare
 from ablation.resources import Resources
 from ablation.storage import UnwritableError
 from ablation.study_file import DamagedStudyError, StudyFile
+from ablation.user_code import UserCode
 from ablation.warm_start import source_faults
 from search_spaces.space import Space
 
@@ -43,10 +46,11 @@ class PreparedRun:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that is to go on: as it was started, and the plan as it stands."""
+    """A run that is to go on: as it was started, the plan as it stands, and the code whose results it has, if any."""
 
     file: StudyFile
     plan: Plan
+    code: CodeRecord | None
 
 
 def prepare_run(
@@ -56,8 +60,13 @@ def prepare_run(
     resources: Resources,
     resume: bool,
     faults: Iterable[str] = (),
+    *,
+    accept_changes: bool = False,
 ) -> PreparedRun:
-    """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong."""
+    """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong.
+
+    ``accept_changes`` lets a run go on with other code or versions than it last ran with, which is recorded.
+    """
     found = list(faults)
     paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
     found += _place_faults(name, out, paths, resume)
@@ -77,6 +86,7 @@ def prepare_run(
         found += error.faults
     if prepared is not None and begun is not None:
         found += _changes(paths.root, begun, prepared)
+        found += [] if accept_changes else _code_changes(begun, prepared)
     if found or prepared is None:
         raise FaultsError(found)
     return PreparedRun(prepared, paths, resources, resume, is_named=name is not None)
@@ -163,9 +173,12 @@ def _runs_in(out: Path) -> str:
 def _begun(paths: RunPaths, faults: list[str]) -> Begun | None:
     """Read the run that is to go on; where it is damaged, add that to the faults."""
     try:
-        file = study_file.read(paths)
-        return Begun(file, study_file.plan_now(file, read_events(paths.ledger)))
-    except (DamagedStudyError, LedgerError) as error:
+        file, events = study_file.read(paths), read_events(paths.ledger)
+        opened = (event.payload for event in events if event.kind == "session_opened")
+        # Where nothing but failures came of it, whoever mends the code mixes nothing.
+        has_results = any(state.epochs and state.outcome != "failed" for state in fold(events).values())
+        return Begun(file, study_file.plan_now(file, events), last_recorded(opened) if has_results else None)
+    except (DamagedStudyError, LedgerError, ConflictError) as error:
         faults.append(str(error))
     except OSError as error:
         faults.append(f"--resume cannot read the run {paths.root} ({error}); make that possible and try again")
@@ -212,3 +225,12 @@ def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
         f", or start a new study from what this one confirmed: another --name with --warm-start {root}"
     )
     return [f"{fault}; {remedy}" for fault in faults]
+
+
+def _code_changes(begun: Begun, prepared: Prepared) -> list[str]:
+    """Name what is not the code that the run last ran with."""
+    if begun.code is None:
+        return []
+    now = CodeRecord.of_trial(prepared.plan.space.trial, UserCode.here())
+    remedy = "restore it, or go on with --accept-changes, which marks the trials that run with it"
+    return [f"--resume: {change}; {remedy}" for change in changes(begun.code, now)]

@@ -39,6 +39,7 @@ class TrialState:
     config: Levels = field(default_factory=dict)
     is_proposed: bool = False
     attempts: int = 0
+    code: str | None = None  # digest of the code that the latest attempt ran with
     superseded: int = 0  # epochs that a later attempt told otherwise
     epochs: list[EpochRow] = field(default_factory=list)
     stopped_at_rung: int | None = None
@@ -89,6 +90,7 @@ def apply(records: Records, event: Event) -> None:
             state.is_proposed = True
         case "started":
             state.attempts += 1
+            state.code = payload.get("code")
         case "epoch":
             row = EpochRow(seq=event.seq, **payload)
             known = len(state.epochs)

@@ -33,6 +33,7 @@ from search_spaces.space import Space
 LACKS_A_SECTION = 3  # exit code of analysis.report
 FAILED_SHARE_TOLERATED = 0.1
 INTERRUPTED = 130
+ONLY_ONCE = ("--resume", "--retry-failed", "--accept-changes")  # said anew by whoever goes on
 
 
 def main(
@@ -64,6 +65,9 @@ def main(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with, or extend, the run of that --name.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume: run failed trials again.")
+    ] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="With --resume: go on with other code or versions; marked.")
     ] = False,
     warm_start: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Start every search from what that run confirmed.")
@@ -100,7 +104,10 @@ def main(
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
             faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
-            study = prepare_run(request, name, out, resources or Resources(), resume, faults)
+            faults += ["--accept-changes is for --resume; add it"] if accept_changes and not resume else []
+            study = prepare_run(
+                request, name, out, resources or Resources(), resume, faults, accept_changes=accept_changes
+            )
             if plan:
                 show_plan(study.prepared, study.resources, as_json, spread_asked.spread(study.prepared.plan))
                 return
@@ -121,7 +128,7 @@ def _again(study: PreparedRun, typed: Sequence[str] | None, *, retry_failed: boo
     """Return the command, or the call of ``run``, that goes on with a run."""
     if typed is None:
         return f"run(…, name={study.paths.root.name!r}, resume=True{', retry_failed=True' * retry_failed})"
-    command = [argument for argument in typed if argument not in ("--resume", "--retry-failed")]
+    command = [argument for argument in typed if argument not in ONLY_ONCE]
     named = [] if study.is_named else ["--name", study.paths.root.name]
     retried = ["--retry-failed"] * retry_failed
     return shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume", *retried])
@@ -135,6 +142,7 @@ def run(
     resources: Resources | None = None,
     resume: bool = False,
     retry_failed: bool = False,
+    accept_changes: bool = False,
     report: bool = True,
     **asked: Any,
 ) -> RunPaths:
@@ -143,7 +151,9 @@ def run(
     Raises FaultsError, before anything starts, with all that is wrong; RuntimeError where the sweep did not account
     for every planned trial.
     """
-    study = prepare_run(Request(space, **asked), name, Path(out), resources or Resources(), resume)
+    study = prepare_run(
+        Request(space, **asked), name, Path(out), resources or Resources(), resume, accept_changes=accept_changes
+    )
     code = run_prepared(study, report, retry_failed=retry_failed)
     if code != 0:
         raise RuntimeError(f"the sweep in {study.paths.root} ended with code {code}; its summary.json says more")
@@ -160,6 +170,7 @@ def run_prepared(
     # Ray starts here and not before: whatever can be wrong with the input has been told.
     from ablation.engine.cluster import NoStartError
     from ablation.engine.driver import sweep
+    from ablation.engine.scheduler import OtherCodeError
 
     plan, tell = study.prepared.plan, teller(study.resources.log_format)
     try:
@@ -169,7 +180,7 @@ def run_prepared(
         tell.header(study.prepared, paths.root, study.resume)
         ended: str = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
         summary = tables.materialise(paths)
-    except (LedgerError, UnwritableError, ConflictError, NoStartError) as error:
+    except (LedgerError, UnwritableError, ConflictError, NoStartError, OtherCodeError) as error:
         return _halt(error, study.paths, tell)
     except OSError as error:
         return _halt(UnwritableError(study.paths.root, str(error)), study.paths, tell)

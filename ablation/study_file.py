@@ -5,23 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
-import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from ablation.git import Repository, repository_of
 from ablation.ledger import Event
 from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.storage import put_whole
+from ablation.user_code import study_module
 from search_spaces.space import IS_RECORDED, Frozen
 
 DIGEST = "sha256_of_the_rest"
-RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
+RECORDED_PACKAGES = ("ablation", "ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
 
 
 class DamagedStudyError(ValueError):
@@ -36,7 +36,9 @@ class StudyFile(Frozen):
     created_utc: str
     command: tuple[str, ...]
     versions: dict[str, str]
-    git_commit: str | None
+    git_commit: str | None  # of the repository that the trial's module lies in, as the next two
+    git_is_dirty: bool | None = None
+    git_diff: str | None = None
     hardware: dict[str, Any]
     budget_name: str
     data: dict[str, Any] | None
@@ -57,13 +59,16 @@ class StudyFile(Frozen):
 
 
 def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | None, command: list[str]) -> StudyFile:
-    """Put a plan together with its provenance."""
+    """Put a plan together with its provenance; the trial's module has been imported."""
+    repository = _repository(plan.space.trial)
     return StudyFile(
         name=name,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         command=tuple(command),
         versions=_versions(),
-        git_commit=_git_commit(),
+        git_commit=None if repository is None else repository.commit,
+        git_is_dirty=None if repository is None else repository.is_dirty,
+        git_diff=None if repository is None else repository.diff,
         hardware=hardware(),
         budget_name=budget_name,
         data=data,
@@ -120,10 +125,8 @@ def _versions() -> dict[str, str]:
     return found if onednn is None else {**found, "onednn": onednn}
 
 
-def _git_commit() -> str | None:
-    git = shutil.which("git")
-    if git is None:
-        return None
-    here = Path(sys.modules[__name__].__file__ or ".").parent
-    asked = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() if asked.returncode == 0 else None
+def _repository(trial: str) -> Repository | None:
+    name = trial.partition(":")[0]
+    module = study_module(name) or sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    return None if file is None else repository_of(Path(file))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import typer
 
 from ablation import study_file
+from ablation.code_record import CodeRecord
 from ablation.failures import Failures, by_reason
 from ablation.ledger import Event, LedgerError, read_events
 from ablation.paths import RunPaths
@@ -39,6 +40,7 @@ TRIAL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("epochs_trained", pa.int32()),
     ("stopped_at_rung", pa.int32()),
     ("attempts", pa.int32()),
+    ("code", pa.string()),
     ("wall_s", pa.float64()),
     ("images_per_s", pa.float64()),
     ("checkpoint", pa.string()),
@@ -71,6 +73,7 @@ def materialise(paths: RunPaths) -> dict[str, Any]:
         "sessions": max((event.session for event in events), default=0),
         "retries": sum(event.kind == "retried" for event in events),
         "superseded_epochs": sum(state.superseded for state in records.values()),
+        "code": _codes(events),
         "sweep_wall_s": round(_sweep_wall_s(events), 3),
         "sha256": digests,
     }
@@ -138,6 +141,7 @@ def _trial_row(trial: PlannedTrial, state: TrialState) -> dict[str, Any]:
         "epochs_trained": len(state.epochs),
         "stopped_at_rung": state.stopped_at_rung,
         "attempts": state.attempts,
+        "code": state.code,
         "wall_s": state.wall_s,
         "images_per_s": images / trained_s if images and trained_s else None,
         "checkpoint": state.checkpoint,
@@ -160,6 +164,16 @@ def _column_type(values: Iterable[object]) -> pa.DataType:
     if kinds <= {int}:
         return pa.int64()
     return pa.float64() if kinds <= {int, float} else pa.string()
+
+
+def _codes(events: list[Event]) -> list[dict[str, Any]]:
+    """List the code of each session that changed it: digest, session, files and versions."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event.kind == "session_opened" and "code" in event.payload:
+            record = CodeRecord.model_validate(event.payload["code"])
+            found.setdefault(record.digest, {"code": record.digest, "session": event.session, **record.model_dump()})
+    return list(found.values())
 
 
 def _sweep_wall_s(events: list[Event]) -> float:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import agreement, components, effects, effort, load, marginals, recall, resampling, survival, verdicts
 from analysis.attempts import Attempts, Failure
+from analysis.code_versions import code_table
 from analysis.load import STATUSES, Study
 from analysis.places import Run
 from analysis.report.numbers import Unit, unit_of
@@ -44,6 +45,7 @@ class Evidence:
     interactions: pd.DataFrame
     effort: pd.DataFrame
     not_completed: pd.DataFrame
+    code: pd.DataFrame
     survival: pd.DataFrame
     unequal_survival: Unequal
     confusions: pd.DataFrame
@@ -111,6 +113,7 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
         interactions=make("interactions", lambda: marginals.interactions(study, table), nothing),
         effort=effort.effort_table(study, trials),
         not_completed=effort.not_completed(trials),
+        code=code_table(trials, load.summary(run)),
         survival=survived,
         unequal_survival=unequal,
         confusions=confusions,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import inference, verdicts
+from analysis.code_versions import mixture
 from analysis.evidence import Evidence, gather
 from analysis.findings_schema import VERSION
 from analysis.places import Run
@@ -53,6 +54,7 @@ def findings(source: Run | Evidence) -> dict[str, Any]:
         },
         "unequal_survival": found.unequal_survival._asdict(),
         "not_completed": _records(found.not_completed),
+        "code": _records(found.code),
         "growths": [dict(growth) for growth in study.growths],
         "warnings": [{"code": code, "text": text} for code, text in warnings(found)],
     }
@@ -76,6 +78,9 @@ def warnings(found: Evidence) -> Iterator[tuple[str, str]]:
     grown = verdicts.growth(found.study)
     if grown:
         yield "grew", grown
+    mixed = mixture(found.code)
+    if mixed:
+        yield "mixed_code", mixed
     if found.effort["search"].nunique() > 1:
         yield "unequal_effort", "Arms were given unequal searches: do not compare them."
     if found.unequal_survival.is_unequal:

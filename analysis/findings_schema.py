@@ -293,6 +293,16 @@ SCHEMA: Schema = {
                     "reason": _text("why; empty where unknown"),
                 },
             ),
+            "code": _rows(
+                "versions of the code that ran, in order; empty where none was recorded",
+                {
+                    "code": _text("digest; the column of trials.parquet"),
+                    "first_session": _count("session that brought it"),
+                    "trials": _count("trials that ran last with it"),
+                    "arms": _text("their arms, by comma"),
+                    "changed": _text("files and versions that differ from the row before, by comma"),
+                },
+            ),
             "growths": {"type": "array", "items": {"type": "object"}, "description": "size before each growth"},
             "warnings": _rows("what weakens the claims", {"code": _text("stable name"), "text": _text("sentence")}),
         },

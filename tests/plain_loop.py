@@ -9,11 +9,13 @@ from typing import Any
 
 from ablation import study_file, tables
 from ablation.checkpoint import newest_path
+from ablation.code_record import CodeRecord
 from ablation.engine.study import Assignment, Study
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.trial import EpochRecord, build_config, load
+from ablation.user_code import UserCode
 
 
 def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | None = None) -> RunPaths:
@@ -29,7 +31,8 @@ def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | 
 
 def carry_out(study: Study, paths: RunPaths, *, at_a_time: int = 2, most_epochs: int | None = None) -> None:
     """Run what a study has left, or its first ``most_epochs`` epochs."""
-    study.open_session(process=0, resources={})
+    code = CodeRecord.of_trial(study.plan.space.trial, UserCode.here())
+    study.open_session(process=0, resources={}, code=code)
     running: list[tuple[Assignment, Iterator[EpochRecord], float]] = []
     epochs = 0
     while most_epochs is None or epochs < most_epochs:

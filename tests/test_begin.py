@@ -40,9 +40,9 @@ def command(monkeypatch: pytest.MonkeyPatch, out: Path, *arguments: str) -> tupl
     """
     found: dict[str, bytes] = {}
 
-    def prepare(*given: Any) -> PreparedRun:
-        late = prepare_run(*given)
-        assert run_prepared(prepare_run(*given), report=False) in (0, 130)
+    def prepare(*given: Any, **options: Any) -> PreparedRun:
+        late = prepare_run(*given, **options)
+        assert run_prepared(prepare_run(*given, **options), report=False) in (0, 130)
         found.update(files(out))
         return late
 

@@ -105,7 +105,7 @@ def test_options_on_the_page_are_options_of_the_command_and_are_accepted(study_f
 def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Request] = []
 
-    def prepared(request: Request, name: str | None, out: Path, *rest: object) -> Any:
+    def prepared(request: Request, name: str | None, out: Path, *rest: object, **options: object) -> Any:
         calls.append(request)
         return type("PreparedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
 

@@ -21,6 +21,7 @@ from ablation.engine.cluster import connected, slots
 from ray import tune
 
 from ablation import tables
+from ablation.code_record import CodeRecord
 from ablation.engine.growth import open_study
 from ablation.engine.progress import Progress
 from ablation.engine.scheduler import MOST_RETRIES, Ending, EndingStopper, StudyCallback, StudyScheduler, StudySearcher
@@ -59,7 +60,8 @@ def sweep(
         if study.is_finished:
             return "nothing left"
         ledger.history.clear()  # of a long study it takes more memory than all the rest
-        study.open_session(os.getpid(), resources.model_dump())
+        code = CodeRecord.of_trial(study.plan.space.trial, UserCode.here())
+        study.open_session(os.getpid(), resources.model_dump(), code)
         ending.study = study
         with connected(resources.address):
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.

@@ -19,6 +19,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from ablation.code_record import CodeRecord, changes
 from ablation.engine.lost_worker import cause_of_loss
 from ablation.engine.study import Study
 from ablation.engine.trainable import Report, Workplace
@@ -28,6 +29,10 @@ from ablation.plan import PlannedTrial
 from ablation.storage import UnwritableError
 
 MOST_RETRIES = 3
+
+
+class OtherCodeError(RuntimeError):
+    """A worker runs other code than the driver: what it trains is not this study's."""
 
 
 class Ending:
@@ -138,6 +143,8 @@ class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
         checkpoint = report.checkpoint if is_kept else None
         goes_on = False
         with self._ending.noting_faults():
+            if report.code is not None:
+                self._check_code(report.code, trial)
             if report.unwritable is not None:
                 # Not the trial's fault: it stays open, and goes on with --resume.
                 raise UnwritableError(self._paths.root, report.unwritable)
@@ -148,6 +155,15 @@ class StudyScheduler(LeftOutOfSnapshots, FIFOScheduler):
             if not goes_on and not is_kept:
                 self._remove_later(self._paths.checkpoint_dir(planned.trial_id))
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def _check_code(self, code: CodeRecord, trial: Any) -> None:
+        """Raise OtherCodeError if a worker, on another machine perhaps, runs other code than this session recorded."""
+        differing = [] if self._study.code is None else changes(self._study.code, code)
+        if differing:
+            raise OtherCodeError(
+                f"the worker on {trial.node_ip or 'another machine'} runs other code than this driver: "
+                f"{', '.join(differing)}; give all machines the same files and versions, then go on with --resume"
+            )
 
     def _remove_later(self, directory: Path) -> None:
         """Remove an ended search trial's checkpoints once its end is in the log for good.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ablation.code_record import CodeRecord
 from ablation.contract import are_same, not_finite, plain, refusal_of
 from ablation.engine.equal_failures import EqualFailures
 from ablation.engine.searcher import RECIPE
@@ -41,6 +42,7 @@ class Study:
         self.plan = plan
         self.standing = Standing(plan)
         self.observer: Callable[[Event], None] | None = None
+        self.code: CodeRecord | None = None
         self.equal_failures = EqualFailures(0, self.records)
         self._ledger = ledger
         self._trials = self.standing.trials
@@ -56,10 +58,12 @@ class Study:
         """State of each trial that an event has told of, by its id."""
         return self.standing.records
 
-    def open_session(self, process: int, resources: Mapping[str, Any]) -> None:
-        """Begin, or go on, to hand out trials; the ledger notes by whom and with what."""
+    def open_session(self, process: int, resources: Mapping[str, Any], code: CodeRecord | None = None) -> None:
+        """Begin, or go on, to hand out trials; the ledger notes by whom, with what resources and with which code."""
         self.equal_failures = EqualFailures(resources.get("max_equal_failures", 0), self.records)
-        self._ledger.append("session_opened", process=process, resources=dict(resources), searcher=RECIPE)
+        self.code = code
+        noted: dict[str, Any] = {} if code is None else {"code": code.model_dump()}
+        self._ledger.append("session_opened", process=process, resources=dict(resources), searcher=RECIPE, **noted)
         self._decide_what_was_left()
         for key in self.standing.replicates:
             self._confirm_when_searched(key)
@@ -114,7 +118,8 @@ class Study:
 
     def started(self, trial_id: str) -> None:
         """Note that a trial begins, or begins again, to run."""
-        self._event("started", trial_id, attempt=self.records[trial_id].attempts + 1)
+        noted = {} if self.code is None else {"code": self.code.digest}
+        self._event("started", trial_id, attempt=self.records[trial_id].attempts + 1, **noted)
 
     def report(self, trial_id: str, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
         """Take one epoch's record and decide whether the trial goes on.

@@ -20,6 +20,7 @@ from typing import Any
 from ray import tune
 
 from ablation.checkpoint import newest_path
+from ablation.code_record import CodeRecord
 from ablation.engine.output import STDERR, UNREADABLE_AS, Output
 from ablation.engine.process_state import ProcessState
 from ablation.engine.study import Assignment
@@ -49,12 +50,14 @@ class Workplace:
 class Report:
     """One step's result: an epoch's record, or why there will be none.
 
-    ``unwritable`` says that it was not the trial's fault: nothing can be written where the run lies.
+    ``code`` is what this process runs, with the first report that can tell it. ``unwritable`` says that it was not the
+    trial's fault: nothing can be written where the run lies.
     """
 
     record: EpochRecord | None
     elapsed_s: float
     checkpoint: str | None = None
+    code: CodeRecord | None = None
     failure: str | None = None
     unwritable: str | None = None
 
@@ -66,6 +69,7 @@ class TrialActor(tune.Trainable):
         """Take the first trial; it starts with the first step, where a failure can be reported."""
         self._output = Output()
         self._state: ProcessState | None = None
+        self._code: CodeRecord | None = None
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -156,6 +160,7 @@ class TrialActor(tune.Trainable):
         self._workplace.user_code.enter()
         run_trial: RunTrial = load(self._workplace.run_trial)
         if self._state is None:
+            self._code = CodeRecord.of_trial(self._workplace.run_trial, self._workplace.user_code)
             self._state = ProcessState()
         return run_trial
 
@@ -170,7 +175,8 @@ class TrialActor(tune.Trainable):
         directory = self._paths.checkpoint_dir(self._assignment.trial.trial_id)
         newest = newest_path(directory)
         checkpoint = None if newest is None else newest.relative_to(self._paths.root).as_posix()
-        return Report(record, time.monotonic() - self._began, checkpoint, failure, unwritable)
+        code, self._code = self._code, None
+        return Report(record, time.monotonic() - self._began, checkpoint, code, failure, unwritable)
 
     def _context(self) -> TrialContext:
         trial, work = self._assignment.trial, self._workplace

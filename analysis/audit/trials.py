@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
+
 from analysis.audit.cells import columns, equal, same
 from analysis.audit.source import KEY, Run
 
@@ -38,8 +40,9 @@ def plan(run: Run) -> Iterator[str]:
 
 
 def outcomes(run: Run) -> Iterator[str]:
-    """Hold status and attempts against what the ledger tells."""
+    """Hold status, attempts and code against what the ledger tells."""
     outcome: dict[str, str] = {}
+    code: dict[str, str | None] = {}
     started: Counter[str] = Counter()
     for kind, trial, payload in run.events[["kind", "trial_id", "payload"]].itertuples(index=False):
         if kind == "ended" and trial in outcome:
@@ -48,12 +51,17 @@ def outcomes(run: Run) -> Iterator[str]:
             outcome[trial] = json.loads(payload)["outcome"]
         elif kind == "reopened":
             outcome.pop(trial, None)
-        started[trial] += kind == "started"
+        if kind == "started":
+            started[trial] += 1
+            code[trial] = json.loads(payload).get("code")
     for row in run.trials.to_dict("records"):
         trial = row["trial_id"]
         expected = outcome.get(trial, "interrupted" if started[trial] else "pending")
         if row["status"] != expected:
             yield f"trials: {trial} is {row['status']}, but the ledger says {expected}"
+        listed = row.get("code")
+        if (None if pd.isna(listed) else listed) != code.get(trial):
+            yield f"trials: {trial} ran with code {listed}, but the ledger says {code.get(trial)}"
         if row["attempts"] != started[trial]:
             yield f"trials: {trial} has {row['attempts']} attempts, but the ledger {started[trial]}"
 

@@ -38,7 +38,7 @@ def _answer(inputs: Inputs) -> View:
     return View(
         facts={
             "answer": wording.answer(study, comparisons, inputs.unit, inputs.open_trials, inputs.confirm_counts),
-            "caveats": wording.caveats(study, inputs.counts, comparisons),
+            "caveats": wording.caveats(study, inputs.counts, comparisons, inputs.evidence.code),
         }
     )
 

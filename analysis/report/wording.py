@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import inference, verdicts
+from analysis.code_versions import mixture
 from analysis.effects import REFERENCE
 from analysis.load import Study
 from analysis.report.numbers import THIN, Unit, count, duration, missing, p_value
@@ -42,10 +43,10 @@ def answer(
     return (first, _second(found, undecided, untested, unit))
 
 
-def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame) -> list[str]:
-    """List what weakens the answer: growth, trials without result, unequal replicates, random search, bare floors."""
+def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame, code: pd.DataFrame) -> list[str]:
+    """List what weakens the answer: growth, other code, trials without result, lost pairs, random search, floors."""
     grown = verdicts.growth(study)
-    said = [] if grown is None else [grown]
+    said = [sentence for sentence in (grown, mixture(code)) if sentence is not None]
     lost = counts["failed"] + counts["diverged"]
     open_trials = counts["pending"] + counts["interrupted"]
     if lost:

@@ -20,6 +20,8 @@ from tests.chaos.processes import ROOT, spawn
 
 # A study whose score is read from a file beside the user and from a module beside the study.
 STUDY = """
+from pathlib import Path
+
 from ablation.trial import EpochRecord
 from pydantic import BaseModel
 from search_spaces.space import Budget, Choice, Float, Space
@@ -33,7 +35,7 @@ class Config(BaseModel):
 
 
 def run_trial(config: Config, context):
-    base = float(open("data.csv").read())
+    base = float(Path("data.csv").read_text())
     for epoch in range(1, context.epochs + 1):
         score = base + GAIN * config.bonus + 0.001 * epoch
         metrics = {{"val_score": score}}
