@@ -82,7 +82,7 @@ def load(import_path: str) -> Any:
     module_name, _, name = import_path.partition(":")
     try:
         module = study_module(module_name) or import_module(module_name)
-    except Exception as error:  # whatever a module of the user's does when imported
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does when imported
         why = f"{type(error).__name__}: {error}"
         raise FaultsError([f"cannot import {module_name!r} of {import_path!r} ({why}); is it on the path?"]) from error
     if not hasattr(module, name):

@@ -79,7 +79,7 @@ def import_study_file(path: Path) -> ModuleType:
     _study_modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del _study_modules[path.stem], sys.modules[name]
         raise FaultsError([f"{path} cannot be imported: {type(error).__name__}: {error}"]) from error
     return module

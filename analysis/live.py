@@ -62,8 +62,9 @@ def tables(run: Run, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs = pd.DataFrame(rows, columns=None if rows else list(EPOCH_COLUMNS))
     last = epochs.groupby("trial_id").tail(1).set_index("trial_id").filter(like="metric.")
     trials = trials.join(last, on="trial_id")
-    rest = sorted(name for name in trials.columns if name not in TRIAL_COLUMNS)
-    return trials[[*TRIAL_COLUMNS, *rest]], epochs.sort_values(["trial_id", "epoch"], ignore_index=True)
+    known = [*TRIAL_COLUMNS, "code"]
+    rest = sorted(name for name in trials.columns if name not in known)
+    return trials[[*known, *rest]], epochs.sort_values(["trial_id", "epoch"], ignore_index=True)
 
 
 def _planned(study: Study) -> list[dict[str, Any]]:
@@ -72,7 +73,7 @@ def _planned(study: Study) -> list[dict[str, Any]]:
         {
             **{"trial_id": trial.trial_id, "arm": trial.arm, "replicate": trial.replicate},
             **{"phase": trial.phase, "index": trial.index, "status": "pending", "epochs_planned": epochs},
-            **{"epochs_trained": 0, "attempts": 0, "wall_s": 0.0},
+            **{"epochs_trained": 0, "attempts": 0, "code": None, "wall_s": 0.0},
         }
         for trial in study.planned
     ]
@@ -84,7 +85,7 @@ def _apply(row: dict[str, Any], curve: list[dict[str, Any]], event: Event) -> No
         case "proposed":
             row |= {f"config.{name}": value for name, value in payload["config"].items()}
         case "started":
-            row |= {"attempts": row["attempts"] + 1, "status": "interrupted"}
+            row |= {"attempts": row["attempts"] + 1, "status": "interrupted", "code": payload.get("code")}
         case "epoch":
             row["epochs_trained"] = payload["epoch"]
             row["wall_s"] += payload["epoch_s"]

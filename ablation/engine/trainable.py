@@ -93,7 +93,7 @@ class TrialActor(tune.Trainable):
             with self._watched():
                 try:
                     close()
-                except Exception:
+                except (Exception, SystemExit):
                     traceback.print_exc()
         if self._state is not None:
             self._state.restore()
