@@ -58,9 +58,11 @@ def values(table: pd.DataFrame, arm: str, metric: str) -> pd.Series[float]:
 
 def matrix(table: pd.DataFrame, arms: Sequence[str], metric: str) -> tuple[Array, tuple[int, ...]]:
     """Lay out a metric as ``values_AR``, NaN where an arm has no value in a replicate; return it and the replicates."""
-    wide = table.pivot(index="arm", columns="replicate", values=metric).sort_index(axis=1)
-    values_AR = wide.reindex(list(arms)).to_numpy(dtype=float)
-    return values_AR, tuple(int(replicate) for replicate in wide.columns)
+    names, replicates = pd.Index(table["arm"].unique()), np.sort(table["replicate"].unique())
+    # One row more than there are arms: arms without any value find it under -1. Pivoting takes 20 times as long.
+    wide_AR = np.full((len(names) + 1, len(replicates)), np.nan)
+    wide_AR[names.get_indexer(table["arm"]), np.searchsorted(replicates, table["replicate"])] = table[metric]
+    return wide_AR[names.get_indexer(pd.Index(list(arms)))], tuple(int(replicate) for replicate in replicates)
 
 
 def pairs(table: pd.DataFrame, arm: str, against: str, metric: str) -> tuple[pd.DataFrame, tuple[int, ...]]:
