@@ -103,6 +103,13 @@ def newest_path(directory: Path) -> Path | None:
     return next(iter(_by_age(directory)), None)
 
 
+def check(path: Path) -> None:
+    """Raise FileNotFoundError if there is no such file, DamagedCheckpointError if its bytes belie its name."""
+    named = NAME.fullmatch(path.name)
+    if named is None or _digest(path.read_bytes()) != named[2]:
+        raise DamagedCheckpointError(f"{path} is damaged: its content does not match its name; restore or delete it")
+
+
 def load(path: Path, framework: Framework = "torch") -> Checkpoint:
     """Read a checkpoint, its tensors as those of ``framework``; nothing is unpickled.
 
@@ -111,9 +118,8 @@ def load(path: Path, framework: Framework = "torch") -> Checkpoint:
     """
     from safetensors import SafetensorError, safe_open
 
-    named = NAME.fullmatch(path.name)
-    if named is not None and _digest(path.read_bytes()) != named[2]:
-        raise DamagedCheckpointError(f"{path} is damaged: its content does not match its name; restore or delete it")
+    if NAME.fullmatch(path.name) is not None:
+        check(path)
     try:
         with safe_open(path, framework="pt" if framework == "torch" else "np", device="cpu") as file:
             header = file.metadata()

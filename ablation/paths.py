@@ -42,6 +42,11 @@ class RunPaths:
         return self.root / "summary.json"
 
     @property
+    def reruns(self) -> Path:
+        """Which trials were run again, and how they compared; there once one was."""
+        return self.root / "reruns.json"
+
+    @property
     def artifacts(self) -> Path:
         """Folder of what confirm trials leave for the report."""
         return self.root / "artifacts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -9,17 +10,24 @@ import typer
 
 from ablation.console import console, error_line
 from ablation.faults import FaultsError
-from ablation.reuse import best_trial, load_best
+from ablation.reuse import LostCheckpointWarning, best_available, load_model
 
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import code that the run names, if it is no shipped study.")
+    ] = False,
 ) -> None:
     """Predict images with a study's best model, chosen by validation among its confirm trials."""
     try:
-        best = best_trial(run)
-        predictions = load_best(run).predict(images)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", LostCheckpointWarning)
+            best = best_available(run)
+        for warning in told:
+            console(stderr=True).print(f"note: {warning.message}")
+        predictions = load_model(run, best, trust=trust).predict(images)
     except (FaultsError, FileNotFoundError, ValueError) as error:
         console(stderr=True).print(error_line(str(error)))
         raise typer.Exit(2) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ablation import study_file
+from ablation import reruns, study_file
 from ablation.agreement import Agreement, Difference, differences, verdict
+from ablation.checkpoint import newest_path
 from ablation.console import console, error_line
 from ablation.contract import refusal_of
 from ablation.faults import FaultsError
@@ -22,8 +24,10 @@ from ablation.ledger import Event, LedgerError, read_events
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
 from ablation.records import ConflictError, EpochRow, TrialState, fold
+from ablation.storage import put_whole
 from ablation.study_file import StudyFile
 from ablation.trial import EpochRecord, TrialContext, build_config, load
+from ablation.trust import allow_code
 
 NEAREST_SHOWN = 5
 
@@ -49,15 +53,38 @@ def rerun(
     threads: int | None = None,
     epochs: int | None = None,
     tell: Tell | None = None,
+    trust: bool = False,
+    keep: bool = False,
 ) -> Agreement:
     """Run a trial again from its recorded configuration, seeds and data, in a temporary folder, and compare.
 
+    The study's own code is imported only if it is a shipped study's, or with ``trust``. With ``keep``, the checkpoint
+    of a confirm trial that comes out the same is put into the run directory, if the trial has none there.
+
     Only recorded epochs are run, the first ``epochs`` of them where given, and of a failed trial what failed. Device
     and threads are the recorded session's unless given. ``tell`` is called with each epoch as recorded and as it is
-    now. Reads the ledger alone, so it works while a sweep is running, and leaves the run directory as it is. Raises
+    now. Reads the ledger alone, so it works while a sweep is running, and writes nothing else into the run. Raises
     FaultsError on bad input: no run, an unknown trial, one that has nothing to compare, data that have changed.
     """
-    recorded = _recorded(RunPaths(Path(run)), trial_id, threads, epochs)
+    paths = RunPaths(Path(run).resolve())
+    recorded = _recorded(paths, trial_id, threads, epochs)
+    allow_code(recorded.file, paths, trust=trust)
+    code = recorded.file.user_code
+    # Relative paths in a trial start where its study was started.
+    with chdir(code.folder) if code is not None and Path(code.folder).is_dir() else nullcontext():
+        return _run_again(recorded, paths, device, threads, epochs, tell, keep=keep)
+
+
+def _run_again(
+    recorded: Recorded,
+    paths: RunPaths,
+    device: str | None,
+    threads: int | None,
+    epochs: int | None,
+    tell: Tell | None,
+    *,
+    keep: bool,
+) -> Agreement:
     state = recorded.state
     rows = state.epochs[:epochs]
     does_fail = state.outcome == "failed" and (epochs is None or epochs > len(rows))
@@ -77,15 +104,23 @@ def rerun(
                 failure_again = refusal_of(next(records), recorded.trial, state, recorded.file.plan.metric)
         except StopIteration:
             failure_again = f"run_trial ended before epoch {recorded.trial.epochs}"
-        except Exception as error:  # whatever a model under study does
+        except (Exception, SystemExit) as error:  # whatever a model under study does
             failure_again = f"{type(error).__name__}: {error}"
             if isinstance(error, FaultsError) and failure_again != state.reason:
                 raise
             traceback.print_exc()
         finally:
             records.close()
+        if keep and not differing and failure_again is None and compared == recorded.trial.epochs:
+            _keep(Path(scratch) / "checkpoints", paths.checkpoint_dir(state.trial_id))
     failure = state.reason if does_fail else None
-    return Agreement(trial_id, compared, len(rows), tuple(differing), failure, failure_again)
+    return Agreement(state.trial_id, compared, len(rows), tuple(differing), failure, failure_again)
+
+
+def _keep(made: Path, directory: Path) -> None:
+    newest = newest_path(made)
+    if newest is not None and newest_path(directory) is None:
+        put_whole(directory / newest.name, newest.read_bytes())
 
 
 def _records(recorded: Recorded, context: TrialContext) -> Generator[EpochRecord, None, None]:
@@ -157,28 +192,59 @@ def _context(recorded: Recorded, scratch: Path, device: str | None, threads: int
 
 def show(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    trial_id: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial_id, such as reference/0/search/0.")],
+    trial_id: Annotated[
+        str | None, typer.Argument(metavar="TRIAL", help="A trial_id, such as reference/0/search/0.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="A torch device, or auto; default: as recorded.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Only the first so many recorded epochs.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; default: as recorded.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Instead of TRIAL: so many trials, over all arms.")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Put a lost checkpoint back, if all comes out the same.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import code that the run names, if it is no shipped study.")
+    ] = False,
 ) -> None:
     """Run one trial again, without Ray, and compare its metrics with the recorded ones, bit for bit.
 
     Exit code 0: all the same; 1: not; 2: bad input.
     """
-    out = console()
+    out, paths = console(), RunPaths(run)
     try:
-        _tell_where(out, RunPaths(run))
-        agreement = rerun(
-            run, trial_id, device=device, threads=threads, epochs=epochs, tell=lambda *both: _tell(out, *both)
-        )
+        chosen = _chosen(paths, trial_id, sample)
+        _tell_where(out, paths)
+        agreements = []
+        for one in chosen:
+            told = None if sample else lambda *both: _tell(out, *both)
+            agreement = rerun(
+                run, one, device=device, threads=threads, epochs=epochs, tell=told, trust=trust, keep=keep
+            )
+            agreements.append(agreement)
+            for line in verdict(agreement):
+                out.print(f"{one}: {line}" if sample else line)
+            if epochs is None:
+                reruns.note(paths, agreement)
     except FaultsError as error:
         for fault in error.faults:
             console(stderr=True).print(error_line(fault))
         raise typer.Exit(2) from error
-    for line in verdict(agreement):
-        out.print(line)
-    raise typer.Exit(0 if agreement.is_exact else 1)
+    raise typer.Exit(0 if all(agreement.is_exact for agreement in agreements) else 1)
+
+
+def _chosen(paths: RunPaths, trial_id: str | None, sample: int | None) -> list[str]:
+    """Return the trials to run again; raise FaultsError unless either one or a number is given."""
+    if (trial_id is None) == (sample is None):
+        raise FaultsError(["give either a TRIAL or --sample N"])
+    if trial_id is not None:
+        return [trial_id]
+    if sample is None or sample < 1:
+        raise FaultsError([f"--sample is {sample}, but must be >= 1"])
+    try:
+        file, events = study_file.read(paths), read_events(paths.ledger)
+        return reruns.sample(study_file.plan_now(file, events), fold(events), sample)
+    except (FileNotFoundError, LedgerError, ConflictError, ValueError) as error:
+        raise FaultsError([str(error)]) from error
 
 
 def _tell_where(out: Console, paths: RunPaths) -> None:

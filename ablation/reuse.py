@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +14,9 @@ import pyarrow.parquet as pq
 from ablation import checkpoint, study_file
 from ablation.paths import RunPaths
 from ablation.trial import load
+from ablation.trust import allow_code
+
+SHOWN_LETTERS = 300
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The confirm trial that validation prefers, over all arms."""
+    """A confirm trial with its validation score and checkpoint."""
 
     trial_id: str
     arm: str
@@ -46,8 +51,12 @@ class BestTrial:
     checkpoint: Path
 
 
-def best_trial(run: Path | str) -> BestTrial:
-    """Find the confirm trial with the best validation score; test scores choose nothing.
+class LostCheckpointWarning(UserWarning):
+    """A better model's checkpoint is missing or damaged, and another one is used."""
+
+
+def best_trials(run: Path | str) -> list[BestTrial]:
+    """List the completed confirm trials by their validation scores, the best first; test scores choose nothing.
 
     Raises FileNotFoundError where ``run`` is no run directory or has no confirm trial with a checkpoint yet.
     """
@@ -66,20 +75,89 @@ def best_trial(run: Path | str) -> BestTrial:
         raise FileNotFoundError(
             f"{paths.root} has no finished confirm trial with a checkpoint yet; let the sweep go on"
         )
-    pick = max if plan.space.direction == "maximize" else min
-    best = pick(done, key=lambda row: row[metric])
-    return BestTrial(best["trial_id"], best["arm"], best[metric], plan.metric, paths.root / best["checkpoint"])
+    done.sort(key=lambda row: row[metric], reverse=plan.space.direction == "maximize")
+    return [
+        BestTrial(row["trial_id"], row["arm"], row[metric], plan.metric, paths.root / row["checkpoint"]) for row in done
+    ]
 
 
-def load_best(run: Path | str) -> Predictor:
-    """Load the best confirm trial's model, ready to predict; see ``best_trial`` for what is best and what is raised."""
-    plan = study_file.read(RunPaths(Path(run))).plan
-    return load_predictor(best_trial(run).checkpoint, plan.space.predictor)
+def best_trial(run: Path | str) -> BestTrial:
+    """Find the confirm trial with the best validation score, over all arms; raises as ``best_trials`` does."""
+    return best_trials(run)[0]
 
 
-def load_predictor(path: Path, import_path: str | None) -> Predictor:
-    """Load one checkpoint with a space's predictor."""
-    if import_path is None:
+def best_available(run: Path | str) -> BestTrial:
+    """Find the best confirm trial whose checkpoint is there and whole, warning of each better one that is not.
+
+    Raises FileNotFoundError with the commands that make the checkpoints again if none is; and as ``best_trials`` does.
+    """
+    lost = []
+    for best in best_trials(run):
+        try:
+            checkpoint.check(best.checkpoint)
+            found = best.checkpoint
+        except (OSError, checkpoint.DamagedCheckpointError) as error:
+            # Made again, a checkpoint has another name: its records say how long epochs took this time.
+            made_again = restored(best)
+            if made_again is None:
+                reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be used"
+                remedy = f"{again(run, best.trial_id)} makes it again"
+                lost.append(f"{best.checkpoint} of {best.trial_id} {reason}; {remedy}")
+                continue
+            found = made_again
+        for loss in lost:
+            warnings.warn(f"{loss}; {best.trial_id} is used instead", LostCheckpointWarning, stacklevel=2)
+        return replace(best, checkpoint=found)
+    raise FileNotFoundError("; ".join(lost))
+
+
+def restored(trial: BestTrial) -> Path | None:
+    """Return another whole checkpoint of the trial, if its folder has one."""
+    newest = checkpoint.newest_path(trial.checkpoint.parent)
+    if newest is None or newest == trial.checkpoint:
+        return None
+    try:
+        checkpoint.check(newest)
+    except (OSError, checkpoint.DamagedCheckpointError):
+        return None
+    return newest
+
+
+def lost_checkpoints(run: Path | str) -> list[str]:
+    """List the completed confirm trials that have no checkpoint any more, the best first."""
+    try:
+        trials = best_trials(run)
+    except FileNotFoundError:
+        return []
+    return [trial.trial_id for trial in trials if not trial.checkpoint.is_file() and restored(trial) is None]
+
+
+def again(run: Path | str, trial_id: str) -> str:
+    """Return the command that makes a trial's checkpoint again."""
+    return f"python -m ablation.rerun {shlex.quote(str(run))} {shlex.quote(trial_id)} --keep"
+
+
+def load_best(run: Path | str, *, trust: bool = False) -> Predictor:
+    """Load the best confirm trial's model, ready to predict; see ``best_available`` for what is best and raised.
+
+    The study's own code is imported only if it is a shipped study's, or with ``trust``: FaultsError otherwise.
+    """
+    return load_model(run, best_available(run), trust=trust)
+
+
+def load_model(run: Path | str, trial: BestTrial, *, trust: bool = False) -> Predictor:
+    """Load the model of a run's confirm trial; ``trust`` and raises as ``load_best``.
+
+    Raises ValueError naming the checkpoint if it does not fit the study's network.
+    """
+    paths = RunPaths(Path(run))
+    file = study_file.read(paths)
+    allow_code(file, paths, trust=trust)
+    if file.plan.space.predictor is None:
         raise ValueError("the study's space names no predictor; set Space.predictor to 'package.module:name'")
-    predictor: Predictor = load(import_path)(checkpoint.load(path))
+    try:
+        predictor: Predictor = load(file.plan.space.predictor)(checkpoint.load(trial.checkpoint))
+    except (KeyError, RuntimeError) as error:  # what torch raises for tensors of other names or shapes
+        what = " ".join(str(error).split())[:SHOWN_LETTERS]
+        raise ValueError(f"{trial.checkpoint} does not fit the study's network ({what}); restore it") from error
     return predictor

@@ -23,6 +23,7 @@ from ablation.prepared_run import PreparedRun, begin, prepare_run
 from ablation.records import ConflictError
 from ablation.request import Request, checked_options
 from ablation.resources import Resources
+from ablation.reuse import again, lost_checkpoints
 from ablation.spread_asked import SpreadAsked
 from ablation.storage import UnwritableError
 from ablation.study_file import DamagedStudyError
@@ -195,6 +196,7 @@ def run_prepared(
         page = write_report(paths, tell) if is_due else None
     except KeyboardInterrupt:
         ended = "interrupted"
+    tell.lost_checkpoints([again(paths.root, trial_id) for trial_id in lost_checkpoints(paths.root)])
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
     if ended == "nothing left" and not is_due and paths.page.is_file():
         page = paths.page

@@ -17,7 +17,7 @@ from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.storage import put_whole
-from ablation.user_code import study_module
+from ablation.user_code import UserCode, study_module
 from search_spaces.space import IS_RECORDED, Frozen
 
 DIGEST = "sha256_of_the_rest"
@@ -42,6 +42,7 @@ class StudyFile(Frozen):
     hardware: dict[str, Any]
     budget_name: str
     data: dict[str, Any] | None
+    user_code: UserCode | None = None
     plan: Plan
     # What follows from the plan, spelled out for readers of the file.
     rungs: tuple[int, ...]
@@ -72,6 +73,7 @@ def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | Non
         hardware=hardware(),
         budget_name=budget_name,
         data=data,
+        user_code=UserCode.here(),
         plan=plan,
         rungs=plan.rungs,
         search_is_random=plan.search_is_random,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,6 +69,9 @@ class Teller(Protocol):
     def accounting(self, account: Account) -> None:
         """Say what became of every planned trial."""
 
+    def lost_checkpoints(self, commands: Sequence[str]) -> None:
+        """Say which models are gone, by the commands that make them again."""
+
     def go_on(self, command: str) -> None:
         """Say how an interrupted run goes on."""
 
@@ -126,6 +129,13 @@ class TextTeller:
         if account.retry is not None:
             self.console.print(f"run failed trials again, once it is mended, with: {account.retry}")
 
+    def lost_checkpoints(self, commands: Sequence[str]) -> None:
+        """Print the commands, if there are any."""
+        if commands:
+            self.console.print(f"checkpoints of {len(commands)} completed confirm trials are missing; made again by:")
+        for command in commands:
+            self.console.print(f"  {command}")
+
     def go_on(self, command: str) -> None:
         """Print the command."""
         self.console.print(f"go on with: {command}")
@@ -173,6 +183,11 @@ class JsonTeller:
         told |= {"failures": [vars(failures) for failures in account.failures], "retry": account.retry}
         told |= {"traceback": account.traceback if account.ended == "paused" else None}
         print_json_line(self.stream, "accounting", {**account.summary, **told})
+
+    def lost_checkpoints(self, commands: Sequence[str]) -> None:
+        """Print a line a command."""
+        for command in commands:
+            print_json_line(self.stream, "lost_checkpoint", {"command": command})
 
     def go_on(self, command: str) -> None:
         """Print the command."""

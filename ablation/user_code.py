@@ -49,6 +49,10 @@ class UserCode(Frozen):
         """Make this process find what the described one finds; a folder that this machine lacks is passed over."""
         with suppress(OSError):
             os.chdir(self.folder)
+        self.make_importable()
+
+    def make_importable(self) -> None:
+        """Let this process import what the described one can, from the folder where it is."""
         put_on_path(self.import_path)
         if self.study_file is not None and not _is_imported(self.study_file):
             import_study_file(Path(self.study_file))

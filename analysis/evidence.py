@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from analysis.code_versions import code_table
 from analysis.load import STATUSES, Study
 from analysis.places import Run
 from analysis.report.numbers import Unit, unit_of
+from analysis.reruns import rerun_counts
 from analysis.survival import Unequal
 from analysis.verdicts import Verdict
 
@@ -54,6 +55,7 @@ class Evidence:
     mcnemar: pd.DataFrame
     calibration: pd.DataFrame
     reliability: pd.DataFrame
+    reruns: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
 
     @property
@@ -122,5 +124,6 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
         mcnemar=make("mcnemar", lambda: agreement.mcnemar_table(study, trials, predictions), NO_PAIRS),
         calibration=calibrated,
         reliability=reliability,
+        reruns=rerun_counts(load.reruns(run)),
         failures=tuple(attempts.failures),
     )

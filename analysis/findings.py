@@ -55,6 +55,7 @@ def findings(source: Run | Evidence) -> dict[str, Any]:
         "unequal_survival": found.unequal_survival._asdict(),
         "not_completed": _records(found.not_completed),
         "code": _records(found.code),
+        "reruns": dict(found.reruns),
         "growths": [dict(growth) for growth in study.growths],
         "warnings": [{"code": code, "text": text} for code, text in warnings(found)],
     }

@@ -303,6 +303,10 @@ SCHEMA: Schema = {
                     "changed": _text("files and versions that differ from the row before, by comma"),
                 },
             ),
+            "reruns": _object(
+                "trials that were run again after the study, by how they agreed",
+                {kind: _count("trials") for kind in ("exact", "rounding", "different")},
+            ),
             "growths": {"type": "array", "items": {"type": "object"}, "description": "size before each growth"},
             "warnings": _rows("what weakens the claims", {"code": _text("stable name"), "text": _text("sentence")}),
         },

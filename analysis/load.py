@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -120,6 +121,19 @@ def accounting(run: Run) -> dict[str, int]:
         rule = "both must account for every planned trial; resume the study to write them anew from its ledger"
         raise FaultsError([f"{where}: summary.json plans {planned} trials, trials.parquet lists {len(table)}; {rule}"])
     return counts
+
+
+def reruns(run: Run) -> dict[str, Any]:
+    """Read which trials were run again and how they compared; empty if none was. Raises FaultsError if damaged."""
+    where = place(run)
+    if not where.has(where.paths.reruns):
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(where.read_bytes(where.paths.reruns))
+    except ValueError as error:
+        remedy = "delete it, and run the trials again"
+        raise FaultsError([f"{where.spell(where.paths.reruns)} is no JSON ({error}); {remedy}"]) from error
+    return found
 
 
 def summary(run: Run) -> dict[str, Any]:

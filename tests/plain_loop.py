@@ -60,7 +60,9 @@ def _take_epoch(
         study.end(trial_id, "failed", "ended early", elapsed_s)
         return False
     newest = newest_path(paths.checkpoint_dir(trial_id))
-    return study.report(trial_id, record, elapsed_s, None if newest is None else newest.name)
+    return study.report(
+        trial_id, record, elapsed_s, None if newest is None else newest.relative_to(paths.root).as_posix()
+    )
 
 
 def _start(plan: Plan, assignment: Assignment, paths: RunPaths) -> Iterator[EpochRecord]:

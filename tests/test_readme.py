@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,8 @@ import pandas as pd
 import pytest
 import typer.main
 
+import ablation.predict
+import ablation.rerun
 import ablation.run
 import analysis.report.__main__
 from ablation.request import Request, prepare
@@ -66,8 +69,12 @@ def run_arguments(text: str) -> list[list[str]]:
 
 
 def run_options() -> set[str]:
+    return options_of_command(ablation.run.main)
+
+
+def options_of_command(command: Callable[..., object]) -> set[str]:
     app = typer.Typer()
-    app.command()(ablation.run.main)
+    app.command()(command)
     return options_of(app)
 
 
@@ -130,7 +137,12 @@ def test_options_of_run_exist(page: str) -> None:
 
 def test_options_in_the_text_exist() -> None:
     prose = re.sub(r"^```.*?^```", "", PRESENT, flags=re.DOTALL | re.MULTILINE)
-    known = {"analysis.report": options_of(analysis.report.__main__.app), "ablation.run": run_options()}
+    known = {
+        "analysis.report": options_of(analysis.report.__main__.app),
+        "ablation.rerun": options_of_command(ablation.rerun.show),
+        "ablation.predict": options_of_command(ablation.predict.predict),
+        "ablation.run": run_options(),
+    }
     used = [
         (next((command for command in known if command in code), "ablation.run"), option)
         for code in re.findall(r"`([^`]+)`", prose)

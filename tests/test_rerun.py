@@ -62,7 +62,10 @@ def test_every_recorded_epoch_comes_out_the_same_bit_for_bit(finished: RunPaths,
     state = records_of(finished)[trial_id]
     told: list[tuple[int, float]] = []
     agreement = rerun(
-        finished.root, trial_id, tell=lambda row, record: told.append((row.epoch, record.metrics["val_score"]))
+        finished.root,
+        trial_id,
+        tell=lambda row, record: told.append((row.epoch, record.metrics["val_score"])),
+        trust=True,
     )
     assert agreement == Agreement(trial_id, len(state.epochs), len(state.epochs), ())
     assert agreement.is_exact
@@ -71,7 +74,7 @@ def test_every_recorded_epoch_comes_out_the_same_bit_for_bit(finished: RunPaths,
 
 def test_the_run_directory_stays_as_it_is_and_its_driver_goes_on(finished: RunPaths) -> None:
     before = {path: path.read_bytes() for path in finished.root.rglob("*") if path.is_file()}
-    rerun(finished.root, some(finished, "completed", "confirm"))
+    rerun(finished.root, some(finished, "completed", "confirm"), trust=True)
     assert {path: path.read_bytes() for path in finished.root.rglob("*") if path.is_file()} == before
 
 
@@ -79,7 +82,7 @@ def test_a_trial_of_a_sweep_under_way_is_run_as_far_as_it_is_recorded(tmp_path: 
     paths = run_study(toy_plan(), tmp_path / "toy", most_epochs=9)
     open_trial = next(key for key, state in records_of(paths).items() if state.outcome is None and state.epochs)
     with Ledger(paths.ledger) as ledger:
-        agreement = rerun(paths.root, open_trial)
+        agreement = rerun(paths.root, open_trial, trust=True)
         ledger.append("started", open_trial, attempt=2)
         ledger.flush()
     assert agreement.is_exact
@@ -100,7 +103,7 @@ def test_a_difference_is_found_where_it_was_made(finished: RunPaths, monkeypatch
         return replace(record, metrics=metrics, epoch_s=99.0)
 
     changed(monkeypatch, change)
-    agreement = rerun(finished.root, trial_id)
+    agreement = rerun(finished.root, trial_id, trust=True)
     assert [(difference.epoch, difference.metric) for difference in agreement.differing] == [
         (3, "train_loss"),
         (4, "val_score"),
@@ -110,7 +113,7 @@ def test_a_difference_is_found_where_it_was_made(finished: RunPaths, monkeypatch
     recorded = records_of(finished)[trial_id].epochs[2].metrics["train_loss"]
     assert agreement.differing[0] == Difference(3, "train_loss", recorded, recorded * (1 + 1e-3))
     assert not agreement.is_exact and not agreement.is_rounding
-    assert rerun(finished.root, trial_id, epochs=2).is_exact
+    assert rerun(finished.root, trial_id, epochs=2, trust=True).is_exact
     assert agreement.differing[-1].relative == float("inf")
 
 
@@ -122,13 +125,13 @@ def test_rounding_is_told_from_a_change(finished: RunPaths, monkeypatch: pytest.
             record, metrics={**record.metrics, "val_score": record.metrics["val_score"] * (1 + record.epoch * 1e-9)}
         ),
     )
-    agreement = rerun(finished.root, trial_id)
+    agreement = rerun(finished.root, trial_id, trust=True)
     assert agreement.is_rounding and not agreement.is_exact
     assert agreement.worst is not None
     assert (agreement.worst.metric, agreement.worst.epoch) == ("val_score", 9)
     assert agreement.worst.relative == pytest.approx(9e-9, rel=1e-3)
     assert "within float rounding" in verdict(agreement)[-1]
-    shown = CliRunner().invoke(APP, [str(finished.root), trial_id])
+    shown = CliRunner().invoke(APP, ["--trust", str(finished.root), trial_id])
     assert shown.exit_code == 1
     assert "≠" in shown.stdout and "val_score of epoch 9" in shown.stdout
 
@@ -144,10 +147,10 @@ def test_rounding_is_told_from_a_change(finished: RunPaths, monkeypatch: pytest.
 def test_a_failure_for_the_same_reason_agrees(tmp_path: Path, misbehave: str, reason: str) -> None:
     paths = run_study(toy_plan(misbehave=misbehave), tmp_path / "toy")
     trial_id = some(paths, "failed", "search")
-    agreement = rerun(paths.root, trial_id)
+    agreement = rerun(paths.root, trial_id, trust=True)
     assert agreement.is_exact and (agreement.failure_again or "").startswith(reason)
     assert agreement.epochs == len(records_of(paths)[trial_id].epochs)
-    shown = CliRunner().invoke(APP, [str(paths.root), trial_id])
+    shown = CliRunner().invoke(APP, ["--trust", str(paths.root), trial_id])
     assert shown.exit_code == 0, shown.output
     assert f"fails again, for the same reason: {reason}" in shown.stdout
     assert ("Traceback" in shown.stderr) == (misbehave == "raise")
@@ -157,7 +160,7 @@ def test_a_failure_that_does_not_come_again_differs(tmp_path: Path, monkeypatch:
     paths = run_study(toy_plan(misbehave="missing"), tmp_path / "toy")
     trial_id = some(paths, "failed", "search")
     changed(monkeypatch, lambda record: replace(record, metrics={**record.metrics, "val_score": 0.5}))
-    agreement = rerun(paths.root, trial_id)
+    agreement = rerun(paths.root, trial_id, trust=True)
     assert not agreement.is_exact and agreement.failure_again is None
     assert "now it is 'none'" in verdict(agreement)[0]
 
@@ -171,17 +174,17 @@ def test_a_new_failure_differs_and_shows_its_traceback(finished: RunPaths, monke
         return record
 
     changed(monkeypatch, change)
-    shown = CliRunner().invoke(APP, [str(finished.root), trial_id])
+    shown = CliRunner().invoke(APP, ["--trust", str(finished.root), trial_id])
     assert shown.exit_code == 1
     assert "Traceback" in shown.stderr and "it fails now, and did not before: ToyError: only now" in shown.stdout
-    assert not rerun(finished.root, trial_id).is_exact
-    assert rerun(finished.root, trial_id).epochs == 3
-    assert rerun(finished.root, trial_id, epochs=3).is_exact
+    assert not rerun(finished.root, trial_id, trust=True).is_exact
+    assert rerun(finished.root, trial_id, trust=True).epochs == 3
+    assert rerun(finished.root, trial_id, epochs=3, trust=True).is_exact
 
 
 def test_a_diverged_trial_diverges_again(tmp_path: Path) -> None:
     paths = run_study(toy_plan(misbehave="nan"), tmp_path / "toy")
-    assert rerun(paths.root, some(paths, "diverged", "search")).is_exact
+    assert rerun(paths.root, some(paths, "diverged", "search"), trust=True).is_exact
 
 
 def test_the_trial_gets_what_its_session_gave_it_unless_told_otherwise(
@@ -201,8 +204,8 @@ def test_the_trial_gets_what_its_session_gave_it_unless_told_otherwise(
         ledger.append("session_opened", process=1, resources=given, searcher={})
         ledger.append("started", trial_id, attempt=2)
         ledger.append("session_opened", process=2, resources={"cpus_per_trial": 7.0}, searcher={})
-    rerun(finished.root, trial_id)
-    rerun(finished.root, trial_id, device="cuda:1", threads=2)
+    rerun(finished.root, trial_id, trust=True)
+    rerun(finished.root, trial_id, device="cuda:1", threads=2, trust=True)
     assert [(context.device, context.cpu_threads) for context in seen] == [("cpu", 3), ("cuda:1", 2)]
     planned = next(trial for trial in toy_plan().trials() if trial.trial_id == trial_id)
     assert (seen[0].seed, seen[0].replicate_seed, seen[0].epochs) == (
@@ -234,21 +237,21 @@ def test_bad_input_is_told_with_exit_code_2(tmp_path: Path) -> None:
 def test_confirm_trials_without_survivor_cannot_be_run(tmp_path: Path) -> None:
     paths = run_study(toy_plan(misbehave="raise"), tmp_path / "toy")
     with pytest.raises(FaultsError, match="no_survivor"):
-        rerun(paths.root, some(paths, "failed", "confirm"))
+        rerun(paths.root, some(paths, "failed", "confirm"), trust=True)
 
 
 def test_hardware_other_than_recorded_is_named(finished: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     trial_id = some(finished, "completed", "search")
-    assert "recorded elsewhere" not in CliRunner().invoke(APP, [str(finished.root), trial_id]).stdout
+    assert "recorded elsewhere" not in CliRunner().invoke(APP, ["--trust", str(finished.root), trial_id]).stdout
     monkeypatch.setattr("platform.machine", lambda: "abacus")
-    assert "→ abacus" in CliRunner().invoke(APP, [str(finished.root), trial_id]).stdout
+    assert "→ abacus" in CliRunner().invoke(APP, ["--trust", str(finished.root), trial_id]).stdout
 
 
 def test_ray_is_never_imported(tmp_path: Path) -> None:
     paths = run_study(toy_plan(misbehave="raise"), tmp_path / "toy")
     trial_id = some(paths, "failed", "search")
     check = (
-        f"import sys; from ablation.rerun import rerun; rerun({str(paths.root)!r}, {trial_id!r}); "
+        f"import sys; from ablation.rerun import rerun; rerun({str(paths.root)!r}, {trial_id!r}, trust=True); "
         "print('ray' in sys.modules)"
     )
     asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

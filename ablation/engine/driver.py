@@ -70,7 +70,7 @@ def sweep(
             progress = Progress(study, count, resources.log_format, paths=paths)
             study.observer = progress.note
             with progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
-                workplace = _workplace(file, paths, resources, per_trial)
+                workplace = _workplace(file, study.plan, paths, resources, per_trial)
                 _fit(study, paths, workplace, ending, count, per_trial, Path(scratch))
             if ending.is_due and ending.fault is None:
                 # Whoever interrupts may not wait for Ray's shutdown.
@@ -126,15 +126,17 @@ def _fit(
     tuner.fit()
 
 
-def _workplace(file: StudyFile, paths: RunPaths, resources: Resources, per_trial: dict[str, float]) -> Workplace:
+def _workplace(
+    file: StudyFile, plan: Plan, paths: RunPaths, resources: Resources, per_trial: dict[str, float]
+) -> Workplace:
     return Workplace(
         run_dir=paths.root.resolve(),
-        run_trial=file.plan.space.trial,
+        run_trial=plan.space.trial,  # the plan that was asked for, whatever study.json names
         data=file.data_uri,
         data_fingerprint=file.data_fingerprint,
         device="cuda" if per_trial.get("GPU") else "cpu",
         cpu_threads=max(1, int(per_trial["CPU"])),
-        checkpoint_epochs=file.plan.rungs,
+        checkpoint_epochs=plan.rungs,
         user_code=UserCode.here(),
         watchdog_s=60 * resources.watchdog_minutes,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import reruns
 from analysis.attempts import Attempts, Failure
 from analysis.findings import as_text, findings
 from analysis.places import Run, place
@@ -141,6 +142,7 @@ def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
         "less": "" if study.higher_is_better else " (less is better)",
         "points": " (points)" if inputs.unit.points else "",
         "document": {**UNKNOWN, **{name: value for name, value in document.items() if value is not None}},
+        "run_again": reruns.sentence(inputs.evidence.reruns),
         "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(document.get("data") or {}),
         "counts": inputs.counts,
         "open_trials": inputs.open_trials,
