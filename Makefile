@@ -6,10 +6,10 @@ S3     := $(VENV)/s3-server
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test check lint types mutants chaos bench lock clean
+.PHONY: help install sweep test gpu-test check lint types mutants chaos bench lock clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
 # Bytecode is compiled here: where Python may not write it, every worker would compile torch and ray anew.
 # The stamps record which lock file the environment was made from; a newer lock makes it anew.
@@ -38,6 +38,9 @@ sweep: $(VENV)/.installed  ## the study of the seed paper on generated faces, mi
 
 test: $(VENV)/.installed-test  ## the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+gpu-test: $(VENV)/.installed-test  ## the tests that need a GPU
+	$(BIN)/python -m pytest -n0 tests/gpu $(ARGS)
 
 lint: $(VENV)/.installed-test  ## ruff: rules and format
 	$(BIN)/ruff check .

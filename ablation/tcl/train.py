@@ -6,6 +6,7 @@ epoch), so a checkpoint at an epoch's end needs no generator state to repeat the
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -41,13 +42,20 @@ def run_trial(config: TclConfig, context: TrialContext) -> Iterator[EpochRecord]
     assert context.data is not None, "the space names a dataset, so every study has data"
     dataset = open_dataset(context.data, config.data.size_px, fingerprint=context.data_fingerprint)
     training = Training(config, context, dataset)
-    yield from training.resume()
-    cadence = checkpoint.Cadence(context, config.train.checkpoint_every_s)
-    while training.epoch < context.epochs:
-        record = training.run_epoch()
-        if cadence.is_due(record):
-            training.save()
-        yield record
+    try:
+        yield from training.resume()
+        cadence = checkpoint.Cadence(context, config.train.checkpoint_every_s)
+        while training.epoch < context.epochs:
+            record = training.run_epoch()
+            if cadence.is_due(record):
+                training.save()
+            yield record
+    finally:
+        on_gpu = training.device.type == "cuda"
+        del training
+        if on_gpu:
+            # The process goes on to trials of other sizes, beside processes that need the memory.
+            torch.cuda.empty_cache()
 
 
 class Training:
@@ -56,6 +64,8 @@ class Training:
     def __init__(self, config: TclConfig, context: TrialContext, dataset: Dataset) -> None:
         self.config, self.context, self.dataset = config, context, dataset
         self.device = torch.device(_device(context.device))
+        if self.device.type == "cuda":
+            _use_repeatable_kernels()
         # What is left for the report changes no training.
         trained = config.model_dump(exclude={"artifacts"})
         self.identity = checkpoint.identity(trained, context.seed, context.epochs, dataset.fingerprint)
@@ -240,6 +250,14 @@ def _use_bfloat16(config: TclConfig, device: torch.device) -> bool:
     if config.train.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return config.train.precision == "bfloat16"
+
+
+def _use_repeatable_kernels() -> None:
+    """Let this process's GPU repeat sums in one order: two trials of a seed differed without."""
+    # cuBLAS reads it when the process first multiplies matrices on a GPU.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _device(name: str) -> str:
