@@ -47,6 +47,8 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "another-folder": elsewhere.start_from_another_folder,
         "shadowing-names": elsewhere.shadow_names,
         "cpu-limit": elsewhere.limit_cpus,
+        "edited-code": elsewhere.edit_code,
+        "changed-versions": elsewhere.change_versions,
         "image-vanishes": lambda folder: misbehaving.lose_an_image(folder, seed),
         **{f"trial-{how}": partial(misbehaving.misbehave, how=how, seed=seed) for how in misbehaving.ENDINGS},
     }

@@ -111,6 +111,43 @@ def limit_cpus(folder: Path) -> dict[str, Any]:
     return {"faults": faults}
 
 
+def edit_code(folder: Path) -> dict[str, Any]:
+    """Edit a module between two sessions: refused by name, then accepted and marked, with page and audit."""
+    faults = _first_session(folder)
+    (folder / "my_gain.py").write_text(f"# A comment is a change, too.\nGAIN = {GAIN}\n")
+    return {"faults": faults + _second_session(folder, "my_gain.py has changed")}
+
+
+def change_versions(folder: Path) -> dict[str, Any]:
+    """Go on with another version of a package, as its metadata tells it: refused by name, then accepted and marked."""
+    faults = _first_session(folder)
+    about = folder / "newer/optuna-99.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 99.0\n")
+    return {"faults": faults + _second_session(folder, "optuna is 99.0, but was ", str(folder / "newer"))}
+
+
+def _first_session(folder: Path) -> list[str]:
+    write_study(folder, "mine.py", neighbour="my_gain")
+    (folder / "data.csv").write_text(str(BASE))
+    return _faults(folder / "runs/run", _run(folder, "mine.py", "--name", "run"))
+
+
+def _second_session(folder: Path, change: str, *search_path: str) -> list[str]:
+    """Let the study grow: with what changed it is refused by name, and goes on when that is accepted."""
+    grown = ("--name", "run", "--resume", "--replicates", "3")
+    refused = _run(folder, "mine.py", *grown, search_path=search_path)
+    faults = [] if refused.code == 2 and change in refused.printed else [f"not refused: {refused.printed[-500:]}"]
+    accepted = _run(folder, "mine.py", *grown, "--accept-changes", search_path=search_path)
+    faults += _faults(folder / "runs/run", accepted)
+    codes = pd.read_parquet(folder / "runs/run/trials.parquet").groupby("replicate")["code"].unique()
+    if [len(codes[replicate]) for replicate in range(3)] != [1, 1, 1] or codes[0][0] == codes[2][0]:
+        faults.append(f"trials are not marked by their code: {codes.to_dict()}")
+    if "Not all trials ran with the same code" not in (folder / "runs/run/report/index.html").read_text():
+        faults.append("the page does not say that code changed")
+    return faults
+
+
 def most_at_a_time(paths: RunPaths) -> int:
     """Return how many trials ran at once, at most, by the order of their events."""
     changes = {"started": 1, "ended": -1, "retried": -1}
@@ -129,12 +166,14 @@ def write_study(folder: Path, name: str, neighbour: str) -> None:
     (folder / f"{neighbour}.py").write_text(f"GAIN = {GAIN}\n")
 
 
-def _run(folder: Path, space: str, *options: str, before: tuple[str, ...] = ()) -> Outcome:
+def _run(
+    folder: Path, space: str, *options: str, before: tuple[str, ...] = (), search_path: tuple[str, ...] = ()
+) -> Outcome:
     """Run the command in the user's folder; -P keeps that from coming first on the import path."""
     log = folder / "printed.txt"
     log.unlink(missing_ok=True)
     command = [*before, sys.executable, "-P", "-m", "ablation.run", "--space", space, "--budget", "quick", *options]
-    process = spawn(command, log, environment={"PYTHONPATH": str(ROOT)}, cwd=folder)
+    process = spawn(command, log, environment={"PYTHONPATH": os.pathsep.join([*search_path, str(ROOT)])}, cwd=folder)
     return Outcome(process.wait(600), log.read_text())
 
 
