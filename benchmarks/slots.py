@@ -44,9 +44,9 @@ LEAST_BUSY = 0.95
 MOST_SIMULATED = 1.15
 EPOCH_S = 0.2
 ARMS, TRIALS, SEEDS = 4, 5, 1
-# Some 40 s of sleep for each size; a trial is long enough to start no second worker for it, as real ones are.
-REPLICATES_PER_SLOTS = {2: 2, 8: 3, 16: 4, 33: 8}  # of 24 trials each
-EPOCHS = {2: 10, 8: 20, 16: 40, 33: 40}
+# Some 20 to 50 s of sleep for each size. Where more workers start at once, which takes longer, trials are longer, too.
+REPLICATES_PER_SLOTS = {2: 2, 8: 2, 16: 2, 33: 6}  # of 24 trials each
+EPOCHS = {2: 10, 8: 20, 16: 30, 33: 40}
 SHAPES = {"13 arms × 6 replicates × 8 trials, 64 slots": (13, 6, 8, 64), "4 × 3 × 6, 8 slots": (4, 3, 6, 8)}
 
 
@@ -178,7 +178,10 @@ def main(
     """Measure both sides in turn, then simulate; exit 1 where a bar is missed."""
     found, missed = {}, []
     for slots in map(int, filter(None, sizes.split(","))):
-        pairs = [(measure_ours(slots), measure_plain(slots)) for _ in range(runs)]
+        pairs = []
+        for _ in range(runs):
+            pairs.append((measure_ours(slots), measure_plain(slots)))
+            typer.echo(f"{slots} slots: ours {pairs[-1][0]}, plain Tune {pairs[-1][1]}", err=True)
         ours, plain = ([pair[side] for pair in pairs] for side in (0, 1))
         found[slots] = {"ours": _summary(ours), "plain_tune": _summary(plain)}
         missed += [f"{slots} slots: {one.workers} workers" for one in ours if one.workers > slots + one.retries]
