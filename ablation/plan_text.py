@@ -36,6 +36,8 @@ def print_header(out: Console, prepared: Prepared) -> None:
     if prepared.data is not None:
         names = prepared.data.get("class_names", ())
         out.print(f"data {prepared.data['uri']}{': ' if names else ''}{', '.join(names)}")
+        for remark in prepared.data.get("remarks", ()):
+            out.print(f"note: {remark}")
 
 
 def header_facts(prepared: Prepared) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def prepare_run(
         gpus = visible_gpus(resources.address)
         if resources.address is None:
             found += _too_large(resources, gpus)
-        prepared = prepare(asked, gpus, None if begun is None else begun.plan.space)
+        known = (None, None) if begun is None else (begun.plan.space, begun.file.data_fingerprint)
+        prepared = prepare(asked, gpus, *known)
     except FaultsError as error:
         found += error.faults
     if prepared is not None and begun is not None:
@@ -218,7 +219,7 @@ def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
     missing = [arm.name for arm in now.arms if arm not in asked.arms]
     if missing:
         faults.append(f"--resume: the run's arms {', '.join(missing)} are not among those asked for")
-    if file.data != prepared.data:
+    if file.data_fingerprint != (prepared.data or {}).get("fingerprint"):
         faults.append("--resume: the data differ from the run's own, or their content has changed")
     remedy = (
         f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"

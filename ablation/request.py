@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,11 +51,12 @@ class Prepared:
     data: dict[str, Any] | None
 
 
-def prepare(request: Request, gpus: float, begun: Space | None = None) -> Prepared:
+def prepare(request: Request, gpus: float, begun: Space | None = None, planned_data: str | None = None) -> Prepared:
     """Check everything about a request and open its data; raise FaultsError listing all that is wrong.
 
     ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one. ``begun`` is
-    the space of the study that is to go on, if one is: it keeps the warm start that it had.
+    the space of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is the
+    fingerprint of that study's data, which need not be where it was if this machine has it decoded.
     """
     space = request.space if isinstance(request.space, Space) else find_space(request.space)
     run_trial: RunTrial = load(space.trial)
@@ -78,7 +80,7 @@ def prepare(request: Request, gpus: float, begun: Space | None = None) -> Prepar
         effective = rewarmed(effective, begun)
     arms = _arms(effective, request, faults)
     faults += _config_faults(effective, arms, run_trial)
-    data = _data(request.data, effective, arms, run_trial, faults)
+    data = _data(request.data, effective, arms, run_trial, faults, planned_data)
     if faults:
         raise FaultsError(dict.fromkeys(faults))
     plan = Plan(
@@ -162,7 +164,7 @@ def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> li
 
 
 def _data(
-    uri: str | None, space: Space, arms: tuple[Arm, ...], run_trial: RunTrial, faults: list[str]
+    uri: str | None, space: Space, arms: tuple[Arm, ...], run_trial: RunTrial, faults: list[str], planned: str | None
 ) -> dict[str, Any] | None:
     if space.dataset is None:
         if uri is not None:
@@ -179,7 +181,9 @@ def _data(
         else:
             defaults = {name: space.domain(name).default for name in arms[0].searched}
             config = build_config(run_trial, space.configuration(arms[0], defaults))
-        summary: BaseModel = load(space.dataset)(uri, config)
+        dataset = load(space.dataset)
+        going_on = {"planned": planned} if "planned" in signature(dataset).parameters else {}
+        summary: BaseModel = dataset(uri, config, **going_on)
     except FaultsError as error:
         faults += error.faults
         return None

@@ -48,7 +48,12 @@ def main(folder: str, slots: int, trials: int, epochs: int, cpus_per_trial: floa
             tune.with_resources(Sleeper, {"CPU": cpus_per_trial}),
             param_space={"folder": folder, "epochs": epochs},
             tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=slots, reuse_actors=True),
-            run_config=tune.RunConfig(storage_path=scratch, verbose=0),
+            run_config=tune.RunConfig(
+                storage_path=scratch,
+                verbose=0,
+                # At its end a trial would be saved, which these cannot be, and their workers ended with them.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
         ).fit()
     ray.shutdown()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -354,7 +357,7 @@ def test_whoever_finishes_second_keeps_the_first_ones_data(own_cache: Path) -> N
     """The other process finishes while this one is in the middle of decoding."""
     labels_N = np.array([0, 1])
 
-    def decode(size_px: int) -> Iterator[np.ndarray]:
+    def decode(size_px: int, remarks: Counter[str]) -> Iterator[np.ndarray]:
         if not nested:
             nested.append(True)
             cache.build(source, size_px)
@@ -404,3 +407,36 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPat
     assert cache.cache_folder() == Path("/somewhere/ablation")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache.cache_folder() == Path.home() / ".cache" / "ablation"
+
+
+def test_what_a_killed_decode_left_is_swept_and_what_a_living_one_writes_is_not(own_cache: Path) -> None:
+    own_cache.mkdir(exist_ok=True)
+    dead, alive, young, old = (own_cache / f".v2-{name}-16px.x.partial" for name in ("dead", "alive", "young", "old"))
+    for folder in (dead, alive, young, old):
+        folder.mkdir()
+    (dead / cache.LOCK).touch()
+    os.utime(old, (0, 0))
+    with (alive / cache.LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        cache.sweep_left(own_cache)
+    assert {path for path in own_cache.iterdir() if path.suffix == ".partial"} == {alive, young}
+
+
+def test_a_planned_study_goes_on_where_its_data_is_decoded_though_the_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part, class_name, shade in product(("train", "test"), ("a", "b"), (0, 200)):
+        folder = tmp_path / "here/pics" / part / class_name
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), shade + (part == "test") + 2 * (class_name == "b")).save(folder / f"{shade}.png")
+    monkeypatch.chdir(tmp_path / "here")
+    config = TclConfig(data=Data(size_px=16, crop_px=2))
+    planned = prepare_dataset("folder:pics", config)
+    assert planned.uri == f"folder:{tmp_path / 'here/pics'}"
+    (tmp_path / "here/pics").rename(tmp_path / "here/moved")
+    with pytest.raises(FaultsError, match="does not exist"):
+        prepare_dataset("folder:pics", config)
+    assert prepare_dataset("folder:pics", config, planned.fingerprint) == planned
+    assert prepare_dataset("folder:moved", config).fingerprint == planned.fingerprint
+    (tmp_path / "here/moved/train/a/0.png").unlink()
+    assert prepare_dataset("folder:moved", config, planned.fingerprint).fingerprint != planned.fingerprint

@@ -156,9 +156,7 @@ def test_all_faults_are_told_with_their_lines_in_one_error(write: Write, lines: 
         assert sum(words in fault for fault in told) == 1, words
 
 
-@pytest.mark.parametrize(
-    "pixel", ["256", "1.0", "1e1", "+7", "0x1", "", "２", "999999999999999999999999", "NaN", "7\t7"]
-)
+@pytest.mark.parametrize("pixel", ["256", "1.0", "1e1", "+7", "0x1", "２", "999999999999999999999999", "NaN", "7\t7"])
 def test_a_pixel_is_a_whole_number_up_to_255_in_digits_and_nothing_else(
     write: Write, lines: list[str], pixel: str
 ) -> None:
@@ -192,10 +190,40 @@ def test_parts_without_pictures_are_faults(write: Write, lines: list[str]) -> No
     assert len(faults_of(write([HEADER]))) == 2
 
 
-@pytest.mark.parametrize("header", ["", "emotion, Usage, pixels", "emotion,pixels", "usage,pixels,emotion"])
+@pytest.mark.parametrize("header", ["", "emotion,pixel,Usage", "emotion,pixels,Usage,note"])
 def test_another_header_is_told_with_the_right_one(write: Write, lines: list[str], header: str) -> None:
     (fault,) = faults_of(write([header, *lines[1:]]))
     assert f"is {header!r}, but must be 'emotion,pixels,Usage'" in fault
+
+
+@pytest.mark.parametrize("layout", ["{0}, {2}, {1}", '{0},"{1}",{2}', "{2} ,{1},{0}"])
+def test_other_orders_of_columns_blanks_and_quotes_are_read_alike(write: Write, lines: list[str], layout: str) -> None:
+    plain = open_dataset(write(lines), 48)
+    names = layout.replace('"', "").format(*HEADER.split(","))
+    other = open_dataset(write([names, *(layout.format(*line.split(",")) for line in lines[1:])]), 48)
+    for part, of in ((plain.train, other.train), (plain.test, other.test)):
+        assert np.array_equal(part.labels_N, of.labels_N) and np.array_equal(part.images_NHWC, of.images_NHWC)
+
+
+@pytest.mark.parametrize(("header", "lacking"), [("emotion,pixels", "Usage"), ("pixels", "emotion")])
+def test_a_file_of_the_challenge_without_all_parts_is_told_which_has_them(
+    write: Write, lines: list[str], header: str, lacking: str
+) -> None:
+    (fault,) = faults_of(write([header, *lines[1:]]))
+    assert f"has no column {lacking}" in fault and "icml_face_data.csv" in fault
+
+
+def test_a_stray_tail_is_shown_with_its_line(write: Write, lines: list[str]) -> None:
+    lines[3] += ",stray"
+    (fault,) = faults_of(write(lines))
+    assert "line 4 must have 3 fields" in fault and "the last of them 'stray'" in fault
+
+
+def test_the_same_pixels_in_train_and_test_are_counted(write: Write, lines: list[str]) -> None:
+    lines[4] = f"3,{lines[1].split(',')[1]},PrivateTest"
+    assert prepare_dataset(write(lines), CONFIG).remarks == (
+        "1 of 7 test pictures are in train, too: test scores flatter",
+    )
 
 
 def test_what_is_no_such_file_is_told(write: Write, tmp_path: Path) -> None:

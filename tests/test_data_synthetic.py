@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from functools import cache
 from hashlib import sha256
 
@@ -19,7 +20,7 @@ RAF_DB_TEST = np.array([329, 74, 160, 1185, 478, 162, 680])
 
 
 def draw(part: SourcePart, size_px: int) -> np.ndarray:
-    return np.concatenate(list(part.decode(size_px)))
+    return np.concatenate(list(part.decode(size_px, Counter())))
 
 
 @cache
@@ -71,8 +72,8 @@ def test_labels_are_shuffled_and_blocks_cover_every_label() -> None:
 
 def test_a_face_is_the_same_person_at_every_size() -> None:
     part = open_synthetic("").test
-    small = next(part.decode(24))[:8].astype(np.float64)
-    large = next(part.decode(48))[:8].astype(np.float64)
+    small = next(part.decode(24, Counter()))[:8].astype(np.float64)
+    large = next(part.decode(48, Counter()))[:8].astype(np.float64)
     reduced = large.reshape(8, 24, 2, 24, 2, 3).mean(axis=(2, 4))
     for index in range(8):
         distances = np.abs(reduced[index] - small).mean(axis=(1, 2, 3))

@@ -5,8 +5,9 @@ Shapes: N pictures, H = W = size_px, C = 3 colours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ SOURCES: dict[str, Callable[[str], Source]] = {
     "folder": open_folder,
     "fer2013": open_fer2013,
 }
+WITH_PATHS = ("rafdb", "folder", "fer2013")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Dataset:
         size_px: side of the square pictures.
         train: pictures to learn from; validation is carved from it.
         test: pictures to score once.
+        remarks: how many pictures were more than resized, by what was done.
     """
 
     uri: str
@@ -64,6 +67,7 @@ class Dataset:
     size_px: int
     train: Split
     test: Split
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
 
 class DatasetSummary(BaseModel):
@@ -78,6 +82,7 @@ class DatasetSummary(BaseModel):
     test_count: int
     train_per_class: dict[str, int]
     test_per_class: dict[str, int]
+    remarks: tuple[str, ...] = ()
 
 
 def open_dataset(uri: str, size_px: int, *, fingerprint: str | None = None) -> Dataset:
@@ -88,9 +93,12 @@ def open_dataset(uri: str, size_px: int, *, fingerprint: str | None = None) -> D
     Raises FaultsError with every fault of the source, or where its content has another fingerprint than the one given,
     or where the cache cannot be written.
     """
-    if fingerprint is not None and cache.holds(fingerprint, size_px):
+    if fingerprint is not None and cache.holds(fingerprint, size_px, older=True):
         return _dataset(uri, cache.load(fingerprint, size_px))
-    source = open_source(uri)
+    return _opened(open_source(uri), uri, size_px, fingerprint)
+
+
+def _opened(source: Source, uri: str, size_px: int, fingerprint: str | None) -> Dataset:
     if fingerprint is not None and not source.faults and source.fingerprint != fingerprint:
         raise FaultsError(
             [
@@ -104,11 +112,13 @@ def open_dataset(uri: str, size_px: int, *, fingerprint: str | None = None) -> D
     return _dataset(uri, cache.load(source.fingerprint, size_px))
 
 
-def prepare_dataset(uri: str, config: TclConfig) -> DatasetSummary:
+def prepare_dataset(uri: str, config: TclConfig, planned: str | None = None) -> DatasetSummary:
     """Check a study's data and decode it for its trials, before any of them starts.
 
-    Pictures take ``config.data.size_px``. Raises FaultsError with every fault of data and data config at once.
+    Pictures take ``config.data.size_px``. ``planned`` is the fingerprint of a study that goes on: if its data is
+    decoded here, it need not be where it was. Raises FaultsError with every fault of data and data config at once.
     """
+    uri = absolute(uri)
     faults = []
     if config.data.crop_px >= config.data.size_px:
         faults.append(
@@ -116,7 +126,11 @@ def prepare_dataset(uri: str, config: TclConfig) -> DatasetSummary:
             "shift leaves nothing of the picture"
         )
     try:
-        dataset = open_dataset(uri, config.data.size_px)
+        source = _source_or_none(uri, config.data.size_px, planned)
+        if source is None:
+            dataset, repeated = open_dataset(uri, config.data.size_px, fingerprint=planned), 0
+        else:
+            dataset, repeated = _opened(source, uri, config.data.size_px, None), len(source.repeated)
     except FaultsError as error:
         raise FaultsError([*faults, *error.faults]) from error
     if faults:
@@ -129,7 +143,32 @@ def prepare_dataset(uri: str, config: TclConfig) -> DatasetSummary:
         test_count=len(dataset.test.labels_N),
         train_per_class=_count(dataset.train, dataset.class_names),
         test_per_class=_count(dataset.test, dataset.class_names),
+        remarks=tuple(_remarks(dataset, repeated)),
     )
+
+
+def absolute(uri: str) -> str:
+    """Return a URI that means the same in every folder."""
+    scheme, _, argument = uri.partition(":")
+    return f"{scheme}:{Path(argument).expanduser().absolute()}" if scheme in WITH_PATHS and argument else uri
+
+
+def _source_or_none(uri: str, size_px: int, planned: str | None) -> Source | None:
+    """Look at the source; None if it cannot be had and the data that was planned is decoded here."""
+    try:
+        return open_source(uri)
+    except FaultsError:
+        if planned is None or not cache.holds(planned, size_px, older=True):
+            raise
+        return None
+
+
+def _remarks(dataset: Dataset, repeated: int) -> Iterator[str]:
+    total = len(dataset.train.labels_N) + len(dataset.test.labels_N)
+    for remark, count in dataset.remarks.items():
+        yield f"{count} of {total} pictures {remark}"
+    if repeated:
+        yield f"{repeated} of {len(dataset.test.labels_N)} test pictures are in train, too: test scores flatter"
 
 
 def open_source(uri: str) -> Source:
@@ -153,4 +192,5 @@ def _dataset(uri: str, decoded: cache.Decoded) -> Dataset:
         size_px=decoded.size_px,
         train=Split(*decoded.train),
         test=Split(*decoded.test),
+        remarks=decoded.remarks,
     )

@@ -1,5 +1,9 @@
 """FER-2013 in the CSV of its challenge: ``emotion,pixels,Usage``, a grey picture of 48 × 48 pixels a line.
 
+Columns may stand in any order, with blanks around names and values and quotes around pixels: Kaggle's
+``icml_face_data.csv`` has ``emotion, Usage, pixels``. Its ``train.csv`` and ``test.csv`` are refused: the first has no
+Usage and so no test part, the second no labels.
+
 Goodfellow et al., "Challenges in Representation Learning: A Report on Three Machine Learning Contests", ICONIP 2013.
 
 Training is train; PrivateTest, which decided the challenge and on which papers report, is test. PublicTest was the
@@ -11,6 +15,7 @@ Shapes: B pictures of a block, N of a part; sides are 48 pixels as read and size
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,6 +32,7 @@ from ablation.tcl.data.photographs import abridge, fit
 from ablation.tcl.data.source import Source, SourcePart
 
 HEADER = "emotion,pixels,Usage"
+COLUMNS = ("emotion", "pixels", "usage")
 # Labels 0–6 in this order.
 CLASS_NAMES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
 LABELS = {str(label).encode(): label for label in range(len(CLASS_NAMES))}
@@ -52,6 +58,7 @@ class _Table:
         self.fingerprint = ""
         self.lines: dict[str, list[_Line]] = {part: [] for part in USAGES.values()}
         self.faults: dict[str, list[str]] = {}
+        self.order = (0, 1, 2)  # where a line has emotion, pixels and usage
 
     def read(self) -> None:
         """Read every line, then look for empty parts; raise FaultsError where the header is another."""
@@ -59,7 +66,7 @@ class _Table:
         # A CSV library would split 300 MB no faster, and names no line that it cannot read.
         with self.path.open("rb") as file:
             header = file.readline()
-            _check_header(self.path, header)
+            self.order = _column_order(self.path, header)
             hasher.update(header)
             for number, line in enumerate(file, start=2):
                 hasher.update(line)
@@ -76,13 +83,16 @@ class _Table:
 
     def _read_line(self, number: int, line: bytes) -> None:
         where = f"{self.path} line {number}"
-        fields = line.split(b",")
+        fields = [field.strip() for field in line.split(b",")]
         if len(fields) != 3:
+            tail = f", the last of them {_show(fields[-1])}" if len(fields) > 3 else ""
             self._blame(
-                "malformed lines", f"{where} must have 3 fields, {HEADER}, but has {len(fields)}; restore that line"
+                "malformed lines",
+                f"{where} must have 3 fields, {HEADER}, but has {len(fields)}{tail}; restore that line",
             )
             return
-        emotion, pixels, usage = fields
+        emotion, pixels, usage = (fields[place] for place in self.order)
+        pixels = pixels.removeprefix(b'"').removesuffix(b'"').strip()
         if emotion not in LABELS:
             known = ", ".join(f"{label} {class_name}" for label, class_name in enumerate(CLASS_NAMES))
             self._blame(
@@ -109,7 +119,9 @@ def open_fer2013(argument: str) -> Source:
     table.read()
     faults = [fault for kind, found in table.faults.items() for fault in abridge(found, kind)]
     train, test = (_part(table.path, table.lines[part]) for part in ("train", "test"))
-    return Source(CLASS_NAMES, table.fingerprint, train, test, tuple(faults))
+    seen = {line.pixels for line in table.lines["train"]}
+    repeated = tuple(f"line_{line.number}" for line in table.lines["test"] if line.pixels in seen)
+    return Source(CLASS_NAMES, table.fingerprint, train, test, tuple(faults), repeated)
 
 
 def _existing_file(argument: str) -> Path:
@@ -125,13 +137,23 @@ def _existing_file(argument: str) -> Path:
     return path
 
 
-def _check_header(path: Path, header: bytes) -> None:
+def _column_order(path: Path, header: bytes) -> tuple[int, int, int]:
+    """Return where lines have emotion, pixels and usage; raise FaultsError if the header is another."""
     found = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
-    if found != HEADER.encode():
-        shown = _show(found) if header else "missing, the file is empty"
-        raise FaultsError(
-            [f"the header of {path} is {shown}, but must be {HEADER!r}; take fer2013.csv of the challenge's archive"]
+    names = [name.strip().lower() for name in found.decode("utf-8", errors="replace").split(",")]
+    if sorted(names) == sorted(COLUMNS):
+        emotion, pixels, usage = (names.index(column) for column in COLUMNS)
+        return emotion, pixels, usage
+    if set(names) in ({"emotion", "pixels"}, {"pixels"}):
+        lacking = (
+            "Usage, so nothing says which pictures are test" if len(names) == 2 else "emotion: its labels are secret"
         )
+        remedy = "take fer2013.csv or icml_face_data.csv of the challenge, which have all parts"
+        raise FaultsError([f"{path} has no column {lacking}; {remedy}"])
+    shown = _show(found) if header else "missing, the file is empty"
+    raise FaultsError(
+        [f"the header of {path} is {shown}, but must be {HEADER!r}; take fer2013.csv of the challenge's archive"]
+    )
 
 
 def _part(path: Path, lines: Sequence[_Line]) -> SourcePart:
@@ -142,7 +164,9 @@ def _part(path: Path, lines: Sequence[_Line]) -> SourcePart:
     )
 
 
-def _decode_lines(path: Path, lines: Sequence[_Line], size_px: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _decode_lines(
+    path: Path, lines: Sequence[_Line], size_px: int, remarks: Counter[str]
+) -> Iterator[npt.NDArray[np.uint8]]:
     faults: list[str] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(lines), BLOCK):

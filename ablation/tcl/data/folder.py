@@ -25,6 +25,7 @@ from ablation.tcl.data.photographs import (
     existing_folder,
     fingerprint_photographs,
     photograph_part,
+    repeated_photographs,
     spell_entries,
 )
 from ablation.tcl.data.source import Source
@@ -139,7 +140,9 @@ def open_folder(argument: str) -> Source:
     parts = [(part, photographs, digest_photographs(photographs)) for part, photographs in listed]
     train, test = (photograph_part(photographs, digests) for _, photographs, digests in parts)
     # A photograph's name holds its class's, so a renamed class is another fingerprint.
-    return Source(_class_names(tree.classes), fingerprint_photographs(parts), train, test, tuple(faults))
+    (_, _, seen), (_, tested, digests) = parts
+    repeated = repeated_photographs(seen, tested, digests)
+    return Source(_class_names(tree.classes), fingerprint_photographs(parts), train, test, tuple(faults), repeated)
 
 
 def _class_names(folders: list[str]) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ablation.faults import FaultsError
+from ablation.tcl.data.colours import in_colour
 from ablation.tcl.data.source import SourcePart
 
 BLOCK = 256
@@ -43,21 +46,21 @@ class Photograph:
     label: int
 
 
-def decode(file: Path | BinaryIO, size_px: int) -> npt.NDArray[np.uint8]:
-    """Decode one photograph to RGB of a size, bilinearly and antialiased.
+def decode(file: Path | BinaryIO, size_px: int, remarks: Counter[str] | None = None) -> npt.NDArray[np.uint8]:
+    """Decode one photograph to RGB of a size, bilinearly and antialiased; see ``colours.in_colour`` for ``remarks``.
 
     Returns uint8 (size_px, size_px, 3). Raises OSError where the file cannot be read or is no whole picture.
     """
     try:
         with Image.open(file) as image:
-            return fit(image, size_px)
+            return fit(image, size_px, remarks)
     except UNDECODABLE as error:
         raise OSError(str(error)) from error
 
 
-def fit(image: Image.Image, size_px: int) -> npt.NDArray[np.uint8]:
+def fit(image: Image.Image, size_px: int, remarks: Counter[str] | None = None) -> npt.NDArray[np.uint8]:
     """Turn a picture of any kind into uint8 RGB (size_px, size_px, 3), bilinearly and antialiased."""
-    coloured = image.convert("RGB")
+    coloured = in_colour(image, Counter() if remarks is None else remarks)
     if coloured.size != (size_px, size_px):
         # Pillow's bilinear filter widens with the reduction: that is the antialiasing.
         coloured = coloured.resize((size_px, size_px), Image.Resampling.BILINEAR)
@@ -106,6 +109,14 @@ def fingerprint_photographs(parts: Iterable[tuple[str, Sequence[Photograph], Seq
     return hasher.hexdigest()[:32]
 
 
+def repeated_photographs(
+    train: Sequence[str], test_photographs: Sequence[Photograph], test: Sequence[str]
+) -> tuple[str, ...]:
+    """Name the test photographs whose bytes are a train photograph's, too, by their digests."""
+    known = set(train) - {"unreadable"}
+    return tuple(one.name for one, digest in zip(test_photographs, test, strict=True) if digest in known)
+
+
 def photograph_part(photographs: Sequence[Photograph], digests: Sequence[str]) -> SourcePart:
     """Turn photographs and the digests that were fingerprinted into a part that decodes them."""
     return SourcePart(
@@ -116,14 +127,17 @@ def photograph_part(photographs: Sequence[Photograph], digests: Sequence[str]) -
 
 
 def _decode_photographs(
-    photographs: Sequence[Photograph], digests: Sequence[str], size_px: int
+    photographs: Sequence[Photograph], digests: Sequence[str], size_px: int, remarks: Counter[str]
 ) -> Iterator[npt.NDArray[np.uint8]]:
     faults: list[str] = []
     with ThreadPoolExecutor(_threads()) as pool:
         # In blocks, so that no more than one of them waits in memory for the disk.
         for start in range(0, len(photographs), BLOCK):
             block = zip(photographs[start : start + BLOCK], digests[start : start + BLOCK], strict=True)
-            decoded = list(pool.map(partial(_decode_one, size_px=size_px), block))
+            # Each picture has a count of its own, since threads would lose what they add to one.
+            found = list(pool.map(partial(_decode_one, size_px=size_px), block))
+            decoded = [result for result, _ in found]
+            remarks.update(chain.from_iterable(counted.elements() for _, counted in found))
             faults += [result for result in decoded if isinstance(result, str)]
             if not faults:
                 yield np.stack([result for result in decoded if not isinstance(result, str)])
@@ -131,14 +145,19 @@ def _decode_photographs(
         raise FaultsError(abridge(faults, "photographs that cannot be decoded"))
 
 
-def _decode_one(item: tuple[Photograph, str], size_px: int) -> npt.NDArray[np.uint8] | str:
-    """Decode, colour and resize one photograph; return the fault's words instead where that fails."""
+def _decode_one(item: tuple[Photograph, str], size_px: int) -> tuple[npt.NDArray[np.uint8] | str, Counter[str]]:
+    """Decode, colour and resize one photograph, and note remarks; return a fault's words instead if that fails."""
+    remarks: Counter[str] = Counter()
+    return _decoded_or_fault(item, size_px, remarks), remarks
+
+
+def _decoded_or_fault(item: tuple[Photograph, str], size_px: int, remarks: Counter[str]) -> npt.NDArray[np.uint8] | str:
     photograph, digest = item
     try:
         content = photograph.path.read_bytes()
         if sha256(content).hexdigest() != digest:
             return f"{photograph.path} changed while it was being read; let nothing write there and start again"
-        return decode(io.BytesIO(content), size_px)
+        return decode(io.BytesIO(content), size_px, remarks)
     except OSError as error:
         return (
             f"{photograph.path} cannot be decoded ({_first_line(error)}); restore that file from the original archive"

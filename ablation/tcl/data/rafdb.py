@@ -18,6 +18,7 @@ from ablation.tcl.data.photographs import (
     existing_folder,
     fingerprint_photographs,
     photograph_part,
+    repeated_photographs,
     spell_entries,
 )
 from ablation.tcl.data.source import Source
@@ -109,9 +110,11 @@ def open_rafdb(argument: str) -> Source:
     listing = _Listing(folder)
     listing.read()
     parts = [(part, listing.photographs[part], digest_photographs(listing.photographs[part])) for part in PARTS]
-    train, test = (photograph_part(photographs, digests) for _, photographs, digests in parts)
+    train, test = (photograph_part(listed, hashed) for _, listed, hashed in parts)
     faults = [fault for kind, found in listing.faults.items() for fault in abridge(found, kind)]
-    return Source(CLASS_NAMES, fingerprint_photographs(parts), train, test, tuple(faults))
+    (_, _, seen), (_, tested, digests) = parts
+    repeated = repeated_photographs(seen, tested, digests)
+    return Source(CLASS_NAMES, fingerprint_photographs(parts), train, test, tuple(faults), repeated)
 
 
 def _check_layout(folder: Path) -> None:

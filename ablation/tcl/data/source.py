@@ -5,13 +5,14 @@ Shapes: N pictures of a part, B of a block, H and W in pixels, C = 3 colours.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-Decode = Callable[[int], Iterator[npt.NDArray[np.uint8]]]
+Decode = Callable[[int, Counter[str]], Iterator[npt.NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class SourcePart:
     Attributes:
         labels_N: class indices, int64, 0-based.
         names: what each picture is called in its source.
-        decode: given a side in pixels, yields uint8 blocks (B, H, W, C) in the order of the labels; raises FaultsError
-            at the end if pictures could not be decoded.
+        decode: given a side in pixels and a counter of remarks on single pictures, yields uint8 blocks (B, H, W, C) in
+            the order of the labels; raises FaultsError at the end if pictures could not be decoded.
     """
 
     labels_N: npt.NDArray[np.int64]
@@ -40,6 +41,7 @@ class Source:
         train: pictures to learn from.
         test: pictures to score once.
         faults: what is wrong with labels and layout; pictures that cannot be decoded are found by decoding.
+        repeated: names of test pictures that are train pictures, too.
     """
 
     class_names: tuple[str, ...]
@@ -47,3 +49,4 @@ class Source:
     train: SourcePart
     test: SourcePart
     faults: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ Shapes: N faces, S side in pixels.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -146,7 +147,9 @@ def _part(name: str, per_class: tuple[int, ...], seed: list[int]) -> SourcePart:
     return SourcePart(labels_N=labels_N, names=names, decode=partial(_draw_part, labels_N, seed))
 
 
-def _draw_part(labels_N: npt.NDArray[np.int64], seed: list[int], size_px: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _draw_part(
+    labels_N: npt.NDArray[np.int64], seed: list[int], size_px: int, remarks: Counter[str]
+) -> Iterator[npt.NDArray[np.uint8]]:
     # Traits do not know the size: a face is the same person at every one.
     traits = draw_traits(labels_N, np.random.default_rng([*seed, 1]))
     block = max(1, BLOCK_PIXELS // size_px**2)
