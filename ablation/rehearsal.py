@@ -15,6 +15,7 @@ from typing import Any
 
 from ablation.contract import fault_of, plain
 from ablation.plan import Plan, PlannedTrial
+from ablation.process_state import ProcessState
 from ablation.trial import EpochRecord, build_config, load
 from search_spaces.space import Arm
 
@@ -55,8 +56,10 @@ def rehearse(plan: Plan, scratch: Path, **surroundings: Any) -> Rehearsal:
     first, told = plan.arms[0], set[str]()
     confirm = next(trial for trial in plan.trials() if trial.phase == "confirm" and trial.arm == first.name)
     short = confirm.model_copy(update={"trial_id": "probe", "epochs": min(CONFIRM_EPOCHS, plan.budget.epochs)})
+    state = ProcessState()  # each trial finds the process as a worker's first one does
     with _noting(found.confirm_faults, told):
         found.epochs.extend(_records(plan, short, first, scratch / "confirm", surroundings))
+    state.restore()
     trials = {trial.arm: trial for trial in islice(plan.trials(), len(plan.arms))}
     began = time.monotonic()
     for place, arm in enumerate(by_novelty(plan.arms)):
@@ -69,6 +72,7 @@ def rehearse(plan: Plan, scratch: Path, **surroundings: Any) -> Rehearsal:
         records = _records(plan, trial, arm, scratch / f"search-{place}", surroundings)
         with _noting(faults, told), closing(records):
             next(records)
+        state.restore()
         for fault in faults:
             found.arm_faults.setdefault(fault, []).append(arm.name)
     return found

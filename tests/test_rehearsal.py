@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -175,3 +176,20 @@ def test_arms_with_the_most_new_levels_come_first() -> None:
     levels = {(factor, level) for factor, choice in tcl.SPACE.factors.items() for level in choice.values}
     assert arms[-1].name == "reference"
     assert set(arms[-1].levels.items()).union(*(arm.levels.items() for arm in arms[:5])) == levels
+
+
+def test_what_one_arms_trial_changes_in_the_process_the_next_arms_does_not_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[Path, torch.dtype]] = []
+
+    def run_trial(config: ToyConfig, context: TrialContext) -> Iterator[EpochRecord]:
+        found.append((Path.cwd(), torch.get_default_dtype()))
+        os.chdir(tmp_path)
+        torch.set_default_dtype(torch.float64)
+        yield from RUN_TRIAL(config, context)
+
+    monkeypatch.setattr(toy_study, "run_trial", run_trial)
+    here = (Path.cwd(), torch.get_default_dtype())
+    rehearse(toy_plan(), tmp_path)
+    assert len(found) == 6 and set(found) == {here} == {(Path.cwd(), torch.get_default_dtype())}

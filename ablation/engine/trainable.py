@@ -22,9 +22,9 @@ from ray import tune
 from ablation.checkpoint import newest_path
 from ablation.code_record import CodeRecord
 from ablation.engine.output import STDERR, UNREADABLE_AS, Output
-from ablation.engine.process_state import ProcessState
 from ablation.engine.study import Assignment
 from ablation.paths import RunPaths
+from ablation.process_state import ProcessState
 from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, load
 from ablation.user_code import UserCode
 
