@@ -192,6 +192,16 @@ def read_events(location: Folder | Path | str) -> list[Event]:
     return read_log(Folder.at(location))
 
 
+def newest_driver(location: Folder | Path | str) -> dict[str, Any] | None:
+    """Return the number, host and process of the newest session that was opened; None if there is none."""
+    folder = Folder.at(location)
+    number, name = max(_claims(folder), default=(0, ""))
+    try:
+        return {"session": number, **json.loads(folder.read(name))} if name else None
+    except (OSError, ValueError):
+        return None  # of a driver that is just opening it
+
+
 def _claims(folder: Folder) -> list[tuple[int, str]]:
     found = ((CLAIM.fullmatch(name), name) for name in folder.names())
     return [(int(match[1]), name) for match, name in found if match is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,14 @@ class RunPaths:
     def log(self, trial_id: str) -> Path:
         """One trial's output and traceback."""
         return self.root / "logs" / f"{file_safe(trial_id)}.txt"
+
+
+def no_run(root: Path) -> str:
+    """Say why a folder is no run directory, and what to give instead."""
+    if re.match(r"[a-z][a-z0-9]+:/", str(root)) is None:
+        return f"{root} is no run directory: it has no study.json; give a folder under runs/"
+    address = str(root).replace(":/", "://", 1)
+    return f"{address} is an address, and a folder is wanted; copy the run here (analysis.report reads it where it is)"
 
 
 def file_safe(trial_id: str) -> str:

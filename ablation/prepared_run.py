@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -30,6 +32,7 @@ from ablation.warm_start import source_faults
 from search_spaces.space import Space
 
 RUNS_SHOWN = 5
+LEAST_FREE_BYTES = 2**20
 LONGEST_LABEL = 80
 
 
@@ -154,6 +157,7 @@ def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) ->
         faults.append(
             f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first"
         )
+    faults += _folder_faults(out)
     if resume and not paths.study.is_file():
         looked = f"found no run in {paths.root}" if name is not None else "goes on with a run, but none is named"
         faults.append(f"--resume {looked}; give the --name of one{_runs_in(out)}, or leave --resume out")
@@ -162,6 +166,19 @@ def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) ->
     elif not resume and paths.root.exists():
         faults.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
     return faults
+
+
+def _folder_faults(out: Path) -> list[str]:
+    """Say what keeps runs from being written into a folder, which need not be there yet."""
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    remedy = "give another folder"
+    if not there.is_dir():
+        return [f"--out is {str(out)!r}, but {there} is a file; {remedy}"]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [f"--out is {str(out)!r}, but {there} cannot be written; allow it, or {remedy}"]
+    if shutil.disk_usage(there).free < LEAST_FREE_BYTES:
+        return [f"--out is {str(out)!r}, but its disk is full; make room, or {remedy}"]
+    return []
 
 
 def _runs_in(out: Path) -> str:

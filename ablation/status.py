@@ -2,31 +2,82 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import shlex
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ablation import study_file
-from ablation.ledger import LedgerError, read_events
+from ablation.console import console, error_line
+from ablation.failures import by_reason, in_words
+from ablation.ledger import Event, LedgerError, newest_driver, read_events
 from ablation.paths import RunPaths
-from ablation.records import ConflictError, TrialState, fold
+from ablation.records import ConflictError, Records, TrialState, fold
+from ablation.study_file import StudyFile
 from ablation.tables import STATUSES, status
+
+QUIET_S = 600.0  # a driver on another machine that has recorded nothing for so long is taken to be gone
+
+
+def running_trials(events: Sequence[Event], records: Records, driver: dict[str, Any] | None) -> set[str]:
+    """Return the trials that the newest session has started and not ended, if its driver is at work."""
+    if driver is None or not is_at_work(driver, max((event.unix_s for event in events), default=0.0)):
+        return set()
+    begun: set[str] = set()
+    for event in events:
+        if event.session == driver["session"] and event.trial_id is not None:
+            if event.kind == "started":
+                begun.add(event.trial_id)
+            elif event.kind == "retried":
+                begun.discard(event.trial_id)
+    return {trial_id for trial_id in begun if not records[trial_id].has_ended}
+
+
+def is_at_work(driver: dict[str, Any], last_event_unix_s: float) -> bool:
+    """Tell whether a driver lives: its process, on this machine; on another, whether it recorded anything lately."""
+    if driver["host"] != platform.node():
+        return time.time() - last_event_unix_s < QUIET_S
+    with suppress(PermissionError):  # another user's, and there
+        try:
+            os.kill(int(driver["process"]), 0)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+def retry_command(file: StudyFile) -> str:
+    """Return the command that runs a study's failed trials again."""
+    named = [] if "--name" in file.command else ["--name", file.name]
+    return shlex.join([*file.command, *named, "--resume", "--retry-failed"])
 
 
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Print the accounting of a run, read from its ledger."""
-    paths = RunPaths(run)
+    out, paths = console(), RunPaths(run)
     try:
         file, events = study_file.read(paths), read_events(paths.ledger)
         plan, records = study_file.plan_now(file, events), fold(events)
     except (FileNotFoundError, study_file.DamagedStudyError, LedgerError, ConflictError) as error:
-        typer.echo(f"error: {error}", err=True)
+        console(stderr=True).print(error_line(str(error)))
         raise typer.Exit(2) from error
-    found = [status(records.get(trial.trial_id, TrialState(trial.trial_id))) for trial in plan.trials()]
-    typer.echo(f"{run}: {plan.trial_count} trials planned")
-    for name in STATUSES:
-        typer.echo(f"{name:>12} {found.count(name):>6}")
+    running = running_trials(events, records, newest_driver(paths.ledger))
+    states = [records.get(trial.trial_id, TrialState(trial.trial_id)) for trial in plan.trials()]
+    counts = Counter("running" if state.trial_id in running else status(state) for state in states)
+    out.print(f"{run}: {plan.trial_count} trials planned")
+    for name in ("running", *STATUSES) if running else STATUSES:
+        out.print(f"{name:>12} {counts[name]:>6}")
+    failures = by_reason((state.trial_id, status(state), state.reason) for state in states)
+    for line in in_words(failures, paths):
+        out.print(line)
+    if any(failed.status == "failed" for failed in failures):
+        out.print(f"run failed trials again, once it is mended, with: {retry_command(file)}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ablation.git import Repository, repository_of
 from ablation.ledger import Event
 from ablation.machine import hardware, onednn_version
-from ablation.paths import RunPaths
+from ablation.paths import RunPaths, no_run
 from ablation.plan import Plan
 from ablation.storage import put_whole
 from ablation.user_code import UserCode, study_module
@@ -93,7 +93,7 @@ def read(paths: RunPaths) -> StudyFile:
     Raises FileNotFoundError naming what a run directory is, DamagedStudyError where the file is not as it was written.
     """
     if not paths.study.is_file():
-        raise FileNotFoundError(f"{paths.root} is no run directory: it has no study.json; give a folder under runs/")
+        raise FileNotFoundError(no_run(paths.root))
     try:
         content = json.loads(paths.study.read_bytes())
         digest = content.pop(DIGEST)

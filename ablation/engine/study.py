@@ -25,6 +25,7 @@ from ablation.trial import EpochRecord
 from search_spaces.space import Levels
 
 CONFIRM_KEPT_PER_SLOT = 1.5
+MOST_REASON_LETTERS = 2000
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Study:
         if self.standing.state(trial_id).has_ended:
             return
         if reason is not None:  # it goes into a table, and may name files whose names are no text
-            reason = reason.encode("utf-8", "backslashreplace").decode()
+            reason = _cut(reason.encode("utf-8", "backslashreplace").decode())
         self._event("ended", trial_id, outcome=outcome, reason=reason, wall_s=wall_s, checkpoint=checkpoint)
         self._confirm_when_searched(replicate_key(self._trials[trial_id]))
 
@@ -224,3 +225,9 @@ class Study:
         self.equal_failures.note(event, self.records)
         if self.observer is not None:
             self.observer(event)
+
+
+def _cut(reason: str) -> str:
+    """Keep the start of a long reason: it goes into ledger, tables and page, and a trial's log has all of it."""
+    more = len(reason) - MOST_REASON_LETTERS
+    return f"{reason[:MOST_REASON_LETTERS]}… ({more} letters more)" if more > 0 else reason

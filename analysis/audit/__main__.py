@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ablation.paths import RunPaths
+from ablation.paths import RunPaths, no_run
 from analysis.audit.checks import audit
 
 
@@ -17,7 +17,7 @@ def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     Exit code 0: all agree; 1: not, with every disagreement; 2: the directory is no run.
     """
     if not RunPaths(run).study.is_file():
-        typer.echo(f"error: {run} is no run directory: it has no study.json", err=True)
+        typer.echo(f"error: {no_run(run)}", err=True)
         raise typer.Exit(2)
     faults = audit(run)
     for fault in faults:

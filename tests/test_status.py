@@ -1,0 +1,109 @@
+"""What became of a run so far: also of trials under way, of failures with their reasons, and where it cannot look."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ablation import status, study_file
+from ablation.engine.study import MOST_REASON_LETTERS, Study
+from ablation.ledger import Ledger, newest_driver
+from ablation.paths import RunPaths
+from ablation.prepared_run import _folder_faults
+from analysis.audit.__main__ import main as audit
+from tests.plain_loop import run_study
+from tests.toy_study import toy_plan
+
+ENDED = 2**22 + 1  # above what Linux gives to processes
+
+
+def shown(command: Any, *arguments: str) -> tuple[int, str]:
+    app = typer.Typer()
+    app.command()(command)
+    done = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "400"})
+    return done.exit_code, done.output
+
+
+@pytest.fixture
+def half(tmp_path: Path) -> RunPaths:
+    """Make a run whose driver has stopped somewhere, leaving trials under way."""
+    return run_study(toy_plan(), tmp_path / "toy", at_a_time=3, most_epochs=20)
+
+
+def say_driver_is(paths: RunPaths, host: str, process: int) -> None:
+    driver = newest_driver(paths.ledger)
+    assert driver is not None
+    (claim,) = paths.ledger.glob(f"session-{driver['session']:04d}-*.json")
+    claim.write_text(json.dumps({"host": host, "process": process}))
+
+
+@pytest.mark.parametrize(
+    ("host", "process", "is_alive"),
+    [(platform.node(), os.getpid(), True), (platform.node(), ENDED, False), ("another", ENDED, True)],
+    ids=["here", "here and gone", "elsewhere and heard of"],
+)
+def test_trials_run_while_their_driver_is_at_work_and_are_interrupted_afterwards(
+    half: RunPaths, host: str, process: int, is_alive: bool
+) -> None:
+    say_driver_is(half, host, process)
+    code, text = shown(status.show, str(half.root))
+    assert code == 0
+    assert ("running      3" in text) == is_alive
+    assert ("interrupted      0" in text) == is_alive and ("interrupted      3" in text) != is_alive
+
+
+def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths) -> None:
+    assert not status.is_at_work({"host": "another", "process": 1}, time.time() - 2 * status.QUIET_S)
+
+
+def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tmp_path: Path) -> None:
+    paths = run_study(toy_plan(misbehave="raise"), tmp_path / "toy")
+    _, text = shown(status.show, str(paths.root))
+    assert re.search(r"\d+ failed: ToyError: asked to", text) and "15 failed: no_survivor" in text
+    assert "run failed trials again, once it is mended, with: tests --name toy --resume --retry-failed" in text
+
+
+@pytest.mark.parametrize("command", [status.show, audit])
+def test_an_address_is_told_what_reads_it(command: Any) -> None:
+    code, text = shown(command, "s3://bucket/run")
+    assert code == 2
+    assert "s3://bucket/run is an address" in text and "analysis.report reads it" in text
+
+
+def test_a_reason_of_megabytes_is_cut_at_its_source(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        study = Study(toy_plan(), ledger)
+        study.open_session(process=0, resources={})
+        assignment = study.next_assignment()
+        assert assignment is not None
+        study.started(assignment.trial.trial_id)
+        study.end(assignment.trial.trial_id, "failed", "x" * 20_000_000)
+        reason = study.records[assignment.trial.trial_id].reason
+    assert reason is not None and len(reason) < MOST_REASON_LETTERS + 50
+    assert reason.endswith(f"({20_000_000 - MOST_REASON_LETTERS} letters more)")
+
+
+def test_a_folder_that_no_run_can_be_written_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _folder_faults(tmp_path / "new/runs") == []
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is a file" in _folder_faults(tmp_path / "file/runs")[0]
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: full)
+    assert "its disk is full" in _folder_faults(tmp_path)[0]
+    monkeypatch.setattr("os.access", lambda folder, mode: False)
+    assert "cannot be written" in _folder_faults(tmp_path)[0]
+
+
+def test_a_study_without_failures_names_no_command(half: RunPaths) -> None:
+    assert "--retry-failed" not in shown(status.show, str(half.root))[1]
+    assert "--name" in status.retry_command(study_file.read(half))
