@@ -44,8 +44,9 @@ LEAST_BUSY = 0.95
 MOST_SIMULATED = 1.15
 EPOCH_S = 0.2
 ARMS, TRIALS, SEEDS = 4, 5, 1
-# Some 20 to 50 s of sleep for each size. Where more workers start at once, which takes longer, trials are longer, too.
-REPLICATES_PER_SLOTS = {2: 2, 8: 2, 16: 2, 33: 6}  # of 24 trials each
+# Some 25 to 70 s of sleep for each size. Where more workers start at once, which takes longer, trials are longer, too;
+# with only a few trials a slot, the end would be most of it, where confirm trials wait for the last searches.
+REPLICATES_PER_SLOTS = {2: 2, 8: 2, 16: 6, 33: 12}  # of 24 trials each
 EPOCHS = {2: 10, 8: 20, 16: 30, 33: 40}
 SHAPES = {"13 arms × 6 replicates × 8 trials, 64 slots": (13, 6, 8, 64), "4 × 3 × 6, 8 slots": (4, 3, 6, 8)}
 
