@@ -103,6 +103,13 @@ def newest_path(directory: Path) -> Path | None:
     return next(iter(_by_age(directory)), None)
 
 
+def of_epoch_like(path: Path) -> list[Path]:
+    """List the other checkpoints of the same epoch in a checkpoint's folder."""
+    named = NAME.fullmatch(path.name)
+    others = sorted(path.parent.glob(f"epoch-{named[1]}-*.safetensors")) if named is not None else []
+    return [other for other in others if other != path]
+
+
 def check(path: Path) -> None:
     """Raise FileNotFoundError if there is no such file, DamagedCheckpointError if its bytes belie its name."""
     named = NAME.fullmatch(path.name)

@@ -10,13 +10,12 @@ import hashlib
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
-from ablation.user_code import OUR_PACKAGES, UserCode, study_module
+from ablation.user_code import OUR_PACKAGES, UserCode, source_of, study_module
 from search_spaces.space import Frozen
 
 PACKAGES = ("torch", "ray", "optuna", "ablation")
@@ -125,23 +124,12 @@ class _Project:
     def _file(self, name: str) -> Path | None:
         """Return a module's source file within the user's folders, imported or not; None if it is not there."""
         module = study_module(name) or sys.modules.get(name)
-        found = getattr(module, "__file__", None) or self._find(name)
+        found = getattr(module, "__file__", None) or source_of(name, [str(folder) for folder in self._folders])
         if found is None or not str(found).endswith(".py"):
             return None
         path = Path(found).resolve()
         inside = any(path.is_relative_to(folder) for folder in self._folders)
         return path if inside and "site-packages" not in path.parts else None
-
-    def _find(self, name: str) -> str | None:
-        """Look for a module that a trial imports only later, without importing it."""
-        places = [str(folder) for folder in self._folders]
-        spec = None
-        for end in range(1, name.count(".") + 2):
-            spec = PathFinder.find_spec(".".join(name.split(".")[:end]), places)
-            if spec is None:
-                return None
-            places = list(spec.submodule_search_locations or ())
-        return spec.origin if spec is not None else None
 
     def _named(self, file: Path) -> str:
         inside = [folder for folder in self._folders if file.is_relative_to(folder)]

@@ -150,8 +150,8 @@ def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
 def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) -> list[str]:
     """Say where a run cannot lie as asked: its name becomes a folder, which is there already or is not."""
     faults = []
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        rule = "must start with a letter or digit and hold only letters, digits, '.', '_', '-'"
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        rule = "must start with a letter or digit and hold only letters, digits, '.', '_', '-', at most 100"
         faults.append(f"--name is {name!r}, but {rule}")
     if re.match(r"[a-z0-9]+:/", str(out)):
         faults.append(

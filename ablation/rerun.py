@@ -66,12 +66,11 @@ def rerun(
     now. Reads the ledger alone, so it works while a sweep is running, and writes nothing else into the run. Raises
     FaultsError on bad input: no run, an unknown trial, one that has nothing to compare, data that have changed.
     """
-    paths = RunPaths(Path(run).resolve())
+    paths = RunPaths(Path(run).resolve() if Path(run).exists() else Path(run))
     recorded = _recorded(paths, trial_id, threads, epochs)
-    allow_code(recorded.file, paths, trust=trust)
-    code = recorded.file.user_code
+    folder = allow_code(recorded.file, paths, trust=trust)
     # Relative paths in a trial start where its study was started.
-    with chdir(code.folder) if code is not None and Path(code.folder).is_dir() else nullcontext():
+    with nullcontext() if folder is None else chdir(folder):
         return _run_again(recorded, paths, device, threads, epochs, tell, keep=keep)
 
 
@@ -118,8 +117,9 @@ def _run_again(
 
 
 def _keep(made: Path, directory: Path) -> None:
+    """Put the last checkpoint beside what is there: other bytes, since its records say how long epochs took now."""
     newest = newest_path(made)
-    if newest is not None and newest_path(directory) is None:
+    if newest is not None:
         put_whole(directory / newest.name, newest.read_bytes())
 
 
@@ -223,13 +223,16 @@ def show(
             agreements.append(agreement)
             for line in verdict(agreement):
                 out.print(f"{one}: {line}" if sample else line)
-            if epochs is None:
+            if (device, threads, epochs) == (None, None, None):
                 reruns.note(paths, agreement)
     except FaultsError as error:
         for fault in error.faults:
             console(stderr=True).print(error_line(fault))
         raise typer.Exit(2) from error
-    raise typer.Exit(0 if all(agreement.is_exact for agreement in agreements) else 1)
+    exact = sum(agreement.is_exact for agreement in agreements)
+    if sample:
+        out.print(f"{exact} of {len(agreements)} trials came out the same, bit for bit")
+    raise typer.Exit(0 if exact == len(agreements) else 1)
 
 
 def _chosen(paths: RunPaths, trial_id: str | None, sample: int | None) -> list[str]:
@@ -242,9 +245,12 @@ def _chosen(paths: RunPaths, trial_id: str | None, sample: int | None) -> list[s
         raise FaultsError([f"--sample is {sample}, but must be >= 1"])
     try:
         file, events = study_file.read(paths), read_events(paths.ledger)
-        return reruns.sample(study_file.plan_now(file, events), fold(events), sample)
+        chosen = reruns.sample(study_file.plan_now(file, events), fold(events), sample)
     except (FileNotFoundError, LedgerError, ConflictError, ValueError) as error:
         raise FaultsError([str(error)]) from error
+    if not chosen:
+        raise FaultsError([f"{paths.root} has no trial yet that ended with a result; let the sweep go on"])
+    return chosen
 
 
 def _tell_where(out: Console, paths: RunPaths) -> None:

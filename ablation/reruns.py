@@ -8,6 +8,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from ablation.agreement import Agreement
+from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.records import Records
@@ -30,10 +31,17 @@ def sample(plan: Plan, records: Records, count: int) -> list[str]:
 
 
 def note(paths: RunPaths, agreement: Agreement) -> None:
-    """Keep how a trial compared, in the run's reruns.json; the latest comparison of a trial counts."""
-    known: dict[str, Any] = {}
-    if paths.reruns.is_file():
-        known = json.loads(paths.reruns.read_bytes())
+    """Keep how a trial compared, in the run's reruns.json; the latest comparison of a trial counts.
+
+    Raises FaultsError if the file is damaged or cannot be written.
+    """
+    try:
+        known: dict[str, Any] = json.loads(paths.reruns.read_bytes()) if paths.reruns.is_file() else {}
+    except ValueError as error:
+        raise FaultsError([f"{paths.reruns} is no JSON ({error}); delete it, and run trials again"]) from error
     kind = "exact" if agreement.is_exact else "rounding" if agreement.is_rounding else "different"
     known[agreement.trial_id] = {"agreement": kind, "epochs": agreement.epochs}
-    put_whole(paths.reruns, (json.dumps(dict(sorted(known.items())), indent=1) + "\n").encode())
+    try:
+        put_whole(paths.reruns, (json.dumps(dict(sorted(known.items())), indent=1) + "\n").encode())
+    except OSError as error:
+        raise FaultsError([f"{paths.reruns} cannot be written ({error}); the comparison is not kept"]) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from ablation import checkpoint, study_file
 from ablation.paths import RunPaths
 from ablation.trial import load
-from ablation.trust import allow_code
+from ablation.trust import allow_code, is_shipped
 
 SHOWN_LETTERS = 300
 
@@ -112,15 +113,12 @@ def best_available(run: Path | str) -> BestTrial:
 
 
 def restored(trial: BestTrial) -> Path | None:
-    """Return another whole checkpoint of the trial, if its folder has one."""
-    newest = checkpoint.newest_path(trial.checkpoint.parent)
-    if newest is None or newest == trial.checkpoint:
-        return None
-    try:
-        checkpoint.check(newest)
-    except (OSError, checkpoint.DamagedCheckpointError):
-        return None
-    return newest
+    """Return another whole checkpoint of the trial's last epoch, if its folder has one."""
+    for path in checkpoint.of_epoch_like(trial.checkpoint):
+        with suppress(OSError, checkpoint.DamagedCheckpointError):
+            checkpoint.check(path)
+            return path
+    return None
 
 
 def lost_checkpoints(run: Path | str) -> list[str]:
@@ -134,7 +132,8 @@ def lost_checkpoints(run: Path | str) -> list[str]:
 
 def again(run: Path | str, trial_id: str) -> str:
     """Return the command that makes a trial's checkpoint again."""
-    return f"python -m ablation.rerun {shlex.quote(str(run))} {shlex.quote(trial_id)} --keep"
+    trust = [] if is_shipped(study_file.read(RunPaths(Path(run)))) else ["--trust"]
+    return shlex.join(["python", "-m", "ablation.rerun", str(run), trial_id, "--keep", *trust])
 
 
 def load_best(run: Path | str, *, trust: bool = False) -> Predictor:

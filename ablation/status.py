@@ -19,6 +19,7 @@ from ablation.console import console, error_line
 from ablation.failures import by_reason, in_words
 from ablation.ledger import Event, LedgerError, newest_driver, read_events
 from ablation.paths import RunPaths
+from ablation.plan import Plan
 from ablation.records import ConflictError, Records, TrialState, fold
 from ablation.study_file import StudyFile
 from ablation.tables import STATUSES, status
@@ -52,10 +53,14 @@ def is_at_work(driver: dict[str, Any], last_event_unix_s: float) -> bool:
     return True
 
 
-def retry_command(file: StudyFile) -> str:
-    """Return the command that runs a study's failed trials again."""
+def retry_command(file: StudyFile, plan: Plan) -> str:
+    """Return the command, or the call of ``run``, that runs a study's failed trials again."""
+    if file.command[1:3] != ("-m", "ablation.run"):
+        return f"run(…, name={file.name!r}, resume=True, retry_failed=True)"
     named = [] if "--name" in file.command else ["--name", file.name]
-    return shlex.join([*file.command, *named, "--resume", "--retry-failed"])
+    # Of an option that is given twice, the last one counts: a study that grew is as large as it is now.
+    grown = ["--replicates", str(plan.budget.replicates)] if plan.budget != file.plan.budget else []
+    return shlex.join([*file.command, *named, *grown, "--resume", "--retry-failed"])
 
 
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
@@ -77,7 +82,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     for line in in_words(failures, paths):
         out.print(line)
     if any(failed.status == "failed" for failed in failures):
-        out.print(f"run failed trials again, once it is mended, with: {retry_command(file)}")
+        out.print(f"run failed trials again, once it is mended, with: {retry_command(file, plan)}")
 
 
 if __name__ == "__main__":

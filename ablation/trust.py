@@ -5,36 +5,60 @@ A run directory may come from anybody, and what it names would run with all that
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.spaces import find_space, known_spaces
 from ablation.study_file import StudyFile
+from ablation.user_code import UserCode, source_of
 
 
-def allow_code(file: StudyFile, paths: RunPaths, *, trust: bool) -> None:
+def allow_code(file: StudyFile, paths: RunPaths, *, trust: bool) -> Path | None:
     """Make the code that a run names importable here, as it was where the run began; shipped studies need nothing.
 
-    Raises FaultsError if it is not trusted, and, trusted or not, if it lies inside the run directory.
+    Returns the folder in which trusted code was started, if this machine has it. Raises FaultsError if code is not
+    trusted, and, trusted or not, if it lies inside the run directory.
     """
-    named = tuple(name for name in (file.plan.space.trial, file.plan.space.predictor) if name is not None)
-    if set(named) <= _shipped():
-        return
+    if is_shipped(file):
+        return None
+    named, code = _named(file), file.user_code
     if not trust:
-        where = "" if file.user_code is None else f" of {file.user_code.study_file or file.user_code.folder}"
+        where = "" if code is None else f" of {code.study_file or code.folder}"
         raise FaultsError(
             [f"{paths.root} names code of its own, {', '.join(named)}{where}; if you trust it, add --trust to run it"]
         )
-    if file.user_code is None:
-        return
     root = paths.root.resolve()
-    code = file.user_code
-    places = [*code.import_path, code.study_file or code.folder, str(Path.cwd())]
-    inside = [place for place in places if Path(place).resolve().is_relative_to(root)]
+    folders = [str(Path(entry or ".").resolve()) for entry in ((*code.import_path, *sys.path) if code else sys.path)]
+    inside = [str(place) for place in _places(named, code, folders) if place.is_relative_to(root)]
     if inside:
         raise FaultsError([f"{paths.root} names code inside itself, {inside[0]}, and nothing is imported from a run"])
+    if code is None:
+        return None
     code.make_importable()
+    return Path(code.folder) if Path(code.folder).is_dir() else None
+
+
+def is_shipped(file: StudyFile) -> bool:
+    """Tell whether all that a run names is a shipped study's."""
+    return set(_named(file)) <= _shipped()
+
+
+def _named(file: StudyFile) -> tuple[str, ...]:
+    return tuple(name for name in (file.plan.space.trial, file.plan.space.predictor) if name is not None)
+
+
+def _places(named: Iterable[str], code: UserCode | None, folders: Sequence[str]) -> Iterator[Path]:
+    """Yield where a run's code and its neighbours would be imported from, and where it would run."""
+    yield Path.cwd()
+    if code is not None:
+        yield from (Path(place).resolve() for place in (*code.import_path, code.study_file or code.folder, code.folder))
+    for name in named:
+        found = source_of(name.partition(":")[0], folders)
+        if found is not None:
+            yield found
 
 
 def _shipped() -> set[str]:

@@ -10,8 +10,9 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -87,6 +88,18 @@ def import_study_file(path: Path) -> ModuleType:
         del _study_modules[path.stem], sys.modules[name]
         raise FaultsError([f"{path} cannot be imported: {type(error).__name__}: {error}"]) from error
     return module
+
+
+def source_of(name: str, folders: Sequence[str]) -> Path | None:
+    """Return the file that a module would be imported from, found without importing anything; None if there is none."""
+    places, spec = list(folders), None
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:end]), places)
+        if spec is None:
+            return None
+        places = list(spec.submodule_search_locations or ())
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
 
 
 def study_module(name: str) -> ModuleType | None:

@@ -74,6 +74,7 @@ def toy(*arguments: str) -> tuple[str, ...]:
         (toy("--arms", "bones*"), "matches no arm"),
         (toy("--data", "rafdb:x"), "takes no data"),
         (toy("--name", "a/b"), "--name is 'a/b'"),
+        (toy("--name", "a" * 300), "at most 100"),
         (toy("--name", "new", "--resume"), "found no run"),
         (toy("--cpus-per-trial", "0"), "--cpus-per-trial is 0.0, but must be greater than 0"),
         (toy("--cpus-per-trial", "4096"), "--cpus-per-trial is 4096, but this machine has"),

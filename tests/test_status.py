@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -70,7 +71,9 @@ def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tm
     paths = run_study(toy_plan(misbehave="raise"), tmp_path / "toy")
     _, text = shown(status.show, str(paths.root))
     assert re.search(r"\d+ failed: ToyError: asked to", text) and "15 failed: no_survivor" in text
-    assert "run failed trials again, once it is mended, with: tests --name toy --resume --retry-failed" in text
+    assert (
+        "run failed trials again, once it is mended, with: run(…, name='toy', resume=True, retry_failed=True)" in text
+    )
 
 
 @pytest.mark.parametrize("command", [status.show, audit])
@@ -106,4 +109,13 @@ def test_a_folder_that_no_run_can_be_written_into_is_named(tmp_path: Path, monke
 
 def test_a_study_without_failures_names_no_command(half: RunPaths) -> None:
     assert "--retry-failed" not in shown(status.show, str(half.root))[1]
-    assert "--name" in status.retry_command(study_file.read(half))
+
+
+def test_the_command_that_retries_is_that_of_the_study_as_large_as_it_is_now(half: RunPaths) -> None:
+    command = ("python", "-m", "ablation.run", "--space", "tests.toy_study:SPACE")
+    file = study_file.read(half).model_copy(update={"command": command})
+    again = shlex.join([*command, "--name", "toy", "--resume", "--retry-failed"])
+    assert status.retry_command(file, file.plan) == again
+    budget = file.plan.budget.model_copy(update={"replicates": 7})
+    grown = file.plan.model_copy(update={"budget": budget})
+    assert status.retry_command(file, grown) == again.replace("--resume", "--replicates 7 --resume")

@@ -79,6 +79,7 @@ def test_a_sample_of_trials_is_run_again_and_noted_for_the_report(swept: RunPath
         ([], "give either a TRIAL or --sample N"),
         (["reference/0/confirm/0", "--sample", "2"], "give either"),
         (["--sample", "0"], "--sample is 0"),
+        (["no/0/search/0"], "is no trial of"),
     ],
 )
 def test_a_trial_or_a_number_is_wanted(swept: RunPaths, tmp_path: Path, arguments: list[str], fault: str) -> None:
@@ -98,6 +99,35 @@ def test_code_inside_a_run_directory_is_never_imported(swept: RunPaths, monkeypa
     with pytest.raises(FaultsError, match="code inside itself"):
         allow_code(file, swept, trust=True)
     assert not (swept.root / "was_run").exists()
+
+
+def test_code_inside_a_run_is_not_imported_by_any_way_that_leads_there(
+    swept: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = RunPaths(swept.root.rename(swept.root.with_name("foreign")))
+    (swept.root / "evil.py").write_text(EVIL)
+    file = study_file.read(swept)
+    space = file.plan.space.model_copy(update={"trial": "foreign.evil:run_trial"})
+    plan = file.plan.model_copy(update={"space": space})
+    outside = UserCode(folder=str(swept.root.parent), import_path=(str(swept.root.parent),))
+    forged = file.model_copy(update={"user_code": outside, "plan": plan})
+    with pytest.raises(FaultsError, match="code inside itself"):
+        allow_code(forged, swept, trust=True)
+    space = space.model_copy(update={"trial": "evil:run_trial"})
+    unknown = file.model_copy(update={"user_code": None, "plan": plan.model_copy(update={"space": space})})
+    monkeypatch.setattr(sys, "path", [str(swept.root), *sys.path])
+    with pytest.raises(FaultsError, match="code inside itself"):
+        allow_code(unknown, swept, trust=True)
+    assert not (swept.root / "was_run").exists()
+
+
+def test_a_shipped_study_is_run_again_in_this_folder_whatever_folder_its_run_names(tmp_path: Path) -> None:
+    plan = prepare(Request("sorting", budget="quick"), gpus=0).plan
+    file = study_file.describe("sorting", plan, "quick", None, [])
+    stranger = UserCode(folder=str(tmp_path), import_path=(str(tmp_path),))
+    before = list(sys.path)
+    assert allow_code(file.model_copy(update={"user_code": stranger}), RunPaths(tmp_path), trust=True) is None
+    assert sys.path == before
 
 
 def test_what_python_itself_has_is_not_run_either(swept: RunPaths) -> None:
