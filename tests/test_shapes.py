@@ -40,6 +40,7 @@ NO_LETTERS = {
     "data.batches.split_validation": "two parts of N",
     "data.fer2013._parse": "48×48 of a file's rows",
     "data.photographs._decode_one": "size_px comes as a number",
+    "data.photographs._decoded_or_fault": "size_px comes as a number",
     "data.photographs.decode": "size_px comes as a number",
     "data.photographs.fit": "size_px comes as a number",
     "data.synthetic._wavering": "count comes as a number",
