@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ablation.faults import nearest
 from ablation.trial import RunTrial, config_type, dotted_names
@@ -26,7 +29,9 @@ def read_settings(pairs: Iterable[str], space: Space, run_trial: RunTrial, fault
             faults.append(f"--set names {key!r}, which is no configuration key; {nearest(key, known)}")
         else:
             settings[key] = _value(text)
-            if not _is_finite(settings[key]):
+            if not _is_finite(settings[key]) and schema is not None and _takes_text(schema, key):
+                settings[key] = text  # a name, whatever number it looks like
+            elif not _is_finite(settings[key]):
                 faults.append(f"--set {key} is {text}, but must be a finite number")
     return settings
 
@@ -37,6 +42,17 @@ def _value(text: str) -> Level:
     except json.JSONDecodeError:
         return text
     return value if isinstance(value, bool | int | float | str) else text
+
+
+def _takes_text(schema: type[BaseModel], key: str) -> bool:
+    annotation: Any = schema
+    for part in key.split("."):
+        annotation = annotation.model_fields[part].annotation
+    try:
+        TypeAdapter(annotation).validate_python("nan", strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _is_finite(value: Level) -> bool:

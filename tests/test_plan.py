@@ -17,7 +17,7 @@ from ablation.plan import Plan, effort
 from ablation.plan_text import plan_facts
 from ablation.power import Spread, detectable_effect_sd, replicates_needed, spread_from, stated_spread
 from ablation.probe import Probe, Slots, probe
-from ablation.request import Prepared
+from ablation.request import Prepared, Request, prepare
 from ablation.seeds import derive_seed
 from ablation.trial import EpochRecord, TrialContext
 from tests import toy_study
@@ -212,3 +212,11 @@ def _with_budget(**changes: int) -> Plan:
 
 def _prepared(plan: Plan) -> Prepared:
     return Prepared(plan, "quick", "as asked for", None)
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "Infinity"])
+def test_a_text_that_looks_like_no_finite_number_is_a_text_where_one_is_wanted(text: str) -> None:
+    plan = prepare(Request("tests.toy_study:SPACE", settings=(f"toy.misbehave={text}",)), gpus=0).plan
+    assert plan.space.fixed["toy.misbehave"] == text
+    with pytest.raises(FaultsError, match="must be a finite number"):
+        prepare(Request("tests.toy_study:SPACE", settings=(f"toy.offset={text}",)), gpus=0)
