@@ -1,13 +1,13 @@
 """Do all slots train, also when there are many? Sleeping trials, through this project and through plain Ray Tune.
 
 Both sides run the same number of trials of the same length, in turn: ``python -m ablation.run`` as a user starts it,
-and Tune's own loop with ``reuse_actors``. For each size: worker processes that trained, the mean share of slots that
-train between the first time all were busy and the start of the last trial, and seconds from Enter to the end; medians
-over the runs, with the least and the most. Beside it, without Ray, the order in which a study hands out its trials:
-simulated time over work ÷ slots, for two shapes.
+and Tune's own loop with ``reuse_actors``. For each size: workers that were asked for (those ended before they trained
+count, too), the mean share of slots that train between the first time all were busy and the start of the last trial,
+and seconds from Enter to the end; medians over the runs, with the least and the most. Beside it, without Ray, the order
+in which a study hands out its trials: simulated time over work ÷ slots, for two shapes.
 
-Prints JSON and exits 1 if more workers than slots (and retries) trained, a share is below 0.95, ours is slower than
-plain Tune's, or a simulated time is above 1.15. Run: ``python -m benchmarks.slots [--sizes 2,33] [--runs 5]``.
+Prints JSON and exits 1 if more workers than slots (and retries) were asked for, a share is below 0.95, ours is slower
+than plain Tune's, or a simulated time is above 1.15. Run: ``python -m benchmarks.slots [--sizes 2,33] [--runs 5]``.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ SPACE = sleeping_space(
 
 
 class Measured(NamedTuple):
-    """One sweep: processes that trained, share of slots that were busy, wall time, and workers that were lost."""
+    """One sweep: workers that were asked for, share of slots that were busy, wall time, and workers that were lost."""
 
     workers: int
     busy: float
@@ -105,14 +105,14 @@ def measure_ours(slots: int) -> Measured:
     """Run the study through the command, its trials' epochs as many as plain Tune's."""
     epochs, replicates = EPOCHS[slots], REPLICATES_PER_SLOTS[slots]
     with tempfile.TemporaryDirectory(prefix="slots-") as folder:
-        command = [sys.executable, "-m", "ablation.run", "--space", "benchmarks.slots:SPACE", "--no-report"]
-        command += ["--out", folder, "--name", "run", "--replicates", str(replicates), "--epochs", str(epochs)]
+        command = ["ablation.run", "--space", "benchmarks.slots:SPACE", "--no-report", "--out", folder]
+        command += ["--name", "run", "--replicates", str(replicates), "--epochs", str(epochs)]
         command += ["--cpus-per-trial", str(_cpus_per_trial(slots)), "--max-concurrent", str(slots)]
-        seconds = _timed(command)
+        seconds, workers = timed(command)
         logs = sorted((Path(folder) / "run/logs").glob("*.txt"))
         trials = [[json.loads(line) for line in log.read_text().splitlines()] for log in logs]
         retries = sum(event.kind == "retried" for event in read_events(Path(folder) / "run/ledger"))
-    return _measured(trials, slots, seconds, retries)
+    return _measured(trials, slots, workers, seconds, retries)
 
 
 def measure_plain(slots: int) -> Measured:
@@ -120,12 +120,12 @@ def measure_plain(slots: int) -> Measured:
     trials = ARMS * REPLICATES_PER_SLOTS[slots] * (TRIALS + SEEDS)
     with tempfile.TemporaryDirectory(prefix="slots-") as folder:
         arguments = [folder, str(slots), str(trials), str(EPOCHS[slots]), str(_cpus_per_trial(slots))]
-        seconds = _timed([sys.executable, "-m", "benchmarks.slots_plain_tune", *arguments])
+        seconds, workers = timed(["benchmarks.slots_plain_tune", *arguments])
         lines = [json.loads(line) for path in Path(folder).glob("*.jsonl") for line in path.read_text().splitlines()]
     by_trial: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_trial.setdefault(line["trial"], []).append(line)
-    return _measured(list(by_trial.values()), slots, seconds, 0)
+    return _measured(list(by_trial.values()), slots, workers, seconds, 0)
 
 
 def busy_share(trials: list[tuple[float, float]], slots: int) -> float:
@@ -204,16 +204,19 @@ def _cpus_per_trial(slots: int) -> float:
     return math.floor(1000 * usable_cpus() / slots) / 1000
 
 
-def _timed(command: list[str]) -> float:
-    began = time.monotonic()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return time.monotonic() - began
+def timed(command: list[str]) -> tuple[float, int]:
+    """Run a module with arguments; return the seconds it took and the workers it asked for."""
+    with tempfile.TemporaryDirectory(prefix="slots-") as folder:
+        file = Path(folder) / "workers"
+        began = time.monotonic()
+        counted = [sys.executable, "-m", "benchmarks.counted_workers", str(file), *command]
+        subprocess.run(counted, cwd=ROOT, check=True, capture_output=True)
+        return time.monotonic() - began, int(file.read_text())
 
 
-def _measured(trials: list[list[dict[str, Any]]], slots: int, seconds: float, retries: int) -> Measured:
-    workers = {epoch["process"] for epochs in trials for epoch in epochs}
+def _measured(trials: list[list[dict[str, Any]]], slots: int, workers: int, seconds: float, retries: int) -> Measured:
     spans = [(epochs[0]["began"], epochs[-1]["ended"]) for epochs in trials if epochs]
-    return Measured(len(workers), busy_share(spans, slots), seconds, retries)
+    return Measured(workers, busy_share(spans, slots), seconds, retries)
 
 
 def _median(runs: list[Measured], name: str) -> float:

@@ -46,3 +46,20 @@ def test_confirm_trials_come_first_while_many_are_left_and_last_when_few_are(tmp
 def test_the_busy_share_counts_from_the_first_full_moment_to_the_last_start() -> None:
     assert slots.busy_share([(0, 4), (1, 3), (3, 5), (5, 6)], slots=2) == pytest.approx((2 * 3 + 1) / 8)
     assert slots.busy_share([(0, 1), (2, 3)], slots=2) == 0.0
+
+
+def test_workers_wait_for_the_confirm_trials_of_their_replicate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # When the last search trials have ended, six confirm trials become ready: no worker was ended before.
+    monkeypatch.setenv("PYTHONPATH", str(slots.ROOT))
+    study = tmp_path / "waves.py"
+    study.write_text(
+        "from benchmarks.slots import sleeping_space\n"
+        "from search_spaces.space import Budget\n"
+        "budget = Budget(replicates=2, trials=2, seeds=3, epochs=4, grace_epochs=4, reduction_factor=2)\n"
+        "SPACE = sleeping_space(1, budget)\n"
+    )
+    command = ["ablation.run", "--space", str(study), "--no-report", "--out", str(tmp_path), "--cpus-per-trial", "0.1"]
+    _, workers = slots.timed([*command, "--max-concurrent", "4"])
+    assert workers == 4

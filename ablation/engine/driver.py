@@ -27,6 +27,7 @@ from ablation.engine.progress import Progress
 from ablation.engine.scheduler import MOST_RETRIES, Ending, EndingStopper, StudyCallback, StudyScheduler, StudySearcher
 from ablation.engine.study import Study
 from ablation.engine.trainable import TrialActor, Workplace
+from ablation.engine.warm_workers import kept_warm
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
@@ -123,7 +124,8 @@ def _fit(
             verbose=0,
         ),
     )
-    tuner.fit()
+    with kept_warm():
+        tuner.fit()
 
 
 def _workplace(
