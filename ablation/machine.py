@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,22 @@ KERNEL_VARIABLES = (
 )
 
 
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use: those that it is bound to, within what its control groups allow."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, math.floor(min([bound, *_cpu_quotas()])))
+@dataclass(frozen=True)
+class UsableCpus:
+    """How many CPUs this process may use, and what keeps it from more; "" if these are all of the machine's."""
+
+    count: int
+    limit: str
+
+
+def usable_cpus() -> UsableCpus:
+    """Count the CPUs that this process may use: those that it is bound to, within what its control groups allow."""
+    there = os.cpu_count() or 1
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    quota = min(_cpu_quotas(), default=math.inf)
+    if quota < bound:
+        return UsableCpus(max(1, math.floor(quota)), f"a control group limits this process to {quota:g} CPUs")
+    return UsableCpus(bound, f"this process is bound to {bound} of {there} CPUs" if bound < there else "")
 
 
 def hardware() -> dict[str, Any]:

@@ -16,9 +16,9 @@ from ablation.checkpoint import KEPT
 from ablation.console import console
 from ablation.plan import Plan, effort
 from ablation.power import Spread, detectable_effect_sd, replicates_needed
-from ablation.probe import Probe, Slots, local_slots, probe
+from ablation.probe import Probe, local_slots, probe
 from ablation.request import Prepared
-from ablation.resources import Resources
+from ablation.resources import Resources, Slots
 
 START_UP_S = 10.0
 
@@ -104,6 +104,7 @@ def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
         "probe_s": measured.took_s,
         "arms_begun": measured.arms_begun,
         "slots": slots.count,
+        "slots_limit": slots.limit,
         "cpus_per_trial": slots.cpus,
         "gpus_per_trial": slots.gpus,
         "sweep_expected_s": expected_s,
@@ -157,7 +158,8 @@ def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
         f"epochs: {found['epochs_most']} at most, about {found['epochs_expected']:.0f} with early stopping at "
         f"epochs {', '.join(map(str, found['rungs'])) or '(none)'}",
         f"time: about {found['sweep_expected_s'] / 60:.1f} min, at most {found['sweep_most_s'] / 60:.1f} min, for "
-        f"{found['epoch_s']:.2f} s an epoch (measured, alone) and {found['slots']} trials at a time",
+        f"{found['epoch_s']:.2f} s an epoch (measured, alone) and {found['slots']} trials at a time "
+        f"({found['slots_limit']})",
         f"{hardware.upper()}-hours: about {found[f'{hardware}_hours_expected']:.2g}, at most "
         f"{found[f'{hardware}_hours_most']:.2g}, for {found[f'{hardware}s_per_trial']:g} {hardware.upper()} a trial",
     ]

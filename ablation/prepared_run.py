@@ -207,7 +207,7 @@ def _too_large(resources: Resources, gpus: float) -> list[str]:
     """Say where one trial asks for more than this machine has."""
     asked_gpus = 0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
     limits = (
-        ("--cpus-per-trial", resources.cpus_per_trial, usable_cpus(), "CPUs"),
+        ("--cpus-per-trial", resources.cpus_per_trial, usable_cpus().count, "CPUs"),
         ("--gpus-per-trial", asked_gpus, gpus, "GPUs"),
     )
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablation.checkpoint import newest_path
@@ -12,7 +12,7 @@ from ablation.faults import FaultsError
 from ablation.machine import usable_cpus
 from ablation.rehearsal import confirm_checkpoints, faults_in_words, rehearse
 from ablation.request import Prepared
-from ablation.resources import Resources
+from ablation.resources import Resources, Slots, fitting_slots
 
 
 def visible_gpus(address: str | None) -> float:
@@ -31,23 +31,11 @@ def visible_gpus(address: str | None) -> float:
     return torch.cuda.device_count()
 
 
-@dataclass(frozen=True)
-class Slots:
-    """How many trials run at once, and the CPUs and share of a GPU that each takes."""
-
-    count: int
-    cpus: float
-    gpus: float
-
-
 def local_slots(resources: Resources) -> Slots:
-    """Find what this machine can run at once."""
-    there = visible_gpus(None)
-    gpus = (0.25 if there else 0.0) if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
-    count = int(usable_cpus() / resources.cpus_per_trial)
-    if gpus:
-        count = min(count, int(there / gpus))
-    return Slots(max(1, min(count, resources.max_concurrent or count)), resources.cpus_per_trial, gpus)
+    """Find what this machine can run at once: one trial at least."""
+    cpus = usable_cpus()
+    slots = fitting_slots(resources, cpus.count, visible_gpus(None), cpus.limit)
+    return replace(slots, count=max(1, slots.count))
 
 
 @dataclass(frozen=True)

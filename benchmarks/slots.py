@@ -201,7 +201,7 @@ def main(
 
 
 def _cpus_per_trial(slots: int) -> float:
-    return math.floor(1000 * usable_cpus() / slots) / 1000
+    return math.floor(1000 * usable_cpus().count / slots) / 1000
 
 
 def timed(command: list[str]) -> tuple[float, int]:

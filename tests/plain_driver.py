@@ -18,7 +18,7 @@ from ablation.engine.progress import Progress
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.resources import Resources
+from ablation.resources import Resources, Slots
 from ablation.study_file import StudyFile
 from tests.plain_loop import carry_out
 
@@ -29,7 +29,7 @@ def put_in_place(patch: pytest.MonkeyPatch, ended: str = "finished") -> None:
     def sweep(file: StudyFile, paths: RunPaths, resources: Resources, plan: Plan, **rest: Any) -> str:
         with Ledger(paths.ledger) as ledger:
             study = open_study(file, ledger, plan)
-            with Progress(study, 1, resources.log_format) as progress, redirect_stdout(io.StringIO()):
+            with Progress(study, Slots(1, 1.0, 0.0), resources.log_format) as progress, redirect_stdout(io.StringIO()):
                 study.observer = progress.note
                 carry_out(study, paths, most_epochs=None if ended == "finished" else 5)
         return ended

@@ -14,6 +14,7 @@ from ablation.engine.study import Study
 from ablation.failures import alike, by_reason, in_words, last_lines
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
+from ablation.resources import Slots
 from ablation.teller import Account, TextTeller
 from ablation.trial import EpochRecord
 from tests.toy_study import toy_plan
@@ -167,7 +168,7 @@ def test_progress_tells_each_kind_of_failure_and_retry_once_while_it_happens(tmp
     with Ledger(paths.ledger) as ledger:
         study = Study(toy_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, 2, console=console(file=file), paths=paths) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), console=console(file=file), paths=paths) as progress:
             study.observer = progress.note
             first = start(study)
             paths.log(first).parent.mkdir(parents=True)

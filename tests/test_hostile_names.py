@@ -21,7 +21,7 @@ from ablation.ledger import Ledger
 from ablation.plan import Plan
 from ablation.plan_text import show_plan
 from ablation.request import Prepared, Request, prepare
-from ablation.resources import Resources
+from ablation.resources import Resources, Slots
 from ablation.run import main as run
 from ablation.teller import Account, TextTeller
 from ablation.trial import EpochRecord, TrialContext
@@ -100,7 +100,9 @@ def test_progress_shows_every_name(plan: Plan, tmp_path: Path) -> None:
     file = io.StringIO()
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(plan, ledger)
-        with Progress(study, 2, console=console(file=file, force_terminal=True, width=200, color_system=None)):
+        with Progress(
+            study, Slots(2, 1.0, 0.0), console=console(file=file, force_terminal=True, width=200, color_system=None)
+        ):
             pass
     for text in (METRIC, *ARMS):
         assert text in file.getvalue()

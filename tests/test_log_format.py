@@ -21,6 +21,7 @@ from ablation.ledger import Ledger, LedgerError, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.records import fold
+from ablation.resources import Slots
 from ablation.teller import teller
 from ablation.trial import EpochRecord
 from search_spaces.space import Choice
@@ -81,7 +82,7 @@ def test_every_event_is_a_line_of_strict_json(tmp_path: Path, capsys: pytest.Cap
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, 2, "json", clock) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), "json", clock) as progress:
             study.observer = progress.note
             carry_out(study, clock)
     captured = capsys.readouterr()
@@ -104,7 +105,7 @@ def test_progress_comes_first_last_and_every_so_often(tmp_path: Path, capsys: py
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(plan, ledger)
         study.open_session(0, {})
-        with Progress(study, 2, "json", clock) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), "json", clock) as progress:
             study.observer = progress.note
             carry_out(study, clock)
     lines = strict(capsys.readouterr().err)
@@ -134,7 +135,7 @@ def test_a_resumed_sweep_counts_what_earlier_sessions_did(tmp_path: Path, capsys
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, 2, "json", clock) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), "json", clock) as progress:
             study.observer = progress.note
             clock.now_s += 5
     first, last = strict(capsys.readouterr().err)
@@ -149,7 +150,7 @@ def test_plain_lines_say_what_runs_and_how_long_it_will_take(
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, 2, clock=clock) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), clock=clock) as progress:
             study.observer = progress.note
             carry_out(study, clock)
     first, lost, *middle, last = capsys.readouterr().err.splitlines()
@@ -177,7 +178,7 @@ def test_the_screen_shows_the_arms_that_matter_and_all_of_them_at_the_end(tmp_pa
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(plan, ledger)
         study.open_session(0, {})
-        with Progress(study, 2, clock=clock, console=console) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), clock=clock, console=console) as progress:
             study.observer = progress.note
             carry_out(study, clock, most_trials=20)
             last = study.next_assignment()

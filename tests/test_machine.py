@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ablation import machine
+from ablation.resources import Resources, fitting_slots
 from tests import convolution_canary
 
 ROOT = Path(__file__).parents[1]
@@ -108,4 +109,33 @@ def test_a_control_groups_quota_and_the_affinity_limit_the_cpus(
     monkeypatch.setattr(machine, "CGROUPS", tmp_path)
     monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)))
-    assert machine.usable_cpus() == usable
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    found = machine.usable_cpus()
+    assert found.count == usable
+    assert bool(found.limit) == (usable < 64)
+
+
+def test_a_binding_of_the_process_is_named_as_what_limits_the_cpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "none")
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {3})
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert machine.usable_cpus() == machine.UsableCpus(1, "this process is bound to 1 of 64 CPUs")
+
+
+@pytest.mark.parametrize(
+    ("asked", "cpus", "gpus", "slots"),
+    [
+        ({}, 4, 0, "4 at a time (CPUs: 4, 1 a trial; bound)"),
+        ({"cpus_per_trial": 3}, 4, 0, "1 at a time (CPUs: 4, 3 a trial; bound)"),
+        ({}, 64, 2, "8 at a time (GPUs: 2, 0.25 a trial)"),
+        ({"gpus_per_trial": 1}, 64, 2, "2 at a time (GPUs: 2, 1 a trial)"),
+        ({"max_concurrent": 3}, 64, 2, "3 at a time (--max-concurrent 3)"),
+        ({"cpus_per_trial": 8}, 4, 0, "0 at a time (CPUs: 4, 8 a trial; bound)"),
+    ],
+)
+def test_what_allows_no_more_trials_at_a_time_is_said(
+    asked: dict[str, float], cpus: int, gpus: int, slots: str
+) -> None:
+    assert str(fitting_slots(Resources.model_validate(asked), cpus, gpus, "bound")) == slots

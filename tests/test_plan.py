@@ -16,8 +16,9 @@ from ablation.faults import FaultsError
 from ablation.plan import Plan, effort
 from ablation.plan_text import plan_facts
 from ablation.power import Spread, detectable_effect_sd, replicates_needed, spread_from, stated_spread
-from ablation.probe import Probe, Slots, probe
+from ablation.probe import Probe, probe
 from ablation.request import Prepared, Request, prepare
+from ablation.resources import Slots
 from ablation.seeds import derive_seed
 from ablation.trial import EpochRecord, TrialContext
 from tests import toy_study

@@ -14,9 +14,10 @@ import torch
 
 from ablation import rehearsal
 from ablation.faults import FaultsError
-from ablation.probe import Slots, probe
+from ablation.probe import probe
 from ablation.rehearsal import by_novelty, faults_in_words, rehearse
 from ablation.request import Prepared
+from ablation.resources import Slots
 from ablation.trial import EpochRecord, TrialContext
 from search_spaces import tcl
 from tests import toy_study

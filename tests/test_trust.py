@@ -143,7 +143,7 @@ def test_what_python_itself_has_is_not_run_either(swept: RunPaths) -> None:
 def test_a_sweep_runs_the_trial_that_was_asked_for_whatever_study_json_names(tmp_path: Path) -> None:
     from ablation.engine import driver
     from ablation.engine.growth import open_study
-    from ablation.resources import Resources
+    from ablation.resources import Resources, Slots
     from tests.toy_study import toy_plan
 
     honest = toy_plan()
@@ -155,7 +155,7 @@ def test_a_sweep_runs_the_trial_that_was_asked_for_whatever_study_json_names(tmp
         ledger.append("grown", plan=honest.model_dump(mode="json"), confirmed_before=0)
     with Ledger(paths.ledger) as ledger:
         study = open_study(file, ledger, honest)
-        workplace = driver._workplace(file, study.plan, paths, Resources(), {"CPU": 1.0})
+        workplace = driver._workplace(file, study.plan, paths, Resources(), Slots(1, 1.0, 0.0))
     assert workplace.run_trial == honest.space.trial
 
 

@@ -20,7 +20,7 @@ from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from ablation.prepared_run import prepare_run
 from ablation.request import Request
-from ablation.resources import Resources
+from ablation.resources import Resources, Slots
 from ablation.run import run_prepared
 from ablation.stderr import Stderr
 from tests.plain_driver import put_in_place
@@ -95,7 +95,7 @@ def test_a_study_goes_on_where_nobody_follows_it(
     monkeypatch.setattr("ablation.engine.progress.PLAIN_EVERY_S", 0.0)
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(toy_plan(), ledger)
-        with Progress(study, 1, "json" if log_format == "json" else "text") as progress:
+        with Progress(study, Slots(1, 1.0, 0.0), "json" if log_format == "json" else "text") as progress:
             study.observer = progress.note
             carry_out(study, RunPaths(tmp_path), most_epochs=100)
     assert sum(len(state.epochs) for state in study.records.values()) == 100

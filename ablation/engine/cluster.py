@@ -31,7 +31,7 @@ import ray
 from ray._private import services
 
 from ablation.machine import usable_cpus
-from ablation.resources import Resources
+from ablation.resources import Resources, Slots, fitting_slots
 from ablation.user_code import left_for_ours
 
 # Ray's sockets lie below its folder, and a socket's path has 107 bytes, of which Ray's own names take up to 66.
@@ -77,27 +77,22 @@ def cluster_gpus(address: str) -> float:
         return float(ray.cluster_resources().get("GPU", 0))
 
 
-def slots(resources: Resources) -> tuple[int, dict[str, float]]:
-    """Return how many trials the connected Ray can run at once, and what each takes; raises NoStartError if none."""
+def slots(resources: Resources) -> Slots:
+    """Count the trials that the connected Ray can run at once; raises NoStartError if there is no room for one."""
     there = ray.cluster_resources()
-    gpus = resources.gpus_per_trial
-    if gpus == "auto":
-        gpus = 0.25 if there.get("GPU", 0) else 0.0
-    count = int(there.get("CPU", 1) / resources.cpus_per_trial)
-    if gpus:
-        count = min(count, int(there.get("GPU", 0) / gpus))
-    if count < 1:
+    cpus, gpus = there.get("CPU", 1), there.get("GPU", 0)
+    found = fitting_slots(resources, cpus, gpus, "" if resources.address else usable_cpus().limit)
+    if found.count < 1:
         raise NoStartError(
-            f"a trial asks for {resources.cpus_per_trial} CPUs and {gpus} GPUs, but Ray has {there.get('CPU', 0)} and "
-            f"{there.get('GPU', 0)}; lower --cpus-per-trial or --gpus-per-trial"
+            f"a trial asks for {found.cpus} CPUs and {found.gpus} GPUs, but Ray has {cpus} and {gpus}; "
+            "lower --cpus-per-trial or --gpus-per-trial"
         )
-    per_trial = {"CPU": resources.cpus_per_trial, **({"GPU": gpus} if gpus else {})}
-    return min(count, resources.max_concurrent or count), per_trial
+    return found
 
 
 def _local_settings() -> dict[str, Any]:
     settings: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    settings["num_cpus"] = usable_cpus()
+    settings["num_cpus"] = usable_cpus().count
     usual = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
     if len(os.fsencode(usual)) > LONGEST_RAY_FOLDER:
         settings["_temp_dir"] = "/tmp/ray"

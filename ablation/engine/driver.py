@@ -31,7 +31,7 @@ from ablation.engine.warm_workers import kept_warm
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.resources import Resources
+from ablation.resources import Resources, Slots
 from ablation.study_file import StudyFile
 from ablation.user_code import UserCode
 
@@ -67,12 +67,12 @@ def sweep(
         with connected(resources.address):
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             _heed_signals(ending)
-            count, per_trial = slots(resources)
-            progress = Progress(study, count, resources.log_format, paths=paths)
+            here = slots(resources)
+            progress = Progress(study, here, resources.log_format, paths=paths)
             study.observer = progress.note
             with progress, tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
-                workplace = _workplace(file, study.plan, paths, resources, per_trial)
-                _fit(study, paths, workplace, ending, count, per_trial, Path(scratch))
+                workplace = _workplace(file, study.plan, paths, resources, here)
+                _fit(study, paths, workplace, ending, here, Path(scratch))
             if ending.is_due and ending.fault is None:
                 # Whoever interrupts may not wait for Ray's shutdown.
                 ledger.flush()
@@ -100,17 +100,16 @@ def _fit(
     paths: RunPaths,
     workplace: Workplace,
     ending: Ending,
-    slots: int,
-    per_trial: dict[str, float],
+    here: Slots,
     scratch: Path,
 ) -> None:
     tuner = tune.Tuner(
-        tune.with_resources(TrialActor, per_trial),
+        tune.with_resources(TrialActor, here.per_trial),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, slots, workplace, ending),
+            search_alg=StudySearcher(study, here.count, workplace, ending),
             scheduler=StudyScheduler(study, paths, ending),
             num_samples=-1,
-            max_concurrent_trials=slots,
+            max_concurrent_trials=here.count,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
@@ -128,16 +127,14 @@ def _fit(
         tuner.fit()
 
 
-def _workplace(
-    file: StudyFile, plan: Plan, paths: RunPaths, resources: Resources, per_trial: dict[str, float]
-) -> Workplace:
+def _workplace(file: StudyFile, plan: Plan, paths: RunPaths, resources: Resources, here: Slots) -> Workplace:
     return Workplace(
         run_dir=paths.root.resolve(),
         run_trial=plan.space.trial,  # the plan that was asked for, whatever study.json names
         data=file.data_uri,
         data_fingerprint=file.data_fingerprint,
-        device="cuda" if per_trial.get("GPU") else "cpu",
-        cpu_threads=max(1, int(per_trial["CPU"])),
+        device="cuda" if here.gpus else "cpu",
+        cpu_threads=max(1, int(here.cpus)),
         checkpoint_epochs=plan.rungs,
         user_code=UserCode.here(),
         watchdog_s=60 * resources.watchdog_minutes,

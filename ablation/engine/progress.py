@@ -18,6 +18,7 @@ from ablation.json_lines import print_json_line
 from ablation.ledger import Event
 from ablation.paths import RunPaths
 from ablation.plan import effort
+from ablation.resources import Slots
 from ablation.stderr import Stderr, stderr_console
 
 PLAIN_EVERY_S = 20.0
@@ -32,7 +33,7 @@ class Progress:
     def __init__(
         self,
         study: Study,
-        slots: int,
+        slots: Slots,
         log_format: Literal["text", "json"] = "text",
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
@@ -63,7 +64,7 @@ class Progress:
         elif self._is_json:
             self._tell()
         else:
-            self._console.print(f"{self._trials} trials, {self._slots} at a time")
+            self._console.print(f"{self._trials} trials, {self._slots}")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -106,7 +107,12 @@ class Progress:
         if not self._is_json:
             self._console.print(self._line())
             return
-        fields = {"planned": self._trials, **self._counts.facts(), "slots": self._slots}
+        fields = {
+            "planned": self._trials,
+            **self._counts.facts(),
+            "slots": self._slots.count,
+            "slots_limit": self._slots.limit,
+        }
         fields |= {"epochs_per_s": self._epochs_per_s, "elapsed_s": self._elapsed_s, "left_s": self._left_s}
         print_json_line(self._stderr, "progress", fields)
 
