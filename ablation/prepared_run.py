@@ -81,6 +81,8 @@ def prepare_run(
         found += source_faults(begun.plan.space, request.warm_start)
     prepared: Prepared | None = None
     try:
+        if resources.address is not None and resources.executor == "in-process":
+            raise FaultsError(["--executor in-process runs here, but --address names a cluster; drop one of them"])
         gpus = visible_gpus(resources.address)
         if resources.address is None:
             found += _too_large(resources, gpus)

@@ -12,7 +12,7 @@ from ablation.faults import FaultsError
 from ablation.machine import usable_cpus
 from ablation.rehearsal import confirm_checkpoints, faults_in_words, rehearse
 from ablation.request import Prepared
-from ablation.resources import Resources, Slots, fitting_slots
+from ablation.resources import Resources, Slots, fitting_slots, in_process_slot
 
 
 def visible_gpus(address: str | None) -> float:
@@ -33,6 +33,8 @@ def visible_gpus(address: str | None) -> float:
 
 def local_slots(resources: Resources) -> Slots:
     """Find what this machine can run at once: one trial at least."""
+    if resources.executor == "in-process":
+        return in_process_slot(resources, visible_gpus(None))
     cpus = usable_cpus()
     slots = fitting_slots(resources, cpus.count, visible_gpus(None), cpus.limit)
     return replace(slots, count=max(1, slots.count))

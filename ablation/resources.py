@@ -21,6 +21,7 @@ class Resources(Frozen):
     )
     max_concurrent: int | None = Field(default=None, ge=1)
     address: str | None = None
+    executor: Literal["ray", "in-process"] = "ray"
     watchdog_minutes: float = Field(default=60.0, gt=0, allow_inf_nan=False, description="longest epoch; a hang ends")
     max_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_equal_failures: int = Field(
@@ -64,3 +65,9 @@ def fitting_slots(resources: Resources, cpus: float, gpus: float, cpu_limit: str
         limits.append((resources.max_concurrent, f"--max-concurrent {resources.max_concurrent}"))
     count, limit = min(limits, key=lambda found: found[0])
     return Slots(count, cpus_each, gpus_each, limit)
+
+
+def in_process_slot(resources: Resources, gpus: float) -> Slots:
+    """Return the one slot of this process, on a GPU if there is one and trials may take it."""
+    is_on_gpu = gpus > 0 and resources.gpus_per_trial != 0
+    return Slots(1, resources.cpus_per_trial, 1.0 if is_on_gpu else 0.0, "--executor in-process")

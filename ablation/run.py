@@ -53,6 +53,9 @@ def main(
     seeds: Annotated[int | None, typer.Option(help="Confirm runs per replicate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Full training length.")] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster's address, or auto.")] = None,
+    executor: Annotated[
+        str, typer.Option(help="ray, or in-process: one trial after the other, here, where breakpoints work")
+    ] = "ray",
     cpus_per_trial: Annotated[float, typer.Option(help="CPUs a trial takes.")] = 1.0,
     gpus_per_trial: Annotated[str, typer.Option(help="GPUs a trial takes, a fraction is fine, or auto.")] = "auto",
     max_concurrent: Annotated[int | None, typer.Option(help="Trials at a time; default: what fits.")] = None,
@@ -94,7 +97,7 @@ def main(
     asked = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent,
         "address": address, "max_hours": max_hours, "log_format": log_format, "watchdog_minutes": watchdog_minutes,
-        "max_equal_failures": max_equal_failures,
+        "max_equal_failures": max_equal_failures, "executor": executor,
     }  # fmt: skip
     spread_asked = SpreadAsked(spread, spread_from)
     tell = teller(log_format)
@@ -168,10 +171,10 @@ def run_prepared(
 
     ``typed`` are the command's arguments, for the one that runs failed trials again; None if there was no command.
     """
-    # Ray starts here and not before: whatever can be wrong with the input has been told.
-    from ablation.engine.cluster import NoStartError
+    # Here and not before, since they take long to import: whatever can be wrong with the input has been reported.
     from ablation.engine.driver import sweep
-    from ablation.engine.scheduler import OtherCodeError
+    from ablation.engine.executor import NoStartError
+    from ablation.engine.stop import OtherCodeError
 
     plan, tell = study.prepared.plan, teller(study.resources.log_format)
     try:

@@ -1,46 +1,75 @@
-"""The command with a plain loop in the driver's place: a whole sweep, from header to accounting, without Ray."""
+"""Sweeps without Ray: a whole one, or one that ends as said after five epochs."""
 
 from __future__ import annotations
 
 import io
-import sys
-from contextlib import redirect_stdout
-from types import ModuleType
-from typing import Any
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 
 import pytest
-import typer
 
 from ablation import prepared_run
-from ablation import run as run_module
-from ablation.engine.growth import open_study
-from ablation.engine.progress import Progress
-from ablation.ledger import Ledger
+from ablation.engine.in_process import InProcess
+from ablation.engine.results import Results
+from ablation.engine.stop import StopReason
+from ablation.engine.study import Study
+from ablation.engine.worker import Report, TrialEnvironment
 from ablation.paths import RunPaths
-from ablation.plan import Plan
+from ablation.plan import PlannedTrial
 from ablation.resources import Resources, Slots
-from ablation.study_file import StudyFile
-from tests.plain_loop import carry_out
+
+EPOCHS_BEFORE_END = 5
+
+
+class _GivenUpError(Exception):
+    """The executor ends before its time, with no reason."""
+
+
+class _EndsEarly(Results):
+    """Take five reports; then a signal comes, or the executor gives up."""
+
+    def __init__(self, study: Study, paths: RunPaths, stop: StopReason, ended: str) -> None:
+        super().__init__(study, paths, stop)
+        self._its_stop = stop
+        self._ended = ended
+        self._taken = 0
+
+    def take(self, trial: PlannedTrial, report: Report, node: str | None = None) -> bool:
+        goes_on = super().take(trial, report, node)
+        self._taken += 1
+        if self._taken == EPOCHS_BEFORE_END:
+            if self._ended == "interrupted":
+                self._its_stop.signal = signal.SIGTERM
+            else:
+                raise _GivenUpError
+        return goes_on
+
+
+class _Quiet(InProcess):
+    """Run in this process, keep what trials print, and end as said."""
+
+    def __init__(self, resources: Resources, ended: str) -> None:
+        super().__init__(resources)
+        self._ended = ended
+
+    @contextmanager
+    def started(self) -> Iterator[Slots]:
+        yield Slots(1, 1.0, 0.0)
+
+    def run(
+        self, study: Study, paths: RunPaths, environment: TrialEnvironment, stop: StopReason, results: Results
+    ) -> None:
+        if self._ended != "finished":
+            results = _EndsEarly(study, paths, stop, self._ended)
+        with redirect_stdout(io.StringIO()):
+            try:
+                super().run(study, paths, environment, stop, results)
+            except _GivenUpError:
+                return
 
 
 def put_in_place(patch: pytest.MonkeyPatch, ended: str = "finished") -> None:
     """Let sweeps run one trial after the other in this process, and end as said: all of it, or after five epochs."""
-
-    def sweep(file: StudyFile, paths: RunPaths, resources: Resources, plan: Plan, **rest: Any) -> str:
-        with Ledger(paths.ledger) as ledger:
-            study = open_study(file, ledger, plan)
-            with Progress(study, Slots(1, 1.0, 0.0), resources.log_format) as progress, redirect_stdout(io.StringIO()):
-                study.observer = progress.note
-                carry_out(study, paths, most_epochs=None if ended == "finished" else 5)
-        return ended
-
-    driver = ModuleType("ablation.engine.driver")
-    driver.__dict__.update(sweep=sweep, NoStartError=ConnectionError)
-    patch.setitem(sys.modules, "ablation.engine.driver", driver)
+    patch.setattr("ablation.engine.driver.executor_for", lambda resources: _Quiet(resources, ended))
     patch.setattr(prepared_run, "visible_gpus", lambda address: 0)
-
-
-if __name__ == "__main__":
-    with pytest.MonkeyPatch.context() as patched:
-        put_in_place(patched)
-        typer.run(run_module.main)

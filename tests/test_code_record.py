@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -15,9 +14,10 @@ import pytest
 
 from ablation import study_file, tables
 from ablation.code_record import CodeRecord, changes
-from ablation.engine.scheduler import Ending, StudyScheduler
+from ablation.engine.results import Results
+from ablation.engine.stop import StopReason
 from ablation.engine.study import Study
-from ablation.engine.trainable import Report
+from ablation.engine.worker import Report
 from ablation.faults import FaultsError
 from ablation.git import repository_of
 from ablation.ledger import Ledger
@@ -167,20 +167,19 @@ def toy_plan_of(project: Path) -> Plan:
 
 def test_workers_with_other_code_end_the_sweep_by_name(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        study, ending = Study(toy_plan(), ledger), Ending()
+        study, stop = Study(toy_plan(), ledger), StopReason()
         code = CodeRecord(files={"model.py": "1"}, versions={"torch": "2.1"})
         study.open_session(process=0, resources={}, code=code)
-        scheduler = StudyScheduler(study, RunPaths(tmp_path), ending)
+        results = Results(study, RunPaths(tmp_path), stop)
         assignment = study.next_assignment()
         assert assignment is not None
         study.started(assignment.trial.trial_id)
-        trial = SimpleNamespace(config={"assignment": assignment}, node_ip="192.0.2.7")
         record = EpochRecord(1, 0.1, {"val_score": 0.5})
-        scheduler.on_trial_result(None, trial, {"report": Report(record, 1.0, code=code)})
-        assert ending.fault is None
+        assert results.take(assignment.trial, Report(record, 1.0, code=code))
+        assert stop.fault is None
         other = CodeRecord(files={"model.py": "2"}, versions={"torch": "2.1"})
-        assert scheduler.on_trial_result(None, trial, {"report": Report(record, 1.0, code=other)}) == "STOP"
-    assert "the worker on 192.0.2.7 runs other code than this driver: model.py has changed" in str(ending.fault)
+        assert not results.take(assignment.trial, Report(record, 1.0, code=other), "192.0.2.7")
+    assert "the worker on 192.0.2.7 runs other code than this driver: model.py has changed" in str(stop.fault)
 
 
 def test_the_summary_lists_each_code_with_its_session(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ablation import study_file
-from ablation.engine import driver
+from ablation.engine import driver, on_ray
 from ablation.paths import RunPaths
 from ablation.resources import Resources
 from tests.toy_study import toy_plan
@@ -42,10 +42,10 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
 
 
 @pytest.mark.parametrize("first", [lambda: signal.raise_signal(signal.SIGTERM), lambda: None], ids=["second", "only"])
-def test_a_signal_while_ray_shuts_down_is_heeded(
+def test_a_signal_while_ray_shuts_down_ends_the_sweep_in_order(
     tmp_path: Path, ray: FakeRay, monkeypatch: pytest.MonkeyPatch, first: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(driver, "_fit", lambda *arguments: first())
+    monkeypatch.setattr(on_ray.OnRay, "run", lambda *arguments: first())
     paths = RunPaths(tmp_path / "toy")
     study_file.write(study_file.describe("toy", toy_plan(), "quick", None, []), paths)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

@@ -245,7 +245,7 @@ def test_what_halts_a_sweep_and_keeps_the_tables_old_is_told(
         raise OSError("no space left")
 
     put_in_place(monkeypatch)
-    monkeypatch.setattr(sys.modules["ablation.engine.driver"], "sweep", halt)
+    monkeypatch.setattr("ablation.engine.driver.sweep", halt)
     monkeypatch.setattr(tables, "materialise", full)
     arguments = ("--space", "tests.toy_study:SPACE", "--name", "toy", "--out", str(tmp_path))
     result = CliRunner().invoke(APP, [*arguments, "--log-format", log_format])

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from ablation.engine.study import Assignment
-from ablation.engine.trainable import TrialActor, Workplace
+from ablation.engine.trainable import TrialActor
+from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
 from ablation.process_state import ProcessState
@@ -44,8 +45,8 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRe
         yield EpochRecord(epoch, 0.1, {"val_score": float(torch.zeros(1).element_size())}, 1)
 
 
-def workplace(run_dir: Path) -> Workplace:
-    return Workplace(
+def environment(run_dir: Path) -> TrialEnvironment:
+    return TrialEnvironment(
         run_dir=run_dir, run_trial=f"{__name__}:run_trial", data=None, data_fingerprint=None, device="cpu",
         cpu_threads=1, checkpoint_epochs=(), user_code=UserCode.here(), watchdog_s=600.0,
     )  # fmt: skip
@@ -54,10 +55,10 @@ def workplace(run_dir: Path) -> Workplace:
 def test_each_trial_has_one_log_for_its_life_and_no_stream_is_closed_under_anybody(tmp_path: Path) -> None:
     planned = list(toy_plan().trials())
     trials: list[PlannedTrial] = [planned[0], next(trial for trial in planned if trial.phase == "confirm")]
-    actor = TrialActor({"assignment": Assignment(trials[0], {}), "workplace": workplace(tmp_path)})
+    actor = TrialActor({"assignment": Assignment(trials[0], {}), "environment": environment(tmp_path)})
     for number, trial in enumerate(trials):
         if number:
-            assert actor.reset_config({"assignment": Assignment(trial, {}), "workplace": workplace(tmp_path)})
+            assert actor.reset_config({"assignment": Assignment(trial, {}), "environment": environment(tmp_path)})
         for _ in range(2):
             report = actor.step()["report"]
             assert report.record is not None, report.failure

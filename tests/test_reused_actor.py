@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ablation.engine.study import Assignment
-from ablation.engine.trainable import TrialActor, Workplace
+from ablation.engine.trainable import TrialActor
+from ablation.engine.worker import TrialEnvironment
 from ablation.plan import PlannedTrial
 from ablation.user_code import UserCode
 from search_spaces.tcl import SPACE
@@ -37,7 +38,7 @@ def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def job(run_dir: Path, index: int = 0, **settings: Any) -> dict[str, Any]:
     """Name a trial as Tune hands it to an actor."""
-    workplace = Workplace(
+    environment = TrialEnvironment(
         run_dir=run_dir,
         run_trial=SPACE.trial,
         data="synthetic",
@@ -58,7 +59,7 @@ def job(run_dir: Path, index: int = 0, **settings: Any) -> dict[str, Any]:
         replicate_seed=7,
         epochs=EPOCHS,
     )
-    return {"assignment": Assignment(trial, {**TINY, **EVERY, **settings}), "workplace": workplace}
+    return {"assignment": Assignment(trial, {**TINY, **EVERY, **settings}), "environment": environment}
 
 
 def train(actor: TrialActor, epochs: int) -> pd.DataFrame:
@@ -95,7 +96,7 @@ def test_a_trial_gone_on_with_after_others_repeats_the_uninterrupted_one(
 
 def test_a_trial_that_fails_is_reported_and_leaves_the_actor_warm(tmp_path: Path, whole: pd.DataFrame) -> None:
     broken = job(tmp_path, index=1)
-    broken["workplace"] = replace(broken["workplace"], data="synthetic:one")
+    broken["environment"] = replace(broken["environment"], data="synthetic:one")
     actor = TrialActor(broken)
     failure = actor.step()["report"].failure
     assert failure is not None and "whole number >= 0" in failure

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from ablation import ledger as ledger_module
-from ablation.engine.scheduler import Ending, StudyScheduler
+from ablation.engine.results import Results
+from ablation.engine.scheduler import StudyScheduler
+from ablation.engine.stop import StopReason
 from ablation.engine.study import Study
-from ablation.engine.trainable import Report
+from ablation.engine.worker import Report
 from ablation.ledger import Ledger
 from ablation.paths import RunPaths
 from tests.toy_study import toy_plan
@@ -18,7 +20,7 @@ from tests.toy_study import toy_plan
 
 def test_each_attempt_of_a_pending_trial_is_offered_once_the_newest_first(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        scheduler = StudyScheduler(Study(toy_plan(), ledger), RunPaths(tmp_path), Ending())
+        scheduler = StudyScheduler(Results(Study(toy_plan(), ledger), RunPaths(tmp_path), StopReason()))
     trials = [
         SimpleNamespace(trial_id=str(number), status=status, num_failures=0)
         for number, status in enumerate(["PENDING", "RUNNING", "PENDING", "TERMINATED"])
@@ -40,12 +42,12 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 3600)  # not before the test says so
-    paths, ending = RunPaths(tmp_path), Ending()
+    paths, stop = RunPaths(tmp_path), StopReason()
     with Ledger(paths.ledger) as ledger:
-        ending.ledger = ledger
+        stop.ledger = ledger
         study = Study(toy_plan(), ledger)
         study.open_session(process=0, resources={})
-        scheduler = StudyScheduler(study, paths, ending)
+        results = Results(study, paths, stop)
 
         def fail_next() -> Path:
             """Hand out a trial, let it fail, and return the folder of its checkpoints."""
@@ -54,9 +56,8 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
             study.started(assignment.trial.trial_id)
             folder = paths.checkpoint_dir(assignment.trial.trial_id)
             folder.mkdir(parents=True)
-            trial = SimpleNamespace(config={"assignment": assignment})
-            scheduler.on_trial_result(None, trial, {"report": Report(None, 1.0, failure="asked to")})
-            assert ending.fault is None
+            assert not results.take(assignment.trial, Report(None, 1.0, failure="asked to"))
+            assert stop.fault is None
             return folder
 
         first, second = fail_next(), fail_next()

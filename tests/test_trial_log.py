@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ablation.engine.study import Assignment
-from ablation.engine.trainable import TrialActor, Workplace
+from ablation.engine.trainable import TrialActor
+from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
 from ablation.trial import EpochRecord, TrialContext
 from ablation.user_code import UserCode
@@ -26,11 +27,11 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRe
 
 def test_a_failure_with_a_name_that_is_no_text_is_told_and_logged(tmp_path: Path) -> None:
     trial = next(toy_plan().trials())
-    workplace = Workplace(
+    environment = TrialEnvironment(
         run_dir=tmp_path, run_trial=f"{__name__}:run_trial", data=None, data_fingerprint=None, device="cpu",
         cpu_threads=1, checkpoint_epochs=(), user_code=UserCode.here(), watchdog_s=600.0,
     )  # fmt: skip
-    actor = TrialActor({"assignment": Assignment(trial, {}), "workplace": workplace})
+    actor = TrialActor({"assignment": Assignment(trial, {}), "environment": environment})
     assert actor.step()["report"].record is not None
     failure = actor.step()["report"].failure
     assert failure == f"ValueError: cannot decode {PICTURE}"

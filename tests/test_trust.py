@@ -155,8 +155,8 @@ def test_a_sweep_runs_the_trial_that_was_asked_for_whatever_study_json_names(tmp
         ledger.append("grown", plan=honest.model_dump(mode="json"), confirmed_before=0)
     with Ledger(paths.ledger) as ledger:
         study = open_study(file, ledger, honest)
-        workplace = driver._workplace(file, study.plan, paths, Resources(), Slots(1, 1.0, 0.0))
-    assert workplace.run_trial == honest.space.trial
+        environment = driver._environment(file, study.plan, paths, Resources(), Slots(1, 1.0, 0.0))
+    assert environment.run_trial == honest.space.trial
 
 
 def test_shipped_studies_need_no_trust(tmp_path: Path) -> None:

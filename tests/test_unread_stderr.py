@@ -140,14 +140,24 @@ def closed_terminal() -> int:
 def test_a_process_that_nobody_reads_ends_with_its_own_exit_code(
     tmp_path: Path, unread: Callable[[], int], arguments: tuple[str, ...]
 ) -> None:
-    command = [sys.executable, "-m", "tests.plain_driver", "--space", "tests.toy_study:SPACE", "--name", "toy"]
+    command = [
+        sys.executable,
+        "-m",
+        "ablation.run",
+        "--executor",
+        "in-process",
+        "--space",
+        "tests.toy_study:SPACE",
+        "--name",
+        "toy",
+    ]
     # What is written to a stream without a buffer is not tried again when the process ends.
     buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     output = unread()
     try:
         done = subprocess.run(
             [*command, "--out", str(tmp_path), *SMALL, *arguments],
-            cwd=ROOT, env=buffered, stdout=output, stderr=output, check=False,
+            cwd=ROOT, env=buffered, stdout=subprocess.DEVNULL, stderr=output, check=False,
         )  # fmt: skip
     finally:
         os.close(output)

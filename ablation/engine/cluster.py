@@ -30,6 +30,7 @@ os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 import ray
 from ray._private import services
 
+from ablation.engine.executor import NoStartError
 from ablation.machine import usable_cpus
 from ablation.resources import Resources, Slots, fitting_slots
 from ablation.user_code import left_for_ours
@@ -37,10 +38,6 @@ from ablation.user_code import left_for_ours
 # Ray's sockets lie below its folder, and a socket's path has 107 bytes, of which Ray's own names take up to 66.
 LONGEST_RAY_FOLDER = 40
 OBJECT_STORE_BYTES = 256 * 2**20
-
-
-class NoStartError(ConnectionError):
-    """Ray could not be started, or has no place for a trial."""
 
 
 @contextmanager

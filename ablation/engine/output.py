@@ -18,7 +18,7 @@ STDOUT, STDERR = 1, 2
 
 
 class Output:
-    """Where this process's output goes; ``to`` and ``back`` are called in turn."""
+    """Where this process's output goes; ``to`` and ``restore`` are called in turn."""
 
     def __init__(self) -> None:
         self._streams = tuple(_stream(number) for number in (STDOUT, STDERR))
@@ -40,7 +40,7 @@ class Output:
         os.close(log)
         sys.stdout, sys.stderr = self._streams
 
-    def back(self) -> None:
+    def restore(self) -> None:
         """Let output go where it went before."""
         if self._before is None:
             return

@@ -28,7 +28,10 @@ LINES_BESIDE_ARMS = 5  # heading, the arms left out, up to two lines of summary,
 
 
 class Progress:
-    """Follow a study's events; use as a context manager. Where nobody reads it any more it goes silent."""
+    """Follow a study's events; use as a context manager. If nobody reads it any more it goes silent.
+
+    ``is_live`` allows a table that is drawn anew in a terminal; trials that print there would tear it.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
         paths: RunPaths | None = None,
+        is_live: bool = True,
     ) -> None:
         self._study = study
         self._slots = slots
@@ -45,7 +49,7 @@ class Progress:
         self._clock = clock
         self._stderr = Stderr()
         self._console = console or stderr_console(self._stderr)
-        self._is_live = self._console.is_terminal and not self._is_json
+        self._is_live = is_live and self._console.is_terminal and not self._is_json
         self._began = clock()
         self._told = self._began
         self._epochs_here = 0

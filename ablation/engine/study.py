@@ -158,7 +158,7 @@ class Study:
         self._event("ended", trial_id, outcome=outcome, reason=reason, wall_s=wall_s, checkpoint=checkpoint)
         self._confirm_when_searched(replicate_key(self._trials[trial_id]))
 
-    def hand_out_again(self, trial_id: str, reason: str) -> None:
+    def requeue(self, trial_id: str, reason: str) -> None:
         """Take back a trial whose worker was gone before it began."""
         if not self.records[trial_id].has_ended:
             self.retried(trial_id, reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablation.engine.trainable import _breaks_the_process
+from ablation.engine.worker import _breaks_the_process
 from ablation.tcl.train import run_trial
 from tests.gpu.device import needs_cuda
 from tests.gpu.made_training import config, context, made_dataset, use_made_dataset

@@ -1,0 +1,42 @@
+"""What runs a study's trials: Ray, on a machine or a cluster, or a plain loop in this process."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from ablation.engine.results import Results
+from ablation.engine.stop import StopReason
+from ablation.engine.study import Study
+from ablation.engine.worker import TrialEnvironment
+from ablation.paths import RunPaths
+from ablation.resources import Resources, Slots
+
+
+class NoStartError(ConnectionError):
+    """An executor could not be started, or has no room for a trial."""
+
+
+class Executor(Protocol):
+    """Run trials where there is room for them."""
+
+    def started(self) -> AbstractContextManager[Slots]:
+        """Start whatever runs trials, and leave it at the end; raises NoStartError."""
+        ...
+
+    def run(
+        self, study: Study, paths: RunPaths, environment: TrialEnvironment, stop: StopReason, results: Results
+    ) -> None:
+        """Run what the study hands out until nothing is left or ``stop`` is due."""
+        ...
+
+
+def executor_for(resources: Resources) -> Executor:
+    """Return the executor that was asked for; Ray is imported only for its own."""
+    if resources.executor == "in-process":
+        from ablation.engine.in_process import InProcess
+
+        return InProcess(resources)
+    from ablation.engine.on_ray import OnRay
+
+    return OnRay(resources)

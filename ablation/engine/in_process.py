@@ -1,0 +1,47 @@
+"""Trials one after the other in this process, without Ray: it starts at once, and breakpoints in a trial work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ablation.engine.results import Results
+from ablation.engine.stop import StopReason
+from ablation.engine.study import Study
+from ablation.engine.worker import Report, TrialEnvironment, Worker
+from ablation.paths import RunPaths
+from ablation.probe import visible_gpus
+from ablation.resources import Resources, Slots, in_process_slot
+
+
+class InProcess:
+    """Run each trial to its end before the next; what trials print stays in the terminal, and no watchdog waits."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    @contextmanager
+    def started(self) -> Iterator[Slots]:
+        """Offer one slot, on a GPU if there is one and trials may take it."""
+        yield in_process_slot(self._resources, visible_gpus(None))
+
+    def run(
+        self, study: Study, paths: RunPaths, environment: TrialEnvironment, stop: StopReason, results: Results
+    ) -> None:
+        """Run what the study hands out until nothing is left or ``stop`` is due."""
+        worker = Worker()
+        while not stop.is_due and (assignment := study.next_assignment()) is not None:
+            study.started(assignment.trial.trial_id)
+            worker.start(assignment, environment)
+            while not stop.is_due and results.take(assignment.trial, _step(worker)):
+                pass
+            worker.close()
+            worker.restore_process()
+
+
+def _step(worker: Worker) -> Report:
+    """Train one epoch; out of memory is the trial's failure here, since there is no other process to try again in."""
+    try:
+        return worker.step()
+    except Exception as error:
+        return worker.report(failure=f"{type(error).__name__}: {error}")

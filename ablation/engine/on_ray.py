@@ -1,0 +1,64 @@
+"""Trials as Ray Tune's: as many at a time as a machine or a cluster has room for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# First, since it sets what Ray reads when it is imported.
+from ablation.engine.cluster import connected, slots
+
+# isort: split
+from ray import tune
+
+from ablation.engine.results import Results
+from ablation.engine.scheduler import MOST_RETRIES, StopWhenDue, StudyCallback, StudyScheduler, StudySearcher
+from ablation.engine.stop import StopReason
+from ablation.engine.study import Study
+from ablation.engine.trainable import TrialActor
+from ablation.engine.warm_workers import kept_warm
+from ablation.engine.worker import TrialEnvironment
+from ablation.paths import RunPaths
+from ablation.resources import Resources, Slots
+
+
+class OnRay:
+    """Let Ray Tune schedule the trials."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    @contextmanager
+    def started(self) -> Iterator[Slots]:
+        """Start Ray on this machine, or join a cluster; raises NoStartError."""
+        with connected(self._resources.address):
+            self._slots = slots(self._resources)
+            yield self._slots
+
+    def run(
+        self, study: Study, paths: RunPaths, environment: TrialEnvironment, stop: StopReason, results: Results
+    ) -> None:
+        """Run what the study hands out until nothing is left or ``stop`` is due."""
+        count = self._slots.count
+        with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm():
+            tune.Tuner(
+                tune.with_resources(TrialActor, self._slots.per_trial),
+                tune_config=tune.TuneConfig(
+                    search_alg=StudySearcher(study, count, environment, stop),
+                    scheduler=StudyScheduler(results),
+                    num_samples=-1,
+                    max_concurrent_trials=count,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: str(trial.trial_id),
+                ),
+                run_config=tune.RunConfig(
+                    name="sweep",
+                    storage_path=scratch,
+                    callbacks=[StudyCallback(study, paths, stop)],
+                    stop=StopWhenDue(stop),
+                    failure_config=tune.FailureConfig(max_failures=MOST_RETRIES),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    verbose=0,
+                ),
+            ).fit()

@@ -1,0 +1,148 @@
+"""A worker trains trials, one after the other, an epoch at a time. No Ray in here.
+
+It decides nothing and ends nothing: it reports, and the study answers go on or stop. An exception in the trial is a
+report too, so the worker stays warm. Two are not: a trial that ran out of memory takes its process with it, to start
+again in a fresh one, and a full or read-only disk is no trial's fault and ends the sweep.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.checkpoint import newest_path
+from ablation.code_record import CodeRecord
+from ablation.engine.study import Assignment
+from ablation.paths import RunPaths
+from ablation.process_state import ProcessState
+from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, load
+from ablation.user_code import UserCode
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class TrialEnvironment:
+    """What all trials of a study share: their code, where they write, what they read, how long an epoch may take."""
+
+    run_dir: Path
+    run_trial: str
+    data: str | None
+    data_fingerprint: str | None
+    device: str
+    cpu_threads: int
+    checkpoint_epochs: tuple[int, ...]
+    user_code: UserCode
+    watchdog_s: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """One step's result: an epoch's record, or why there will be none.
+
+    ``code`` is what this process runs, with the first report that can tell it. ``unwritable`` says that it was not the
+    trial's fault: nothing can be written where the run lies.
+    """
+
+    record: EpochRecord | None
+    elapsed_s: float
+    checkpoint: str | None = None
+    code: CodeRecord | None = None
+    failure: str | None = None
+    unwritable: str | None = None
+
+
+class Worker:
+    """Train the trials that it is given; ``start``, then ``step`` for each epoch, then ``close``."""
+
+    def __init__(self) -> None:
+        self._state: ProcessState | None = None
+        self._code: CodeRecord | None = None
+
+    def start(self, assignment: Assignment, environment: TrialEnvironment) -> None:
+        """Take a trial; its code runs with the first step, where a failure can be reported."""
+        self.assignment = assignment
+        self.environment = environment
+        self.paths = RunPaths(environment.run_dir)
+        self.records: Iterator[EpochRecord] | None = None
+        self._began = time.monotonic()
+
+    def step(self) -> Report:
+        """Train one epoch. Raises what a trial that ran out of memory raised: a new process may have more."""
+        try:
+            record = next(self._running(), None)
+        # SystemExit is how scripts say that something is missing: no reason to end a process that others use.
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            if isinstance(error, OSError) and error.errno in UNWRITABLE:
+                return self.report(unwritable=str(error))
+            if _breaks_the_process(error):
+                raise
+            # The trial's own failure, whatever it is: reported to the study, which counts it.
+            return self.report(failure=f"{type(error).__name__}: {error}")
+        if record is None:
+            return self.report(failure=f"run_trial ended before epoch {self.assignment.trial.epochs}")
+        return self.report(record)
+
+    def close(self) -> None:
+        """Stop the trial where it stands, so that it can free what it holds; its faults are not the next trial's."""
+        records, self.records = self.records, None
+        close = getattr(records, "close", None)
+        if close is not None:
+            try:
+                close()
+            except (Exception, SystemExit):
+                traceback.print_exc()
+
+    def restore_process(self) -> None:
+        """Put the process back to what it was before its first trial."""
+        if self._state is not None:
+            self._state.restore()
+
+    def report(
+        self, record: EpochRecord | None = None, failure: str | None = None, unwritable: str | None = None
+    ) -> Report:
+        """Return a report of the trial as it stands."""
+        newest = newest_path(self.paths.checkpoint_dir(self.assignment.trial.trial_id))
+        checkpoint = None if newest is None else newest.relative_to(self.paths.root).as_posix()
+        code, self._code = self._code, None
+        return Report(record, time.monotonic() - self._began, checkpoint, code, failure, unwritable)
+
+    def _running(self) -> Iterator[EpochRecord]:
+        if self.records is None:
+            run_trial = self._run_trial()
+            self.records = run_trial(build_config(run_trial, self.assignment.config), self._context())
+        return self.records
+
+    def _run_trial(self) -> RunTrial:
+        """Import the trial where the study is at home; this process is kept as it is then, for the trials to come."""
+        environment = self.environment
+        environment.user_code.enter()
+        run_trial: RunTrial = load(environment.run_trial)
+        if self._state is None:
+            self._code = CodeRecord.of_trial(environment.run_trial, environment.user_code)
+            self._state = ProcessState()
+        return run_trial
+
+    def _context(self) -> TrialContext:
+        trial, environment = self.assignment.trial, self.environment
+        return trial.context(
+            self.paths.checkpoint_dir(trial.trial_id),
+            self.paths.artifact_dir(trial.trial_id),
+            data=environment.data,
+            data_fingerprint=environment.data_fingerprint,
+            device=environment.device,
+            cpu_threads=environment.cpu_threads,
+            checkpoint_epochs=environment.checkpoint_epochs,
+        )
+
+
+def _breaks_the_process(error: BaseException) -> bool:
+    """Tell whether the process should not train another trial: out of memory, or a GPU whose context is broken."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA error", "CUBLAS_STATUS"))
