@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 
-from ablation.records import EpochRow
+from ablation.ledger.records import EpochRow
 from ablation.trial import EpochRecord
 
 ROUNDING = 1e-5  # relative: what float32 sums in another order come to over a short training; no bound

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ablation.storage import put_whole
+from ablation.ledger.storage import put_whole
 from ablation.trial import EpochRecord, TrialContext
 
 if TYPE_CHECKING:

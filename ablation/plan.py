@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from ablation.engine.rungs import goes_on
 from ablation.seeds import derive_seed
 from ablation.trial import Phase, TrialContext
 from search_spaces.space import Arm, Budget, Design, Frozen, Space
@@ -108,37 +104,3 @@ class Plan(Frozen):
     def trial_count(self) -> int:
         """Count the trials of all arms and both phases."""
         return len(self.arms) * self.budget.replicates * (self.budget.trials + self.budget.seeds)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What a plan costs, in epochs of training."""
-
-    epochs_most: int
-    epochs_expected: float
-
-
-def effort(plan: Plan) -> Effort:
-    """Count a plan's epochs: at most, and as expected when ASHA sees trials in an order that says nothing of them."""
-    searches = len(plan.arms) * plan.budget.replicates
-    confirm = searches * plan.budget.seeds * plan.budget.epochs
-    searched = fmean(_search_epochs(plan, random.Random(draw)) for draw in range(200))
-    return Effort(
-        epochs_most=searches * plan.budget.trials * plan.budget.epochs + confirm,
-        epochs_expected=searches * searched + confirm,
-    )
-
-
-def _search_epochs(plan: Plan, random_source: random.Random) -> int:
-    recorded: dict[int, list[float]] = {rung: [] for rung in plan.rungs}
-    epochs = 0
-    for _ in range(plan.budget.trials):
-        value, reached = random_source.random(), plan.budget.epochs
-        for rung, values in recorded.items():
-            stays = goes_on(value, values, plan.budget.reduction_factor)
-            values.append(value)
-            if not stays:
-                reached = rung
-                break
-        epochs += reached
-    return epochs

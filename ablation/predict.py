@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ablation.console import console, error_line
+from ablation.console.consoles import console, error_line
 from ablation.faults import FaultsError
 from ablation.reuse import LostCheckpointWarning, best_available, load_model
 

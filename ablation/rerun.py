@@ -17,14 +17,14 @@ from rich.console import Console
 from ablation import reruns, study_file
 from ablation.agreement import Agreement, Difference, differences, verdict
 from ablation.checkpoint import newest_path
-from ablation.console import console, error_line
-from ablation.contract import refusal_of
+from ablation.console.consoles import console, error_line
 from ablation.faults import FaultsError
-from ablation.ledger import Event, LedgerError, read_events
+from ablation.ledger.log import Event, LedgerError, read_events
+from ablation.ledger.records import ConflictError, EpochRow, TrialState, fold
+from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
-from ablation.records import ConflictError, EpochRow, TrialState, fold
-from ablation.storage import put_whole
+from ablation.study.contract import refusal_of
 from ablation.study_file import StudyFile
 from ablation.trial import EpochRecord, TrialContext, build_config, load
 from ablation.trust import allow_code

@@ -9,11 +9,11 @@ from typing import Any
 
 from ablation.agreement import Agreement
 from ablation.faults import FaultsError
+from ablation.ledger.records import Records
+from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.records import Records
 from ablation.seeds import derive_seed
-from ablation.storage import put_whole
 
 
 def sample(plan: Plan, records: Records, count: int) -> list[str]:

@@ -8,26 +8,28 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ablation import study_file, tables
+from ablation.console.messages import Account, Teller, teller
+from ablation.console.plan_text import show_plan
+from ablation.console.progress import Progress
 from ablation.faults import FaultsError
 from ablation.interrupts import as_keyboard_interrupts
-from ablation.ledger import LedgerError, OvertakenError
+from ablation.ledger.log import LedgerError, OvertakenError
+from ablation.ledger.records import ConflictError
+from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
-from ablation.plan_text import show_plan
-from ablation.prepared_run import PreparedRun, begin, prepare_run
-from ablation.records import ConflictError
-from ablation.request import Request, checked_options
+from ablation.planning.planned_run import PreparedRun, begin, prepare_run
+from ablation.planning.request import Request, checked_options
 from ablation.resources import Resources
 from ablation.reuse import again, lost_checkpoints
 from ablation.spread_asked import SpreadAsked
-from ablation.storage import UnwritableError
 from ablation.study_file import DamagedStudyError
-from ablation.teller import Account, Teller, teller
 from ablation.user_code import OUR_ROOT
 from search_spaces.space import Space
 
@@ -167,7 +169,7 @@ def run(
 def run_prepared(
     study: PreparedRun, report: bool = True, *, retry_failed: bool = False, typed: Sequence[str] | None = None
 ) -> int:
-    """Sweep, account and report; return the exit code. Raises FaultsError as ``prepared_run.begin`` does.
+    """Sweep, account and report; return the exit code. Raises FaultsError as ``planned_run.begin`` does.
 
     ``typed`` are the command's arguments, for the one that runs failed trials again; None if there was no command.
     """
@@ -182,7 +184,10 @@ def run_prepared(
             begin(study)
         paths = study.paths
         tell.header(study.prepared, paths.root, study.resume)
-        ended: str = sweep(study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed)
+        ended: str = sweep(
+            study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed,
+            watch=partial(Progress, resources=study.resources, paths=paths),
+        )  # fmt: skip
         summary = tables.materialise(paths)
     except (LedgerError, UnwritableError, ConflictError, NoStartError, OtherCodeError) as error:
         return _halt(error, study.paths, tell)

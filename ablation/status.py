@@ -15,12 +15,12 @@ from typing import Annotated, Any
 import typer
 
 from ablation import study_file
-from ablation.console import console, error_line
+from ablation.console.consoles import console, error_line
 from ablation.failures import by_reason, in_words
-from ablation.ledger import Event, LedgerError, newest_driver, read_events
+from ablation.ledger.log import Event, LedgerError, newest_driver, read_events
+from ablation.ledger.records import ConflictError, Records, TrialState, fold
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.records import ConflictError, Records, TrialState, fold
 from ablation.study_file import StudyFile
 from ablation.tables import STATUSES, status
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablation.git import Repository, repository_of
-from ablation.ledger import Event
+from ablation.ledger.log import Event
+from ablation.ledger.storage import put_whole
 from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths, no_run
 from ablation.plan import Plan
-from ablation.storage import put_whole
 from ablation.user_code import UserCode, study_module
 from search_spaces.space import IS_RECORDED, Frozen
 

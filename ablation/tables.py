@@ -19,11 +19,11 @@ import typer
 from ablation import study_file
 from ablation.code_record import CodeRecord
 from ablation.failures import Failures, by_reason
-from ablation.ledger import Event, LedgerError, read_events
+from ablation.ledger.log import Event, LedgerError, read_events
+from ablation.ledger.records import ConflictError, Records, Status, TrialState, fold
+from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
-from ablation.records import ConflictError, Records, Status, TrialState, fold
-from ablation.storage import put_whole
 
 STATUSES: tuple[Status, ...] = ("completed", "stopped", "diverged", "failed", "interrupted", "pending")
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis import effect_sizes, inference
+from analysis import inference
 from analysis.inference import Array
 from analysis.load import Study
+from analysis.statistics import effect_sizes
 
 REFERENCE, BASELINE = "reference", "baseline"
 LARGEST = 1e150  # of a test metric: squares of larger values overflow, so they count as infinite

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis import agreement, components, effects, effort, load, marginals, recall, resampling, survival, verdicts
+from analysis import effects, load, verdicts
 from analysis.attempts import Attempts, Failure
-from analysis.code_versions import code_table
 from analysis.load import STATUSES, Study
+from analysis.numbers import Unit, unit_of
 from analysis.places import Run
-from analysis.report.numbers import Unit, unit_of
-from analysis.reruns import rerun_counts
-from analysis.survival import Unequal
+from analysis.statistics import agreement, resampling, survival
+from analysis.statistics.survival import Unequal
+from analysis.tables import components, effort, marginals, recall
+from analysis.tables.code_versions import code_table
+from analysis.tables.reruns import rerun_counts
 from analysis.verdicts import Verdict
 
 # What stands for tables that findings look up by arm, where they could not be computed.

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from analysis import inference, verdicts
-from analysis.code_versions import mixture
 from analysis.evidence import Evidence, gather
 from analysis.findings_schema import VERSION
+from analysis.numbers import count
 from analysis.places import Run
-from analysis.report.numbers import count
+from analysis.tables.code_versions import mixture
 
 DIGITS = 10  # significant: what a sum in another order may change lies beyond
 

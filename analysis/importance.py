@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from analysis.effects import arm_names
 from analysis.load import Study
-from analysis.resampling import generator
-from analysis.search_phase import comparison_epoch, domains, scores_at, unit_scale
+from analysis.statistics.resampling import generator
+from analysis.tables.search_phase import comparison_epoch, domains, scores_at, unit_scale
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from ablation.faults import FaultsError
-from ablation.ledger import Event, Folder, LedgerError, counting_parts, read_events
+from ablation.ledger.log import Event, Folder, LedgerError, counting_parts, read_events
 from analysis.places import Place
 
 

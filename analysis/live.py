@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.ledger import Event
+from ablation.ledger.log import Event
 from analysis.ledger_parts import columns_of_parts, whole_log
 from analysis.load import EPOCH_COLUMNS, TRIAL_COLUMNS, Study
 from analysis.places import Place, Run, patiently, place

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import inference
 from analysis.effects import REFERENCE
 from analysis.load import Study
-from analysis.report.numbers import MOST_DIGITS, THIN, Unit, p_value
+from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value
 
 Kind = Literal["better", "worse", "undecided", "untested"]
 

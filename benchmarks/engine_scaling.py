@@ -29,10 +29,10 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from ablation.engine.study import Study
-from ablation.ledger import Ledger, read_events
+from ablation.ledger.log import Ledger, read_events
 from ablation.plan import Plan, PlannedTrial
 from ablation.seeds import derive_seed
+from ablation.study.study import Study
 from ablation.trial import EpochRecord
 from search_spaces.space import Budget, Choice, Float, Int, Space
 

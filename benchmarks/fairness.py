@@ -31,11 +31,11 @@ import numpy as np
 import typer
 from scipy import stats
 
-from ablation.engine.study import Assignment, Study
-from ablation.ledger import Event, Ledger
-from ablation.parts import EventKind
+from ablation.ledger.log import Event, Ledger
+from ablation.ledger.parts import EventKind
 from ablation.plan import Plan
 from ablation.seeds import derive_seed
+from ablation.study.study import Assignment, Study
 from ablation.trial import EpochRecord
 from analysis import inference
 from search_spaces.space import Budget, Choice, Float, Frozen, Space

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ablation import study_file, tables
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
 from ablation.study_file import StudyFile

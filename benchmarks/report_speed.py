@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from ablation.parts import SCHEMA, digest
+from ablation.ledger.parts import SCHEMA, digest
 from ablation.paths import RunPaths
 from analysis import load
 from search_spaces.space import Arm, Budget, Choice, Float, Space

@@ -32,10 +32,10 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from pydantic import BaseModel
 
-from ablation.engine.study import Study
-from ablation.ledger import Ledger, read_events
+from ablation.ledger.log import Ledger, read_events
 from ablation.machine import usable_cpus
 from ablation.plan import Plan
+from ablation.study.study import Study
 from ablation.trial import EpochRecord, TrialContext
 from search_spaces.space import Budget, Choice, Float, Space
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ablation.request import Request, prepare
+from ablation.planning.request import Request, prepare
 from ablation.trial import TrialContext, build_config, load
 
 ARMS = ("baseline", "reference")

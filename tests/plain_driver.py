@@ -9,15 +9,16 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
-from ablation import prepared_run
 from ablation.engine.in_process import InProcess
 from ablation.engine.results import Results
+from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import Report, TrialEnvironment
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
-from ablation.resources import Resources, Slots
+from ablation.planning import planned_run
+from ablation.resources import Resources
+from ablation.study.study import Study
 
 EPOCHS_BEFORE_END = 5
 
@@ -72,4 +73,4 @@ class _Quiet(InProcess):
 def put_in_place(patch: pytest.MonkeyPatch, ended: str = "finished") -> None:
     """Let sweeps run one trial after the other in this process, and end as said: all of it, or after five epochs."""
     patch.setattr("ablation.engine.driver.executor_for", lambda resources: _Quiet(resources, ended))
-    patch.setattr(prepared_run, "visible_gpus", lambda address: 0)
+    patch.setattr(planned_run, "visible_gpus", lambda address: 0)

@@ -10,10 +10,10 @@ from typing import Any
 from ablation import study_file, tables
 from ablation.checkpoint import newest_path
 from ablation.code_record import CodeRecord
-from ablation.engine.study import Assignment, Study
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.study.study import Assignment, Study
 from ablation.trial import EpochRecord, build_config, load
 from ablation.user_code import UserCode
 

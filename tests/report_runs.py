@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from tests.made_runs import CLASSES, write_run
 

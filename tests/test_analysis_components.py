@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import components, effects, load, marginals
+from analysis import effects, load
+from analysis.tables import components, marginals
 from search_spaces.space import Arm, Budget, Choice, Comparison, Float, Space, When
 from tests.made_runs import BRIDGES, write_run
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from analysis import effect_sizes
+from analysis.statistics import effect_sizes
 
 ARM = np.array([0.61, 0.64, 0.60, 0.66, 0.63])
 AGAINST = np.array([0.60, 0.61, 0.61, 0.63, 0.60])

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import effects, effort, inference, load, recall
+from analysis import effects, inference, load
+from analysis.tables import effort, recall
 from search_spaces.space import Arm
 from tests.made_runs import write_run
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from analysis import effects, inference, load, verdicts
 from analysis.evidence import gather
 from analysis.findings import as_text, findings
 from analysis.findings_schema import SCHEMA
+from analysis.numbers import Unit, unit_of
 from analysis.report.build import render
-from analysis.report.numbers import Unit, unit_of
 from search_spaces.space import Arm
 from tests.made_runs import write_run
 

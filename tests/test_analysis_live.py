@@ -10,12 +10,12 @@ import pytest
 from pyarrow import fs
 
 from ablation import study_file, tables
-from ablation.engine.study import Study
 from ablation.faults import FaultsError
-from ablation.ledger import Event, Folder, Ledger, read_events
-from ablation.parts import put_part
+from ablation.ledger.log import Event, Folder, Ledger, read_events
+from ablation.ledger.parts import put_part
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.study.study import Study
 from analysis import live, load
 from analysis.places import Place
 from analysis.report.build import render

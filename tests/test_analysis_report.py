@@ -15,12 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from ablation.faults import FaultsError
-from analysis import effects, load
+from analysis import effects, load, numbers
 from analysis.findings import findings
-from analysis.report import curves, export, numbers, tables, wording
+from analysis.report import export, tables
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
+from analysis.report.effects import wording
 from analysis.report.folder import ReportFolder
+from analysis.report.search import curves
 from search_spaces.space import Arm, Choice
 from tests.made_runs import BRIDGES, write_run
 from tests.plain_loop import run_study

@@ -9,10 +9,11 @@ import pytest
 
 from ablation import tables
 from ablation.faults import FaultsError
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
-from analysis import live, load, models, timeline
+from analysis import live, load
 from analysis.report.inputs import read
+from analysis.tables import models, timeline
 from tests.made_runs import write_run
 from tests.plain_loop import run_study
 from tests.report_runs import SLOTS, START_UP_S, TRIAL_S, write_full_run

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from analysis import agreement, effects, load, resampling, survival
+from analysis import effects, load
+from analysis.statistics import agreement, resampling, survival
 from tests.made_runs import write_run
 
 ONE_GROUP = np.ones((1, 400))

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import effort, load, search_phase
 from analysis import importance as ranking
+from analysis import load
 from analysis.load import Study
+from analysis.tables import effort, search_phase
 from search_spaces.space import Choice
 from tests.made_runs import BRIDGES, write_run
 

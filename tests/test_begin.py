@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from ablation import run as run_module
 from ablation.faults import FaultsError
-from ablation.prepared_run import PreparedRun, prepare_run
-from ablation.request import Request
+from ablation.planning.planned_run import PreparedRun, prepare_run
+from ablation.planning.request import Request
 from ablation.resources import Resources
 from ablation.run import run_prepared
 from tests.plain_driver import put_in_place

@@ -16,17 +16,17 @@ from ablation import study_file, tables
 from ablation.code_record import CodeRecord, changes
 from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import Report
 from ablation.faults import FaultsError
 from ablation.git import repository_of
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.prepared_run import prepare_run
-from ablation.request import Request, prepare
+from ablation.planning.planned_run import prepare_run
+from ablation.planning.request import Request, prepare
 from ablation.resources import Resources
 from ablation.run import run_prepared
+from ablation.study.study import Study
 from ablation.trial import EpochRecord
 from ablation.user_code import UserCode
 from analysis.audit.checks import audit

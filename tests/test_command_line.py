@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablation import run as run_module
-from ablation.request import Request, prepare
+from ablation.planning.request import Request, prepare
 from search_spaces.space import Choice
 from tests.toy_study import SPACE
 
@@ -192,7 +192,7 @@ def test_a_space_file_that_cannot_be_imported_is_told() -> None:
 
 def test_ray_is_not_imported_before_the_input_was_checked() -> None:
     check = (
-        "import sys; from ablation.request import Request, prepare; "
+        "import sys; from ablation.planning.request import Request, prepare; "
         "prepare(Request('tests.toy_study:SPACE'), 0); print('ray' in sys.modules)"
     )
     asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

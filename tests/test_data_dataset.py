@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from ablation.faults import FaultsError
-from ablation.request import Request, prepare
+from ablation.planning.request import Request, prepare
 from ablation.tcl.config import Data, TclConfig
 from ablation.tcl.data import cache, dataset
 from ablation.tcl.data.dataset import open_dataset, prepare_dataset

@@ -16,7 +16,7 @@ import pytest
 import typer.main
 
 import ablation.run
-from ablation.request import Request, prepare
+from ablation.planning.request import Request, prepare
 from ablation.spaces import find_space
 from ablation.trial import TrialContext, build_config, load
 from tests.plain_loop import run_study

@@ -15,11 +15,11 @@ from typing import Any
 import optuna
 import pytest
 
-from ablation.engine.searcher import Search, propose
-from ablation.engine.study import Study
-from ablation.ledger import read_events
+from ablation.ledger.log import read_events
+from ablation.ledger.records import EpochRow, Outcome, TrialState
 from ablation.plan import Plan, PlannedTrial
-from ablation.records import EpochRow, Outcome, TrialState
+from ablation.study.searcher import Search, propose
+from ablation.study.study import Study
 from benchmarks.engine_scaling import Spent, carry_out, plan_of
 from search_spaces.space import Choice, Domain, Float, Int
 from tests.toy_study import SPACE, toy_plan

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ablation.console import console
-from ablation.engine.progress import Progress
-from ablation.engine.study import Study
+from ablation.console.consoles import console
+from ablation.console.messages import Account, TextTeller
+from ablation.console.progress import Progress
+from ablation.engine.slots import Slots
 from ablation.failures import alike, by_reason, in_words, last_lines
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
-from ablation.resources import Slots
-from ablation.teller import Account, TextTeller
+from ablation.study.study import Study
 from ablation.trial import EpochRecord
 from tests.toy_study import toy_plan
 

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 
 from ablation import study_file, tables
-from ablation.engine.growth import open_study
 from ablation.faults import FaultsError
-from ablation.ledger import Ledger, read_events
+from ablation.ledger.log import Ledger, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.prepared_run import prepare_run
-from ablation.request import Request, prepare
+from ablation.planning.planned_run import prepare_run
+from ablation.planning.request import Request, prepare
+from ablation.planning.warm_start import warmed
 from ablation.resources import Resources
-from ablation.warm_start import warmed
+from ablation.study.growth import open_study
 from analysis.audit.checks import audit
 from search_spaces.space import Choice, Float, Int, Space
 from tests.plain_loop import carry_out, run_study

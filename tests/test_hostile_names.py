@@ -13,17 +13,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ablation import predict, rerun, status
-from ablation.console import console
-from ablation.engine.progress import Progress
-from ablation.engine.study import Study
+from ablation.console.consoles import console
+from ablation.console.messages import Account, TextTeller
+from ablation.console.plan_text import show_plan
+from ablation.console.progress import Progress
+from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.plan import Plan
-from ablation.plan_text import show_plan
-from ablation.request import Prepared, Request, prepare
-from ablation.resources import Resources, Slots
+from ablation.planning.request import Prepared, Request, prepare
+from ablation.resources import Resources
 from ablation.run import main as run
-from ablation.teller import Account, TextTeller
+from ablation.study.study import Study
 from ablation.trial import EpochRecord, TrialContext
 from analysis.report.__main__ import app as report
 from search_spaces.space import Budget, Choice, Float, Space, When
@@ -148,7 +149,7 @@ def test_no_console_reads_markup() -> None:
     root = Path(__file__).parent.parent
     for path in (*(root / "ablation").rglob("*.py"), *(root / "analysis").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        assert path.name == "console.py" or "Console(" not in text, f"{path}: take ablation.console.console"
+        assert path.name == "console.py" or "Console(" not in text, f"{path}: take ablation.console.consoles.console"
     file = io.StringIO()
     console(file=file).print("[red]:x:[/nope]")
     assert file.getvalue() == "[red]:x:[/nope]\n" and isinstance(console(), Console)

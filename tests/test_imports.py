@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+ABLATION = ROOT / "ablation"
 MODULES = sorted(path for room in ("search_spaces", "ablation", "analysis") for path in (ROOT / room).rglob("*.py"))
 
 
@@ -33,14 +34,53 @@ def importers(package: str) -> set[str]:
     }
 
 
+# From the ground up: who stands on a floor imports from it and from below, never from above.
+FLOORS = (
+    "paths faults seeds machine git interrupts resources trial spaces user_code code_record",
+    "ledger",
+    "plan study_file power spread_asked tables failures checkpoint reuse trust reruns agreement",
+    "study",
+    "engine",
+    "planning",
+    "console",
+    "run status rerun predict",
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
+MODELS = ("tcl", "sorting")
+
+
+def room_of(path: Path) -> str:
+    """Return the room of a module of ablation: its folder, or itself."""
+    return path.relative_to(ABLATION).parts[0].removesuffix(".py")
+
+
+def arrows_up(path: Path, names: set[str]) -> list[str]:
+    """List what a module of ablation imports from a floor above its own."""
+    rooms = {name.split(".")[1] for name in names if name.startswith("ablation.")}
+    return sorted(room for room in rooms & FLOOR.keys() if FLOOR[room] > FLOOR[room_of(path)])
+
+
+def test_no_arrow_runs_against_the_floors() -> None:
+    modules = [path for path in MODULES if ABLATION in path.parents and room_of(path) not in (*MODELS, "__init__")]
+    assert {room_of(path) for path in modules} == set(FLOOR), "give each room its floor"
+    for path in modules:
+        assert arrows_up(path, imports(path)) == [], path
+
+
+def test_an_arrow_against_the_floors_is_found() -> None:
+    planted = {"ablation.engine.driver", "ablation.engine.driver.sweep", "ablation.ledger.log", "ablation.paths"}
+    assert arrows_up(ROOT / "ablation/study/study.py", planted) == ["engine"]
+    assert arrows_up(ROOT / "ablation/run.py", planted) == []
+
+
 def test_ray_is_imported_in_the_engine_only() -> None:
     assert importers("ray")
     assert all(path.startswith("ablation/engine/") for path in importers("ray"))
 
 
-def test_optuna_is_imported_in_the_engine_and_for_importance_only() -> None:
+def test_optuna_is_imported_in_the_searcher_and_for_importance_only() -> None:
     assert importers("optuna")
-    allowed = ("ablation/engine/", "analysis/importance.py")
+    allowed = ("ablation/study/searcher.py", "analysis/importance.py")
     assert all(path.startswith(allowed) for path in importers("optuna"))
 
 
@@ -64,12 +104,15 @@ def test_nothing_in_ablation_imports_analysis() -> None:
 def test_nothing_outside_a_model_under_study_imports_it_or_torch_at_the_top() -> None:
     for model in ("tcl", "sorting"):
         assert all(path.startswith(f"ablation/{model}/") for path in importers(f"ablation.{model}"))
-    # checkpoint.py names tensors, probe.py asks for GPUs; neither needs torch to be imported.
-    allowed = ("ablation/tcl/", "ablation/sorting/", "ablation/checkpoint.py", "ablation/probe.py")
+    # checkpoint.py names tensors, slots.py asks for GPUs; neither needs torch to be imported.
+    allowed = ("ablation/tcl/", "ablation/sorting/", "ablation/checkpoint.py", "ablation/engine/slots.py")
     assert all(path.startswith(allowed) for path in importers("torch"))
 
 
-@pytest.mark.parametrize("room", ["ablation/engine", "ablation/plan.py", "ablation/ledger.py", "analysis"])
+GENERIC = ("ledger", "study", "engine", "planning", "console", "plan.py", "run.py")
+
+
+@pytest.mark.parametrize("room", [*(f"ablation/{room}" for room in GENERIC), "analysis"])
 def test_nothing_generic_names_the_model_under_study(room: str) -> None:
     paths = [ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py")
     for path in paths:

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from ablation import ledger as ledger_module
-from ablation import parts
-from ablation.ledger import Ledger, LedgerError, OvertakenError, counting_parts, read_events
-from ablation.records import ConflictError, fold
-from ablation.storage import Folder
+from ablation.ledger import log as ledger_module
+from ablation.ledger import parts
+from ablation.ledger.log import Ledger, LedgerError, OvertakenError, counting_parts, read_events
+from ablation.ledger.records import ConflictError, fold
+from ablation.ledger.storage import Folder
 
 
 def write_three_parts(directory: Path) -> None:

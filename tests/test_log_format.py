@@ -15,14 +15,15 @@ from typer.testing import CliRunner
 
 from ablation import run as run_module
 from ablation import tables
-from ablation.engine.progress import PLAIN_EVERY_S, Progress
-from ablation.engine.study import Study
-from ablation.ledger import Ledger, LedgerError, read_events
+from ablation.console.messages import teller
+from ablation.console.progress import PLAIN_EVERY_S, Progress
+from ablation.engine.slots import Slots
+from ablation.ledger.log import Ledger, LedgerError, read_events
+from ablation.ledger.records import fold
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.records import fold
-from ablation.resources import Slots
-from ablation.teller import teller
+from ablation.resources import Resources
+from ablation.study.study import Study
 from ablation.trial import EpochRecord
 from search_spaces.space import Choice
 from tests.plain_driver import put_in_place
@@ -30,6 +31,9 @@ from tests.toy_study import SPACE, toy_plan
 
 APP = typer.Typer()
 APP.command()(run_module.main)
+
+
+JSON = Resources(log_format="json")
 
 
 class Clock:
@@ -82,7 +86,7 @@ def test_every_event_is_a_line_of_strict_json(tmp_path: Path, capsys: pytest.Cap
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), "json", clock) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress:
             study.observer = progress.note
             carry_out(study, clock)
     captured = capsys.readouterr()
@@ -105,7 +109,7 @@ def test_progress_comes_first_last_and_every_so_often(tmp_path: Path, capsys: py
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(plan, ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), "json", clock) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress:
             study.observer = progress.note
             carry_out(study, clock)
     lines = strict(capsys.readouterr().err)
@@ -135,7 +139,7 @@ def test_a_resumed_sweep_counts_what_earlier_sessions_did(tmp_path: Path, capsys
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), "json", clock) as progress:
+        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress:
             study.observer = progress.note
             clock.now_s += 5
     first, last = strict(capsys.readouterr().err)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ablation import machine
-from ablation.resources import Resources, fitting_slots
+from ablation.engine.slots import fitting_slots
+from ablation.resources import Resources
 from tests import convolution_canary
 
 ROOT = Path(__file__).parents[1]

@@ -43,7 +43,7 @@ def test_the_tests_of_a_mutation_exist(mutation: Mutation) -> None:
 
 def entry(name: str, original: str, replacement: str) -> str:
     test = "tests/test_rungs.py::test_one_in_eta_goes_on"
-    where = f'file = "ablation/engine/rungs.py"\noriginal = """{original}"""\nreplacement = """{replacement}"""'
+    where = f'file = "ablation/study/rungs.py"\noriginal = """{original}"""\nreplacement = """{replacement}"""'
     return f'[[mutation]]\nname = "{name}"\n{where}\ntests = ["{test}"]\n'
 
 

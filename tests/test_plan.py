@@ -12,13 +12,14 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
+from ablation.console.plan_text import plan_facts
+from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
-from ablation.plan import Plan, effort
-from ablation.plan_text import plan_facts
+from ablation.plan import Plan
+from ablation.planning.effort import effort
+from ablation.planning.probe import Probe, probe
+from ablation.planning.request import Prepared, Request, prepare
 from ablation.power import Spread, detectable_effect_sd, replicates_needed, spread_from, stated_spread
-from ablation.probe import Probe, probe
-from ablation.request import Prepared, Request, prepare
-from ablation.resources import Slots
 from ablation.seeds import derive_seed
 from ablation.trial import EpochRecord, TrialContext
 from tests import toy_study

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ablation.engine.study import Assignment
+from ablation.engine.process_state import ProcessState
 from ablation.engine.trainable import TrialActor
 from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
-from ablation.process_state import ProcessState
+from ablation.study.study import Assignment
 from ablation.trial import EpochRecord, TrialContext
 from ablation.user_code import UserCode
 from tests.toy_study import toy_plan

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from ablation import rehearsal
+from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
-from ablation.probe import probe
-from ablation.rehearsal import by_novelty, faults_in_words, rehearse
-from ablation.request import Prepared
-from ablation.resources import Slots
+from ablation.planning import rehearsal
+from ablation.planning.probe import probe
+from ablation.planning.rehearsal import by_novelty, faults_in_words, rehearse
+from ablation.planning.request import Prepared
 from ablation.trial import EpochRecord, TrialContext
 from search_spaces import tcl
 from tests import toy_study

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ablation import run as run_module
+from ablation.console.messages import Teller
 from ablation.paths import RunPaths
-from ablation.prepared_run import prepare_run
-from ablation.request import Request
+from ablation.planning.planned_run import prepare_run
+from ablation.planning.request import Request
 from ablation.resources import Resources
-from ablation.teller import Teller
 from analysis.report.build import build
 from tests.plain_driver import put_in_place
 from tests.toy_study import SPACE

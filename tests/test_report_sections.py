@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from ablation.console.messages import teller
 from ablation.paths import RunPaths
 from ablation.run import write_report
-from ablation.teller import teller
-from analysis import agreement, marginals
-from analysis.report import effects_figures, page, search_figures, wording
+from analysis.report import page
 from analysis.report.__main__ import app
 from analysis.report.build import render
+from analysis.report.effects import figures as effects_figures
+from analysis.report.effects import wording
+from analysis.report.search import figures as search_figures
+from analysis.statistics import agreement
+from analysis.tables import marginals
 from tests.report_runs import write_full_run
 
 BROKEN = {

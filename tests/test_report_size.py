@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.report.build import MOST_ROWS, Report, render
-from analysis.report.curves import MOST_METRICS
 from analysis.report.inputs import MOST_ARMS
+from analysis.report.search.curves import MOST_METRICS
 from search_spaces.space import Arm, Budget, Choice
 from tests.made_runs import BRIDGES, write_run
 

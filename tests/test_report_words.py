@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from analysis.findings import findings
+from analysis.numbers import SHARE, Unit
 from analysis.report.build import Report, render
 from analysis.report.figures import escaped, in_template
-from analysis.report.numbers import SHARE, Unit
 from search_spaces.space import Arm
 from tests.made_runs import BRIDGES, write_run
 

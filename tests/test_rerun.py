@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from ablation.agreement import Agreement, Difference, verdict
 from ablation.faults import FaultsError
-from ablation.ledger import Ledger, read_events
+from ablation.ledger.log import Ledger, read_events
+from ablation.ledger.records import Records, fold
 from ablation.paths import RunPaths
-from ablation.records import Records, fold
 from ablation.rerun import rerun, show
 from ablation.trial import EpochRecord, TrialContext
 from tests import toy_study

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablation.paths import RunPaths
-from ablation.request import Request, prepare
+from ablation.planning.request import Request, prepare
 from ablation.rerun import rerun
 from ablation.reuse import LostCheckpointWarning, best_available, best_trials, load_best, lost_checkpoints
 from tests.plain_loop import run_study

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from ablation.engine.study import Assignment
 from ablation.engine.trainable import TrialActor
 from ablation.engine.worker import TrialEnvironment
 from ablation.plan import PlannedTrial
+from ablation.study.study import Assignment
 from ablation.user_code import UserCode
 from search_spaces.tcl import SPACE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablation.engine.rungs import goes_on
+from ablation.study.rungs import goes_on
 
 values = st.floats(-1, 1)
 

@@ -19,9 +19,9 @@ from pyarrow import fs
 from typer.testing import CliRunner
 
 from ablation.faults import FaultsError
-from ablation.ledger import Ledger, OvertakenError, read_events
+from ablation.ledger.log import Ledger, OvertakenError, read_events
+from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
-from ablation.storage import Folder
 from analysis import load
 from analysis.live import events
 from analysis.report.__main__ import app

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablation import ledger as ledger_module
 from ablation.engine.results import Results
 from ablation.engine.scheduler import StudyScheduler
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import Report
-from ablation.ledger import Ledger
+from ablation.ledger import log as ledger_module
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
+from ablation.study.study import Study
 from tests.toy_study import toy_plan
 
 

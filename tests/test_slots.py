@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ablation.engine.study import CONFIRM_KEPT_PER_SLOT, Study
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
+from ablation.study.study import CONFIRM_KEPT_PER_SLOT, Study
 from ablation.trial import EpochRecord
 from benchmarks import slots
 from tests.toy_study import toy_plan

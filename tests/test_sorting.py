@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ablation.faults import FaultsError
-from ablation.request import Request, prepare
+from ablation.planning.request import Request, prepare
 from ablation.sorting import sequences
 from ablation.sorting.config import Data, Model, SortingConfig
 from ablation.sorting.network import Network, SoftmaxAttention, build_network, initialise

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ablation.paths import file_safe
 from ablation.trial import build_config, load
-from analysis import components
+from analysis.tables import components
 from search_spaces.space import IS_RECORDED, Budget, Choice, Comparison, Design, Float, Level, Levels, Space, When
 from search_spaces.tcl import SPACE, STRATEGIES
 

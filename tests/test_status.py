@@ -17,10 +17,10 @@ import typer
 from typer.testing import CliRunner
 
 from ablation import status, study_file
-from ablation.engine.study import MOST_REASON_LETTERS, Study
-from ablation.ledger import Ledger, newest_driver
+from ablation.ledger.log import Ledger, newest_driver
 from ablation.paths import RunPaths
-from ablation.prepared_run import _folder_faults
+from ablation.planning.planned_run import _folder_faults
+from ablation.study.study import MOST_REASON_LETTERS, Study
 from analysis.audit.__main__ import main as audit
 from tests.plain_loop import run_study
 from tests.toy_study import toy_plan

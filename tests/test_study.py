@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from ablation import study_file, tables
-from ablation.engine.searcher import propose
-from ablation.engine.study import Study
-from ablation.ledger import Ledger, read_events
+from ablation.ledger.log import Ledger, read_events
+from ablation.ledger.records import ConflictError, TrialState
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
-from ablation.records import ConflictError, TrialState
+from ablation.study.searcher import propose
+from ablation.study.study import Study
 from ablation.trial import EpochRecord
 from analysis.audit.checks import audit
 from search_spaces.space import Design
@@ -223,7 +223,7 @@ def _long_plan() -> Plan:
 
 
 def _add_epoch(state: TrialState) -> None:
-    from ablation.records import EpochRow
+    from ablation.ledger.records import EpochRow
 
     state.epochs.append(EpochRow(epoch=1, seq=0, epoch_s=0.1, images=1, metrics={"val_score": 0.25}))
 

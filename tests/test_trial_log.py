@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ablation.engine.study import Assignment
 from ablation.engine.trainable import TrialActor
 from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
+from ablation.study.study import Assignment
 from ablation.trial import EpochRecord, TrialContext
 from ablation.user_code import UserCode
 from tests.toy_study import toy_plan

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from ablation import study_file
+from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.request import Request, prepare
+from ablation.planning.request import Request, prepare
 from ablation.rerun import rerun
 from ablation.reuse import load_best, lost_checkpoints
 from ablation.trust import allow_code
@@ -142,8 +143,8 @@ def test_what_python_itself_has_is_not_run_either(swept: RunPaths) -> None:
 
 def test_a_sweep_runs_the_trial_that_was_asked_for_whatever_study_json_names(tmp_path: Path) -> None:
     from ablation.engine import driver
-    from ablation.engine.growth import open_study
-    from ablation.resources import Resources, Slots
+    from ablation.resources import Resources
+    from ablation.study.growth import open_study
     from tests.toy_study import toy_plan
 
     honest = toy_plan()

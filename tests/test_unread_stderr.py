@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from ablation.engine.progress import Progress
-from ablation.engine.study import Study
-from ablation.ledger import Ledger
+from ablation.console.progress import Progress
+from ablation.console.stderr import Stderr
+from ablation.engine.slots import Slots
+from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
-from ablation.prepared_run import prepare_run
-from ablation.request import Request
-from ablation.resources import Resources, Slots
+from ablation.planning.planned_run import prepare_run
+from ablation.planning.request import Request
+from ablation.resources import Resources
 from ablation.run import run_prepared
-from ablation.stderr import Stderr
+from ablation.study.study import Study
 from tests.plain_driver import put_in_place
 from tests.plain_loop import carry_out
 from tests.toy_study import SPACE, toy_plan
@@ -92,10 +93,10 @@ def test_a_study_goes_on_where_nobody_follows_it(
     monkeypatch.setenv("TERM", "xterm")
     stream = Leaving(takes, NOBODY, returns=True, is_terminal=log_format == "live")
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr("ablation.engine.progress.PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr("ablation.console.progress.PLAIN_EVERY_S", 0.0)
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(toy_plan(), ledger)
-        with Progress(study, Slots(1, 1.0, 0.0), "json" if log_format == "json" else "text") as progress:
+        with Progress(study, Slots(1, 1.0, 0.0), Resources.model_validate({"log_format": log_format})) as progress:
             study.observer = progress.note
             carry_out(study, RunPaths(tmp_path), most_epochs=100)
     assert sum(len(state.epochs) for state in study.records.values()) == 100

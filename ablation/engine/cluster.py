@@ -31,8 +31,9 @@ import ray
 from ray._private import services
 
 from ablation.engine.executor import NoStartError
+from ablation.engine.slots import Slots, fitting_slots
 from ablation.machine import usable_cpus
-from ablation.resources import Resources, Slots, fitting_slots
+from ablation.resources import Resources
 from ablation.user_code import left_for_ours
 
 # Ray's sockets lie below its folder, and a socket's path has 107 bytes, of which Ray's own names take up to 66.

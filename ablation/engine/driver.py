@@ -7,36 +7,51 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ablation import tables
 from ablation.code_record import CodeRecord
 from ablation.engine.executor import executor_for
-from ablation.engine.growth import open_study
-from ablation.engine.progress import Progress
 from ablation.engine.results import Results
+from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import TrialEnvironment
-from ablation.ledger import Ledger
+from ablation.ledger.log import Event, Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.resources import Resources, Slots
+from ablation.resources import Resources
+from ablation.study.growth import open_study
+from ablation.study.study import Study
 from ablation.study_file import StudyFile
 from ablation.user_code import UserCode
 
+Watch = Callable[[Study, Slots], "Watcher"]
 SweepEnd = Literal["finished", "nothing left", "interrupted", "paused", "short"]
 
 
+class Watcher(AbstractContextManager[Any], Protocol):
+    """What follows a sweep while it runs."""
+
+    def note(self, event: Event) -> None:
+        """Take an event that the study has applied."""
+
+
 def sweep(
-    file: StudyFile, paths: RunPaths, resources: Resources, plan: Plan | None = None, *, retry_failed: bool = False
+    file: StudyFile,
+    paths: RunPaths,
+    resources: Resources,
+    plan: Plan | None = None,
+    *,
+    retry_failed: bool = False,
+    watch: Watch | None = None,
 ) -> SweepEnd:
     """Run every trial that the ledger does not know as ended, and say how it ended.
 
-    A ``plan`` that the study's own is a part of makes it grow; ``retry_failed`` opens failed trials again.
+    A ``plan`` that the study's own is a part of makes it grow; ``retry_failed`` opens failed trials again; what
+    ``watch`` returns sees each event.
     "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
     that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
     went wrong in the study itself: OvertakenError where another driver took over, LedgerError or UnwritableError where
@@ -61,9 +76,10 @@ def sweep(
         with executor.started() as slots:
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             _install_signal_handlers(stop)
-            progress = Progress(study, slots, resources.log_format, paths=paths, is_live=resources.executor == "ray")
-            study.observer = progress.note
-            with progress:
+            watcher = None if watch is None else watch(study, slots)
+            if watcher is not None:
+                study.observer = watcher.note
+            with watcher or nullcontext():
                 environment = _environment(file, study.plan, paths, resources, slots)
                 executor.run(study, paths, environment, stop, Results(study, paths, stop))
             if stop.is_due and stop.fault is None:

@@ -6,11 +6,12 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from ablation.engine.results import Results
+from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
-from ablation.resources import Resources, Slots
+from ablation.resources import Resources
+from ablation.study.study import Study
 
 
 class NoStartError(ConnectionError):

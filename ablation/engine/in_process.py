@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ablation.engine.results import Results
+from ablation.engine.slots import Slots, in_process_slot, visible_gpus
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import Report, TrialEnvironment, Worker
 from ablation.paths import RunPaths
-from ablation.probe import visible_gpus
-from ablation.resources import Resources, Slots, in_process_slot
+from ablation.resources import Resources
+from ablation.study.study import Study
 
 
 class InProcess:

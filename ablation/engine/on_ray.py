@@ -6,8 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# First, since it sets what Ray reads when it is imported.
 from ablation.engine.cluster import connected, slots
+
+# First, since it sets what Ray reads when it is imported.
+from ablation.engine.slots import Slots
 
 # isort: split
 from ray import tune
@@ -15,12 +17,12 @@ from ray import tune
 from ablation.engine.results import Results
 from ablation.engine.scheduler import MOST_RETRIES, StopWhenDue, StudyCallback, StudyScheduler, StudySearcher
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.trainable import TrialActor
 from ablation.engine.warm_workers import kept_warm
 from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
-from ablation.resources import Resources, Slots
+from ablation.resources import Resources
+from ablation.study.study import Study
 
 
 class OnRay:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ablation.code_record import CodeRecord, changes
 from ablation.engine.stop import OtherCodeError, StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import Report
+from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
-from ablation.storage import UnwritableError
+from ablation.study.study import Study
 
 
 class Results:

@@ -17,9 +17,9 @@ from ray.tune.search import Searcher
 from ablation.engine.lost_worker import cause_of_loss
 from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
-from ablation.engine.study import Study
 from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
+from ablation.study.study import Study
 
 MOST_RETRIES = 3
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ablation.engine.study import Study
-from ablation.ledger import Ledger
+from ablation.ledger.log import Ledger
+from ablation.study.study import Study
 
 
 class OtherCodeError(RuntimeError):

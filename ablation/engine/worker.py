@@ -16,9 +16,9 @@ from pathlib import Path
 
 from ablation.checkpoint import newest_path
 from ablation.code_record import CodeRecord
-from ablation.engine.study import Assignment
+from ablation.engine.process_state import ProcessState
 from ablation.paths import RunPaths
-from ablation.process_state import ProcessState
+from ablation.study.study import Assignment
 from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, load
 from ablation.user_code import UserCode
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ablation.storage import put_whole
+from ablation.ledger.storage import put_whole
 from ablation.tcl.data.dataset import Split
 from ablation.tcl.evaluate import Outputs, confusion
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablation.console import console, error_line
+from ablation.console.consoles import console, error_line
 from ablation.faults import FaultsError
 from analysis.places import Place, place
 

@@ -10,14 +10,19 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import reruns
 from analysis.attempts import Attempts, Failure
 from analysis.findings import as_text, findings
 from analysis.places import Run, place
-from analysis.report import effects_view, faces_view, model_view, page, run_view, search_view, tables
+from analysis.report import page, tables
+from analysis.report.effects import view as effects_view
 from analysis.report.figures import Figure, Section, View
 from analysis.report.folder import ReportFolder, report_folders
 from analysis.report.inputs import Inputs, read
+from analysis.report.models import faces as faces_view
+from analysis.report.models import view as model_view
+from analysis.report.run import view as run_view
+from analysis.report.search import view as search_view
+from analysis.tables import reruns
 
 # What the page prints where an older or hand-made study.json does not say.
 UNKNOWN: Mapping[str, Any] = {
@@ -108,7 +113,7 @@ def render(run: Run, *, refresh_s: int | None = None, faces: bool = False) -> Re
     parts = {}
     for part in PARTS:
         filled = context | {"failed": attempts.failed}
-        parts[part] = attempts.make(part, partial(page.render, f"{part}.html.j2", filled), "")
+        parts[part] = attempts.make(part, partial(page.render, f"{part}/section.html.j2", filled), "")
     whole = page.render("page.html.j2", context | {"failed": attempts.failed, "parts": parts})
     return Report(inputs, whole, figures, frames, files, found, tuple(attempts.failures))
 

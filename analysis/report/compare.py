@@ -71,7 +71,7 @@ def _facts(report: Report) -> dict[str, Any]:
 
 
 def _answer(report: Report) -> tuple[str, ...]:
-    from analysis.report.wording import answer
+    from analysis.report.effects.wording import answer
 
     inputs = report.inputs
     return answer(inputs.study, report.tables["comparisons"], inputs.unit, inputs.open_trials, inputs.confirm_counts)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.effects import BASELINE, REFERENCE
-from analysis.report.numbers import Unit
+from analysis.numbers import Unit
 
 Spec = dict[str, Any]
 

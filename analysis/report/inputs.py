@@ -13,9 +13,9 @@ from analysis import effects, load
 from analysis.evidence import Evidence, gather
 from analysis.live import events, is_current, tables
 from analysis.load import Study
+from analysis.numbers import Unit, unit_of
 from analysis.places import MismatchError, Place, Run, place
 from analysis.report.figures import styles
-from analysis.report.numbers import Unit, unit_of
 
 MOST_ARMS = 40  # in figures that show each of them; tables have all
 

@@ -7,7 +7,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from analysis.report import numbers, wording
+from analysis import numbers
+from analysis.report.effects import wording
 from analysis.report.figures import Figure
 from analysis.report.tables import as_text
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.numbers import FIGURE_SPACE, MINUS, NOTHING, THIN, Unit, p_value
+from analysis.numbers import FIGURE_SPACE, MINUS, NOTHING, THIN, Unit, p_value
 
 MOST_ROWS = 100  # a longer table is data, not a table for a paper
 LATEX = {

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from ablation import study_file, tables
-from ablation.engine.standing import Standing
-from ablation.ledger import read_events
+from ablation.ledger.log import read_events
 from ablation.paths import RunPaths
 from ablation.rerun import rerun
+from ablation.study.state import Standing
 from analysis.audit.checks import audit
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ablation import checkpoint, study_file
 from ablation.faults import FaultsError
-from ablation.ledger import LedgerError, read_events
+from ablation.ledger.log import LedgerError, read_events
 from ablation.paths import RunPaths
 from analysis import load
 from tests.chaos import checks
@@ -98,7 +98,7 @@ def damages_of(paths: RunPaths, rng: random.Random) -> list[Damage]:
 
 def _read(paths: RunPaths, path: Path) -> str:
     """Say what a file's own reader makes of the damage: refused, recovered, or unnoticed."""
-    logging.getLogger("ablation.parts").setLevel(logging.ERROR)
+    logging.getLogger("ablation.ledger.parts").setLevel(logging.ERROR)
     try:
         if path.parent == paths.ledger:
             whole = sum(int(part.name.split("-")[2]) - int(part.name.split("-")[1]) + 1 for part in

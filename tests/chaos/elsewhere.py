@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.ledger import read_events
+from ablation.ledger.log import read_events
 from ablation.paths import RunPaths
 from analysis.audit.checks import audit
 from tests.chaos.processes import ROOT, spawn

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ablation.ledger import read_events
+from ablation.ledger.log import read_events
 from ablation.paths import RunPaths
 from analysis.audit.checks import audit
 from tests.chaos import checks

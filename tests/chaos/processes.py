@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.ledger import read_events
+from ablation.ledger.log import read_events
 from ablation.paths import RunPaths
 
 ROOT = Path(__file__).parents[2]

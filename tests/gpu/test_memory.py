@@ -52,7 +52,7 @@ def test_running_out_of_memory_ends_the_process_and_the_next_trial_trains(
 def test_visible_devices_count_as_the_environment_says(named_by: str) -> None:
     uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
     visible = {"index": "0", "uuid": uuid, "none": ""}[named_by]
-    code = "from ablation.probe import visible_gpus; print(visible_gpus(None))"
+    code = "from ablation.engine.slots import visible_gpus; print(visible_gpus(None))"
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": visible}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,194 @@
+"""What a command says before and after its sweep: to people in words, to programs in JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.text import Text
+
+from ablation.console.consoles import error_line
+from ablation.console.json_lines import print_json_line
+from ablation.console.plan_text import header_facts, print_header
+from ablation.console.stderr import Stderr, stderr_console
+from ablation.failures import Failures, in_words, last_lines
+from ablation.paths import RunPaths
+from ablation.planning.request import Prepared
+from ablation.tables import STATUSES
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of a run.
+
+    Attributes:
+        root: the run directory.
+        ended: how the sweep ended, as the driver says it.
+        exit_code: what the command ends with.
+        summary: summary.json.
+        page: the report, where it was built.
+        failures: trials that failed or diverged, by their reasons.
+        retry: the command that runs failed ones again, if there are any.
+    """
+
+    root: Path
+    ended: str
+    exit_code: int
+    summary: Mapping[str, Any]
+    page: Path | None
+    failures: tuple[Failures, ...] = ()
+    retry: str | None = None
+
+    @property
+    def traceback(self) -> list[str]:
+        """Return the last lines of the log of a trial that failed as most did."""
+        return last_lines(RunPaths(self.root).log(self.failures[0].trial_id)) if self.failures else []
+
+
+class Teller(Protocol):
+    """Say what happens to a study before and after its sweep; none of this raises where nobody listens any more."""
+
+    def faults(self, faults: Iterable[str]) -> None:
+        """Say all that is wrong with what was asked for."""
+
+    def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
+        """Say what is about to run."""
+
+    def halted(self, error: Exception, root: Path) -> None:
+        """Say what keeps the sweep from going on."""
+
+    def tables_stale(self, error: Exception, root: Path) -> None:
+        """Say why, after that, the tables do not have all that the ledger has."""
+
+    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
+        """Say why there is no report, or what ``page`` lacks, and the command that builds it."""
+
+    def accounting(self, account: Account) -> None:
+        """Say what became of every planned trial."""
+
+    def lost_checkpoints(self, commands: Sequence[str]) -> None:
+        """Say which models are gone, by the commands that make them again."""
+
+    def go_on(self, command: str) -> None:
+        """Say how an interrupted run goes on."""
+
+
+def teller(log_format: str) -> Teller:
+    """Return what tells in the given form; words for a form that does not exist, to say just that."""
+    return JsonTeller(Stderr()) if log_format == "json" else TextTeller(stderr_console())
+
+
+@dataclass(frozen=True)
+class TextTeller:
+    """Tell people."""
+
+    console: Console
+
+    def faults(self, faults: Iterable[str]) -> None:
+        """Print one fault a line."""
+        for fault in faults:
+            self._error(fault)
+
+    def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
+        """Print budget and data."""
+        print_header(self.console, prepared)
+
+    def halted(self, error: Exception, root: Path) -> None:
+        """Print the error, which names the run."""
+        self._error(str(error))
+
+    def tables_stale(self, error: Exception, root: Path) -> None:
+        """Print why the tables stay."""
+        self.console.print(f"the tables stay as they were: {error}")
+
+    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
+        """Print what the report's process said, and the command."""
+        self.console.print(error.rstrip())
+        failed = Text("the report could not be built" if page is None else f"{page} lacks a section", "red")
+        self.console.print(failed.append(f"; the results are whole. Try: {again}", "default"))
+
+    def accounting(self, account: Account) -> None:
+        """Print counts by status, and where the results are."""
+        summary = account.summary
+        if account.ended == "nothing left":
+            self.console.print("every trial of this study has ended: nothing to do")
+        parts = " + ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
+        self.console.print(f"{summary['planned']} planned = {parts or 'none'}; sweep {summary['sweep_wall_s']:.0f} s")
+        for line in in_words(account.failures, RunPaths(account.root)):
+            self.console.print(line)
+        if account.ended == "paused":
+            self.console.print("paused: trials fail alike and none works; the first one's log ends with")
+            for line in account.traceback:
+                self.console.print(f"  {line}")
+        self.console.print(f"results: {account.root}")
+        if account.page is not None:
+            self.console.print(f"report:  {account.page}")
+        if account.retry is not None:
+            self.console.print(f"run failed trials again, once it is mended, with: {account.retry}")
+
+    def lost_checkpoints(self, commands: Sequence[str]) -> None:
+        """Print the commands, if there are any."""
+        if commands:
+            self.console.print(f"checkpoints of {len(commands)} completed confirm trials are missing; made again by:")
+        for command in commands:
+            self.console.print(f"  {command}")
+
+    def go_on(self, command: str) -> None:
+        """Print the command."""
+        self.console.print(f"go on with: {command}")
+
+    def _error(self, text: str) -> None:
+        self.console.print(error_line(text))
+
+
+@dataclass(frozen=True)
+class JsonTeller:
+    """Tell programs: docs/results.md describes each kind of line."""
+
+    stream: Stderr
+
+    def faults(self, faults: Iterable[str]) -> None:
+        """Print a line a fault."""
+        for fault in faults:
+            print_json_line(self.stream, "fault", {"fault": fault})
+
+    def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
+        """Print the study."""
+        print_json_line(self.stream, "study", {**header_facts(prepared), "run": str(root), "resume": is_resumed})
+
+    def halted(self, error: Exception, root: Path) -> None:
+        """Print the error."""
+        print_json_line(self.stream, "halted", {"error": str(error), "run": str(root)})
+
+    def tables_stale(self, error: Exception, root: Path) -> None:
+        """Print why the tables stay."""
+        print_json_line(self.stream, "tables_stale", {"error": str(error), "run": str(root)})
+
+    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
+        """Print what the report's process said, and the command."""
+        print_json_line(self.stream, "report_failed", {"error": error, "again": again, "page": page and str(page)})
+
+    def accounting(self, account: Account) -> None:
+        """Print the summary, how the sweep ended, and where the results are."""
+        page = None if account.page is None else str(account.page)
+        told: dict[str, Any] = {
+            "ended": account.ended,
+            "exit_code": account.exit_code,
+            "run": str(account.root),
+            "report": page,
+        }
+        told |= {"failures": [vars(failures) for failures in account.failures], "retry": account.retry}
+        told |= {"traceback": account.traceback if account.ended == "paused" else None}
+        print_json_line(self.stream, "accounting", {**account.summary, **told})
+
+    def lost_checkpoints(self, commands: Sequence[str]) -> None:
+        """Print a line a command."""
+        for command in commands:
+            print_json_line(self.stream, "lost_checkpoint", {"command": command})
+
+    def go_on(self, command: str) -> None:
+        """Print the command."""
+        print_json_line(self.stream, "go_on", {"command": command})

@@ -1,0 +1,211 @@
+"""Plans in words and tables, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from ablation.checkpoint import KEPT
+from ablation.console.consoles import console
+from ablation.engine.slots import Slots, local_slots
+from ablation.plan import Plan
+from ablation.planning.effort import effort
+from ablation.planning.probe import Probe, probe
+from ablation.planning.request import Prepared
+from ablation.power import Spread, detectable_effect_sd, replicates_needed
+from ablation.resources import Resources
+
+START_UP_S = 10.0
+
+
+def print_header(out: Console, prepared: Prepared) -> None:
+    """Say which budget and data a study runs on, and how much is to come."""
+    plan, budget = prepared.plan, prepared.plan.budget
+    arms = "arm" if len(plan.arms) == 1 else "arms"
+    out.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
+    out.print(
+        f"budget {prepared.budget_name} ({prepared.budget_reason}): "
+        f"{len(plan.arms)} {arms} × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "
+        f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
+    )
+    if prepared.data is not None:
+        names = prepared.data.get("class_names", ())
+        out.print(f"data {prepared.data['uri']}{': ' if names else ''}{', '.join(names)}")
+        for remark in prepared.data.get("remarks", ()):
+            out.print(f"note: {remark}")
+
+
+def header_facts(prepared: Prepared) -> dict[str, Any]:
+    """Return what ``print_header`` says, for programs."""
+    data = None if prepared.data is None else prepared.data["uri"]
+    return {**_facts(prepared), "budget_reason": prepared.budget_reason, "data": data}
+
+
+def _facts(prepared: Prepared) -> dict[str, Any]:
+    plan = prepared.plan
+    return {
+        "space": plan.space.name,
+        "design": plan.design,
+        "metric": plan.metric,
+        "budget_name": prepared.budget_name,
+        "budget": plan.budget.model_dump(),
+        "arms": [arm.name for arm in plan.arms],
+        "comparisons": plan.comparisons,
+        "trials": plan.trial_count,
+    }
+
+
+def show_plan(prepared: Prepared, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
+    """Rehearse a plan here and print it with its cost on this machine; raises FaultsError with all that fails."""
+    slots = local_slots(resources)
+    found = plan_facts(prepared, probe(prepared, slots), slots, spread)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    out = console()
+    if not out.is_terminal:
+        out.width = 160  # a file has no edge to cut the table at
+    print_header(out, prepared)
+    out.print(_arms_table(prepared.plan))
+    for arm in prepared.plan.arms:
+        for note in arm.notes:
+            out.print(f"{arm.name}: {note}")
+    for line in (*_cost_in_words(found), *_search_in_words(found), *_power_in_words(found)):
+        out.print(line)
+
+
+def plan_facts(prepared: Prepared, measured: Probe, slots: Slots, spread: Spread | None = None) -> dict[str, Any]:
+    """Return a plan's numbers: effort in epochs, time, hours of hardware, bytes on disk, and what it can detect."""
+    plan = prepared.plan
+    return {
+        **_facts(prepared),
+        "arms": [arm.model_dump() for arm in plan.arms],
+        "rungs": plan.rungs,
+        "search_is_random": plan.search_is_random,
+        **_cost(plan, measured, slots),
+        **_power(plan, spread),
+    }
+
+
+def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
+    spent = effort(plan)
+    expected_s = START_UP_S + spent.epochs_expected * measured.epoch_s / slots.count
+    most_s = START_UP_S + spent.epochs_most * measured.epoch_s / slots.count
+    confirmed = len(plan.arms) * plan.budget.replicates * plan.budget.seeds
+    return {
+        "epochs_most": spent.epochs_most,
+        "epochs_expected": spent.epochs_expected,
+        "epoch_s": measured.epoch_s,
+        "probe_s": measured.took_s,
+        "arms_begun": measured.arms_begun,
+        "slots": slots.count,
+        "slots_limit": slots.limit,
+        "cpus_per_trial": slots.cpus,
+        "gpus_per_trial": slots.gpus,
+        "sweep_expected_s": expected_s,
+        "sweep_most_s": most_s,
+        "cpu_hours_expected": slots.count * slots.cpus * expected_s / 3600,
+        "cpu_hours_most": slots.count * slots.cpus * most_s / 3600,
+        "gpu_hours_expected": slots.count * slots.gpus * expected_s / 3600,
+        "gpu_hours_most": slots.count * slots.gpus * most_s / 3600,
+        "checkpoint_bytes": measured.checkpoint_bytes,
+        # Search trials keep theirs while they run, confirm trials for good.
+        "checkpoints_kept_bytes": KEPT * confirmed * measured.checkpoint_bytes,
+        "checkpoints_most_bytes": KEPT * (confirmed + slots.count) * measured.checkpoint_bytes,
+    }
+
+
+def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"sign_flip_floor": 2.0 ** (1 - plan.budget.replicates)}
+    facts |= {"spread": None if spread is None else asdict(spread), "detectable_sd": None, "detectable": None}
+    facts |= {"half": None}
+    if plan.comparisons:
+        replicates, comparisons = plan.budget.replicates, len(plan.comparisons)
+        found_sd = detectable_effect_sd(replicates, comparisons)
+        facts |= {"detectable_sd": found_sd, "detectable": None if spread is None else found_sd * spread.sd}
+        facts["half"] = {
+            "detectable_sd": found_sd / 2,
+            "replicates_needed": replicates_needed(found_sd / 2, comparisons),
+            "detectable_sd_of_one_comparison": detectable_effect_sd(replicates, 1),
+            "replicates_needed_for_one_comparison": replicates_needed(found_sd / 2, 1),
+        }
+    return facts
+
+
+def _arms_table(plan: Plan) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm")
+    for factor in plan.space.factors:
+        table.add_column(factor)
+    table.add_column("search", justify="right")
+    table.add_column("confirm", justify="right")
+    budget = plan.budget
+    for arm in plan.arms:
+        levels = [str(arm.levels.get(factor, "–")) for factor in plan.space.factors]
+        counts = f"{budget.replicates} × {budget.trials}", f"{budget.replicates} × {budget.seeds}"
+        table.add_row(arm.name, *levels, *counts)
+    return table
+
+
+def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
+    hardware = "gpu" if found["gpus_per_trial"] else "cpu"
+    lines = [
+        f"epochs: {found['epochs_most']} at most, about {found['epochs_expected']:.0f} with early stopping at "
+        f"epochs {', '.join(map(str, found['rungs'])) or '(none)'}",
+        f"time: about {found['sweep_expected_s'] / 60:.1f} min, at most {found['sweep_most_s'] / 60:.1f} min, for "
+        f"{found['epoch_s']:.2f} s an epoch (measured, alone) and {found['slots']} trials at a time "
+        f"({found['slots_limit']})",
+        f"{hardware.upper()}-hours: about {found[f'{hardware}_hours_expected']:.2g}, at most "
+        f"{found[f'{hardware}_hours_most']:.2g}, for {found[f'{hardware}s_per_trial']:g} {hardware.upper()} a trial",
+    ]
+    if found["checkpoint_bytes"]:
+        kept, most, one = (
+            decimal(found[name]) for name in ("checkpoints_kept_bytes", "checkpoints_most_bytes", "checkpoint_bytes")
+        )
+        lines.append(f"checkpoints: {kept} kept for confirm trials, {most} at most while the sweep runs, {one} each")
+    return [*lines, _rehearsed_in_words(found)]
+
+
+def _rehearsed_in_words(found: Mapping[str, Any]) -> str:
+    begun, arms = found["arms_begun"], len(found["arms"])
+    which = "every arm" if begun == arms else f"{begun} of {arms} arms, for lack of time"
+    return f"tried here in {found['probe_s']:.1f} s: a confirm trial, and the first epoch of {which}"
+
+
+def _search_in_words(found: Mapping[str, Any]) -> list[str]:
+    if not found["search_is_random"]:
+        return []
+    trials = found["budget"]["trials"]
+    return [f"search: {trials} trials a replicate are the default and random points; TPE needs more"]
+
+
+def _power_in_words(found: Mapping[str, Any]) -> list[str]:
+    half, spread, comparisons = found["half"], found["spread"], len(found["comparisons"])
+    if half is None:
+        return ["nothing is compared: the study has no declared comparison among its arms"]
+    here = f"{comparisons} declared comparison{'s' * (comparisons > 1)} over {found['budget']['replicates']} replicates"
+    in_units = (
+        f"in units of {found['metric']}: not known; give --spread-from RUN or --spread SD"
+        if spread is None
+        else f"in {found['metric']}: {found['detectable']:.3g}, where one standard deviation of such differences is "
+        f"{spread['sd']:.3g} ({spread['source']})"
+    )
+    lines = [
+        f"{here}: detects a paired difference of {found['detectable_sd']:.1f} standard deviations of such differences "
+        f"(power 80 %, Holm); exact sign-flip p cannot fall below {found['sign_flip_floor']:.3g}",
+        in_units,
+        f"half that difference: {half['replicates_needed']} replicates for the same comparisons",
+    ]
+    if comparisons > 1:
+        lines[-1] += (
+            f"; with --arms down to one comparison {half['replicates_needed_for_one_comparison']}, and the replicates "
+            f"planned would detect {half['detectable_sd_of_one_comparison']:.1f} standard deviations"
+        )
+    return lines

@@ -1,0 +1,202 @@
+"""What a sweep tells while it runs: a live table in a terminal, plain lines elsewhere, JSON lines on request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ablation.console.json_lines import print_json_line
+from ablation.console.stderr import Stderr, stderr_console
+from ablation.engine.slots import Slots
+from ablation.failures import alike, first_line
+from ablation.ledger.log import Event
+from ablation.paths import RunPaths
+from ablation.planning.effort import effort
+from ablation.resources import Resources
+from ablation.study.counts import Counts
+from ablation.study.study import Study
+
+PLAIN_EVERY_S = 20.0
+EPOCHS_BEFORE_ESTIMATE = 20  # the first ones come with the start-up of their workers
+MISHAPS_TOLD = 10  # kinds of retries and failures
+LINES_BESIDE_ARMS = 5  # heading, the arms left out, up to two lines of summary, the cursor
+
+
+class Progress:
+    """Follow a study's events; use as a context manager. If nobody reads it any more it goes silent.
+
+    A table is drawn anew in a terminal, unless trials print there, too.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        slots: Slots,
+        resources: Resources | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        console: Console | None = None,
+        paths: RunPaths | None = None,
+    ) -> None:
+        self._study = study
+        self._slots = slots
+        resources = resources or Resources()
+        is_apart = resources.executor == "ray"
+        self._is_json = resources.log_format == "json"
+        self._clock = clock
+        self._stderr = Stderr()
+        self._console = console or stderr_console(self._stderr)
+        self._is_live = is_apart and self._console.is_terminal and not self._is_json
+        self._began = clock()
+        self._told = self._began
+        self._epochs_here = 0
+        self._counts = Counts(study.plan, study.records)
+        self._trials = study.plan.trial_count
+        self._epochs_expected = effort(study.plan).epochs_expected
+        self._has_ended = False
+        self._paths = paths
+        self._retries = 0
+        self._mishaps: set[tuple[str, str]] = set()  # kinds that were told
+        self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self.screen)
+
+    def __enter__(self) -> Progress:
+        if self._is_live:
+            self._live.start()
+        elif self._is_json:
+            self._tell()
+        else:
+            self._console.print(f"{self._trials} trials, {self._slots}")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._has_ended = True
+        if self._is_live:
+            self._live.stop()
+        else:
+            self._tell()
+
+    def note(self, event: Event) -> None:
+        """Count an event; print it as JSON where asked for, and how far the sweep is where it is time to."""
+        self._epochs_here += event.kind == "epoch"
+        self._counts.note(event, self._study.records)
+        if self._is_json:
+            place = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
+            print_json_line(self._stderr, event.kind, {**place, **event.payload})
+        else:
+            self._tell_mishap(event)
+        if not self._is_live and self._clock() - self._told >= PLAIN_EVERY_S:
+            self._told = self._clock()
+            self._tell()
+
+    def _tell_mishap(self, event: Event) -> None:
+        """Print why a trial starts again or failed, once for each kind of reason; counts stand in the line."""
+        is_retry = event.kind == "retried"
+        self._retries += is_retry
+        if not is_retry and not (event.kind == "ended" and event.payload["outcome"] == "failed"):
+            return
+        reason = str(event.payload["reason"])
+        kind = event.kind, alike(reason)
+        if kind in self._mishaps or len(self._mishaps) >= MISHAPS_TOLD:
+            return
+        self._mishaps.add(kind)
+        log = None if self._paths is None else self._paths.log(str(event.trial_id))
+        where = f" (log: {log})" if log is not None and log.is_file() else ""
+        what = "starts again" if is_retry else "failed"
+        self._console.print(Text(f"{event.trial_id} {what}: {first_line(reason)}{where}"))
+
+    def _tell(self) -> None:
+        if not self._is_json:
+            self._console.print(self._line())
+            return
+        fields = {
+            "planned": self._trials,
+            **self._counts.facts(),
+            "slots": self._slots.count,
+            "slots_limit": self._slots.limit,
+        }
+        fields |= {"epochs_per_s": self._epochs_per_s, "elapsed_s": self._elapsed_s, "left_s": self._left_s}
+        print_json_line(self._stderr, "progress", fields)
+
+    @property
+    def _elapsed_s(self) -> float:
+        return self._clock() - self._began
+
+    @property
+    def _epochs_per_s(self) -> float:
+        return self._epochs_here / max(self._elapsed_s, 1e-9)
+
+    @property
+    def _left_s(self) -> float | None:
+        """Expect so many more seconds; None while too little was seen."""
+        if self._counts.ended == self._trials:
+            return 0.0
+        if self._epochs_here < EPOCHS_BEFORE_ESTIMATE:
+            return None
+        return max(0.0, self._epochs_expected - self._counts.epochs) / self._epochs_per_s
+
+    def _line(self) -> str:
+        counts = self._counts
+        outcomes = ", ".join(
+            f"{counts.outcomes[outcome]} {outcome}"
+            for outcome in ("completed", "stopped", "diverged", "failed")
+            if counts.outcomes[outcome]
+        )
+        retried = f"{self._retries} retried, " if self._retries else ""
+        running = "" if self._has_ended else f"{counts.running} running, "
+        return (
+            f"{counts.ended}/{self._trials} trials ({outcomes or 'none ended'}), {running}{retried}"
+            f"{self._epochs_per_s:.1f} epochs/s, {_spell_s(self._elapsed_s)} so far, {self._left()}"
+        )
+
+    def _left(self) -> str:
+        left_s = self._left_s
+        if self._counts.ended == self._trials:
+            return "done"
+        if left_s is None:
+            return "time left not known yet"
+        return f"about {_spell_s(left_s)} left" if left_s else "nearly done"
+
+    def screen(self) -> Group:
+        """Draw the arms that fit on the screen, and a line for all."""
+        plan, counts = self._study.plan, self._counts
+        shown = self._shown()
+        table = Table(box=None, pad_edge=False)
+        table.add_column("arm", no_wrap=True, overflow="ellipsis")
+        for heading in ("searched", "confirmed", "running", f"best val {plan.metric}"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name in shown:
+            arm = counts.arms[name]
+            table.add_row(
+                Text(name),
+                f"{arm.searched}/{plan.budget.replicates * plan.budget.trials}",
+                f"{arm.confirmed}/{plan.budget.replicates * plan.budget.seeds}",
+                str(len(arm.running) or ""),
+                "" if arm.best is None else f"{arm.best:.4g}",
+            )
+        left_out = len(counts.arms) - len(shown)
+        rest = [Text(f"… and {left_out} more arms")] if left_out else []
+        return Group(table, *rest, Text(self._line()))
+
+    def _shown(self) -> list[str]:
+        """Choose the arms that fit on the screen: the reference, those at work, then the best; all at the end."""
+        names, places = list(self._counts.arms), max(1, self._console.height - LINES_BESIDE_ARMS)
+        if self._has_ended or len(names) <= places:
+            return names
+        arms = self._counts.arms
+        by_interest = sorted(names[1:], key=lambda name: (not arms[name].running, self._counts.rank(name)))
+        chosen = {names[0], *by_interest[: places - 1]}
+        return [name for name in names if name in chosen]
+
+
+def _spell_s(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,77 @@
+"""How many trials run at once, on what, and what allows no more of them: the same rules for plan and sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ablation.faults import FaultsError
+from ablation.machine import usable_cpus
+from ablation.resources import Resources
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many trials run at once, the CPUs and share of a GPU that each takes, and what allows no more of them."""
+
+    count: int
+    cpus: float
+    gpus: float
+    limit: str = ""
+
+    @property
+    def per_trial(self) -> dict[str, float]:
+        """Return what Ray is asked for, for each trial."""
+        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+
+    def __str__(self) -> str:
+        """Say the count and its reason."""
+        return f"{self.count} at a time" + (f" ({self.limit})" if self.limit else "")
+
+
+def fitting_slots(resources: Resources, cpus: float, gpus: float, cpu_limit: str = "") -> Slots:
+    """Count the trials that fit into so many CPUs and GPUs; 0 if none does.
+
+    ``cpu_limit`` says why there are no more CPUs, if there is a reason.
+    """
+    cpus_each, gpus_each = resources.cpus_per_trial, resources.gpus_per_trial
+    if gpus_each == "auto":
+        gpus_each = 0.25 if gpus else 0.0
+    because = "; ".join(filter(None, (f"CPUs: {cpus:g}, {cpus_each:g} a trial", cpu_limit)))
+    limits = [(int(cpus / cpus_each), because)]
+    if gpus_each:
+        limits.append((int(gpus / gpus_each), f"GPUs: {gpus:g}, {gpus_each:g} a trial"))
+    if resources.max_concurrent is not None:
+        limits.append((resources.max_concurrent, f"--max-concurrent {resources.max_concurrent}"))
+    count, limit = min(limits, key=lambda found: found[0])
+    return Slots(count, cpus_each, gpus_each, limit)
+
+
+def in_process_slot(resources: Resources, gpus: float) -> Slots:
+    """Return the one slot of this process, on a GPU if there is one and trials may take it."""
+    is_on_gpu = gpus > 0 and resources.gpus_per_trial != 0
+    return Slots(1, resources.cpus_per_trial, 1.0 if is_on_gpu else 0.0, "--executor in-process")
+
+
+def visible_gpus(address: str | None) -> float:
+    """Count the GPUs that trials could use: this machine's, or those of the cluster at ``address``."""
+    if address is not None:
+        from ablation.engine.cluster import cluster_gpus
+
+        try:
+            return cluster_gpus(address)
+        except ConnectionError as error:
+            raise FaultsError([f"--address is {address!r}, but no Ray cluster answers there ({error})"]) from error
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return 0  # a study of another model need not have torch
+    return torch.cuda.device_count()
+
+
+def local_slots(resources: Resources) -> Slots:
+    """Find what this machine can run at once: one trial at least."""
+    if resources.executor == "in-process":
+        return in_process_slot(resources, visible_gpus(None))
+    cpus = usable_cpus()
+    slots = fitting_slots(resources, cpus.count, visible_gpus(None), cpus.limit)
+    return replace(slots, count=max(1, slots.count))

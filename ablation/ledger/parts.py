@@ -1,0 +1,237 @@
+"""The parts of an event log: how they are named and read, and what of them counts.
+
+A part holds a whole stretch of the log and is named ``session-first-last-digest.parquet``; one that compaction made of
+smaller ones says ``merged`` before the digest. Sessions fork: the first part of a later session begins where its driver
+had read to, and what an overtaken session wrote behind that place does not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ablation.ledger.storage import Folder
+
+EventKind = Literal[
+    "session_opened", "grown", "proposed", "started", "epoch", "decided", "ended", "retried", "reopened"
+]
+
+SCHEMA_VERSION = 1
+SCHEMA = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("session", pa.int32()),
+        ("kind", pa.string()),
+        ("trial_id", pa.string()),
+        ("unix_s", pa.float64()),
+        ("payload", pa.string()),
+    ]
+)
+NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(merged-)?([0-9a-f]+)\.parquet")
+
+READ_TRIES = 5
+Found = TypeVar("Found")
+
+log = logging.getLogger(__name__)
+
+
+class LedgerError(RuntimeError):
+    """The log is damaged, or cannot be written."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened: ``payload`` is JSON, its keys depend on the kind (docs/results.md)."""
+
+    seq: int
+    session: int
+    kind: EventKind
+    trial_id: str | None
+    unix_s: float
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of the log, by its name: events ``first`` to ``last`` as ``session`` wrote them."""
+
+    session: int
+    first: int
+    last: int
+    is_merged: bool
+    name: str
+
+    @property
+    def count(self) -> int:
+        """How many events it holds."""
+        return self.last - self.first + 1
+
+    @classmethod
+    def named(cls, name: str) -> Part:
+        """Read a part's name; raises ValueError where it is none."""
+        match = NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(name)
+        session, first, last = (int(group) for group in match.groups()[:3])
+        return cls(session, first, last, match[4] is not None, name)
+
+
+class DamagedPartError(LedgerError):
+    """A part's content is not what its name says."""
+
+
+class GapError(LedgerError):
+    """A stretch of the log is missing."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What counts of a part: its events up to ``last``."""
+
+    part: Part
+    last: int
+
+
+def list_parts(folder: Folder) -> list[Part]:
+    """List a log's parts in the order in which they count: by session, then as they follow each other.
+
+    Raises LedgerError for a file that is no part.
+    """
+    parts = []
+    for name in folder.names():
+        if name.endswith(".parquet") and not name.startswith("."):
+            try:
+                parts.append(Part.named(name))
+            except ValueError as error:
+                raise LedgerError(f"{folder.locate(name)} is no part of a ledger; move it elsewhere") from error
+    # Of parts of a session that begin alike the longest comes first: it is the others' merger.
+    return sorted(parts, key=lambda part: (part.session, part.first, -part.last))
+
+
+def chain(parts: Sequence[Part], folder: Folder) -> list[Stretch]:
+    """Chain parts to the one log they tell; raises GapError where a stretch of it is missing."""
+    told: list[Stretch] = []
+    for part in parts:
+        if told and told[-1].part.session == part.session and part.last <= told[-1].last:
+            continue  # left beside its merger by a crash
+        while told and told[-1].part.first >= part.first:
+            told.pop()
+        if told:
+            told[-1] = Stretch(told[-1].part, min(told[-1].last, part.first - 1))
+        told.append(Stretch(part, part.last))
+    # Only now: what a crash in the middle of a compaction left may have gaps, and its merger none.
+    end = -1
+    for stretch in told:
+        if stretch.part.first != end + 1:
+            raise GapError(
+                f"{folder} lacks events {end + 1} to {stretch.part.first - 1}: the part before {stretch.part.name} is "
+                "missing; restore it from a copy"
+            )
+        end = stretch.last
+    return told
+
+
+def read_log(folder: Folder) -> list[Event]:
+    """Read the whole log in order.
+
+    A last part that was torn while it was written is left out, with a warning in the log: its trials repeat what it
+    told. Raises LedgerError, naming file and remedy, where another part is damaged or missing.
+    """
+    return _patiently(lambda: read_stretches(folder, _without_torn_end(folder)))
+
+
+def counting_parts(folder: Folder) -> list[Stretch]:
+    """List what counts of a log, in order, as ``read_log`` reads it; no content is read but that of the last part."""
+    return _patiently(lambda: _without_torn_end(folder))
+
+
+def _patiently(read: Callable[[], list[Found]]) -> list[Found]:
+    for _ in range(READ_TRIES):
+        try:
+            return read()
+        except (FileNotFoundError, GapError) as error:
+            met = error  # merged by a driver while it was listed or read, or truly gone
+    raise LedgerError(str(met)) from met
+
+
+def _without_torn_end(folder: Folder) -> list[Stretch]:
+    stretches = chain(list_parts(folder), folder)
+    if stretches and not stretches[-1].part.is_merged:
+        try:
+            _read_whole(folder, stretches[-1].part)
+        except DamagedPartError as error:
+            log.warning("%s; it is the last one, so its trials repeat what it told", error)
+            return stretches[:-1]
+    return stretches
+
+
+def _read_whole(folder: Folder, part: Part) -> bytes:
+    content = folder.read(part.name)
+    if digest(content) != part.name.removesuffix(".parquet").rpartition("-")[2]:
+        where = folder.locate(part.name)
+        raise DamagedPartError(f"{where} is damaged: its content does not match its name; restore it from a copy")
+    return content
+
+
+def read_stretches(folder: Folder, stretches: Sequence[Stretch]) -> list[Event]:
+    """Read what counts of parts; raises DamagedPartError at the first that is damaged."""
+    return [event for stretch in stretches for event in read_part(folder, stretch.part) if event.seq <= stretch.last]
+
+
+def read_part(folder: Folder, part: Part) -> list[Event]:
+    """Read one part; raises DamagedPartError where it is not what its name says, LedgerError for a newer schema."""
+    table = pq.read_table(pa.BufferReader(_read_whole(folder, part)), use_threads=False)
+    where = folder.locate(part.name)
+    written = int((table.schema.metadata or {}).get(b"schema_version", b"1"))
+    if written > SCHEMA_VERSION:
+        raise LedgerError(f"{where} has schema version {written}, but this is {SCHEMA_VERSION}; use a newer ablation")
+    events = [Event(**{**row, "payload": json.loads(row["payload"])}) for row in table.to_pylist()]
+    if [event.seq for event in events] != list(range(part.first, part.last + 1)):
+        raise DamagedPartError(f"{where} does not hold the events that its name says; restore it from a copy")
+    return events
+
+
+def put_part(folder: Folder, events: Sequence[Event], *, is_merged: bool = False) -> Part:
+    """Write events as one part."""
+    rows = [{**event.__dict__, "payload": json.dumps(dict(event.payload))} for event in events]
+    metadata = {"schema_version": str(SCHEMA_VERSION), "written_by": json.dumps(_writer())}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata(metadata)), sink, compression="zstd")
+    content = sink.getvalue().to_pybytes()
+    first, last = events[0], events[-1]
+    merged = "merged-" if is_merged else ""
+    name = f"{last.session:04d}-{first.seq:09d}-{last.seq:09d}-{merged}{digest(content)}.parquet"
+    folder.put(name, content)
+    return Part.named(name)
+
+
+def covered(parts: Sequence[Part], folder: Folder) -> Iterator[Part]:
+    """Yield the parts that tell nothing that counts."""
+    counting = {stretch.part for stretch in chain(parts, folder)}
+    yield from (part for part in parts if part not in counting)
+
+
+def digest(content: bytes) -> str:
+    """Return the digest that names carry: 12 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+@cache
+def _writer() -> dict[str, Any]:
+    try:
+        ours = version("ablation")
+    except PackageNotFoundError:
+        ours = "not installed as a package"
+    return {"ablation": ours, "pyarrow": pa.__version__, "host": platform.node(), "process": os.getpid()}

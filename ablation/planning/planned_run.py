@@ -1,0 +1,256 @@
+"""A study that can start or go on: checked, with its place on disk. Ray has not been started by then."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from ablation import study_file
+from ablation.code_record import CodeRecord, changes, last_recorded
+from ablation.engine.slots import visible_gpus
+from ablation.faults import FaultsError
+from ablation.ledger.log import LedgerError, read_events
+from ablation.ledger.records import ConflictError, fold
+from ablation.ledger.storage import UnwritableError
+from ablation.machine import usable_cpus
+from ablation.paths import RunPaths
+from ablation.plan import Plan
+from ablation.planning.request import Prepared, Request, prepare
+from ablation.planning.warm_start import source_faults
+from ablation.resources import Resources
+from ablation.study_file import DamagedStudyError, StudyFile
+from ablation.user_code import UserCode
+from search_spaces.space import Space
+
+RUNS_SHOWN = 5
+LEAST_FREE_BYTES = 2**20
+LONGEST_LABEL = 80
+
+
+@dataclass
+class PreparedRun:
+    """A study that can start now: checked, with its place on disk, which ``begin`` moves where nobody named it."""
+
+    prepared: Prepared
+    paths: RunPaths
+    resources: Resources
+    resume: bool
+    is_named: bool
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is to go on: as it was started, the plan as it stands, and the code whose results it has, if any."""
+
+    file: StudyFile
+    plan: Plan
+    code: CodeRecord | None
+
+
+def prepare_run(
+    request: Request,
+    name: str | None,
+    out: Path,
+    resources: Resources,
+    resume: bool,
+    faults: Iterable[str] = (),
+    *,
+    accept_changes: bool = False,
+) -> PreparedRun:
+    """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong.
+
+    ``accept_changes`` lets a run go on with other code or versions than it last ran with, which is recorded.
+    """
+    found = list(faults)
+    paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
+    found += _place_faults(name, out, paths, resume)
+    begun = _begun(paths, found) if resume and paths.study.is_file() else None
+    asked = request
+    if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more
+        asked = replace(request, warm_start=None)
+    if begun is not None:
+        found += source_faults(begun.plan.space, request.warm_start)
+    prepared: Prepared | None = None
+    try:
+        if resources.address is not None and resources.executor == "in-process":
+            raise FaultsError(["--executor in-process runs here, but --address names a cluster; drop one of them"])
+        gpus = visible_gpus(resources.address)
+        if resources.address is None:
+            found += _too_large(resources, gpus)
+        known = (None, None) if begun is None else (begun.plan.space, begun.file.data_fingerprint)
+        prepared = prepare(asked, gpus, *known)
+    except FaultsError as error:
+        found += error.faults
+    if prepared is not None and begun is not None:
+        found += _changes(paths.root, begun, prepared)
+        found += [] if accept_changes else _code_changes(begun, prepared)
+    if found or prepared is None:
+        raise FaultsError(found)
+    return PreparedRun(prepared, paths, resources, resume, is_named=name is not None)
+
+
+def begin(study: PreparedRun) -> None:
+    """Make the run directory with its study.json; a run that nobody named takes the next name that is free.
+
+    Raises FaultsError where another driver has begun a run of that name since this one was prepared, UnwritableError
+    where nothing can be written.
+    """
+    prepared = study.prepared
+    try:
+        _make_folder(study)
+        root = study.paths.root
+        described = study_file.describe(root.name, prepared.plan, prepared.budget_name, prepared.data, _command())
+        study_file.write(described, study.paths)
+    except OSError as error:
+        raise UnwritableError(study.paths.root, f"it cannot be begun: {error}") from error
+
+
+def _command() -> list[str]:
+    """Return the command as it can be typed again."""
+    program, *arguments = sys.argv
+    return ["python", "-m", "ablation.run", *arguments] if Path(program).name == "run.py" else sys.argv
+
+
+def _make_folder(study: PreparedRun) -> None:
+    """Make the run directory; of drivers that chose the same name, one gets it."""
+    study.paths.root.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        root = study.paths.root
+        try:
+            root.mkdir()
+            return
+        except FileExistsError as error:
+            if study.is_named:
+                raise FaultsError([f"another driver has just begun {root}; choose another --name"]) from error
+            label, _, counter = root.name.rpartition("-")
+            study.paths = RunPaths(root.with_name(f"{label}-{int(counter) + 1}"))
+
+
+def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
+    """Name a run by space, date and a counter."""
+    given = space.name if isinstance(space, Space) else Path(space).stem
+    # Letters without their accents, and no others: the name becomes a folder, and --name takes it again.
+    plain = unicodedata.normalize("NFKD", given).encode("ascii", "ignore").decode()
+    label = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:LONGEST_LABEL].strip("-") or "study"
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    for counter in count(1):
+        root = out / f"{label}-{today}-{counter}"
+        if not root.exists():
+            return RunPaths(root)
+    raise AssertionError("a counter does not end")
+
+
+def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) -> list[str]:
+    """Say where a run cannot lie as asked: its name becomes a folder, which is there already or is not."""
+    faults = []
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        rule = "must start with a letter or digit and hold only letters, digits, '.', '_', '-', at most 100"
+        faults.append(f"--name is {name!r}, but {rule}")
+    if re.match(r"[a-z0-9]+:/", str(out)):
+        faults.append(
+            f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first"
+        )
+    faults += _folder_faults(out)
+    if resume and not paths.study.is_file():
+        looked = f"found no run in {paths.root}" if name is not None else "goes on with a run, but none is named"
+        faults.append(f"--resume {looked}; give the --name of one{_runs_in(out)}, or leave --resume out")
+    if not resume and paths.root.exists() and not paths.study.exists():
+        faults.append(f"{paths.root} exists, but holds no study; delete it, or choose another --name")
+    elif not resume and paths.root.exists():
+        faults.append(f"the run {paths.root} exists; go on with it by --resume, or choose another --name")
+    return faults
+
+
+def _folder_faults(out: Path) -> list[str]:
+    """Say what keeps runs from being written into a folder, which need not be there yet."""
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    remedy = "give another folder"
+    if not there.is_dir():
+        return [f"--out is {str(out)!r}, but {there} is a file; {remedy}"]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [f"--out is {str(out)!r}, but {there} cannot be written; allow it, or {remedy}"]
+    if shutil.disk_usage(there).free < LEAST_FREE_BYTES:
+        return [f"--out is {str(out)!r}, but its disk is full; make room, or {remedy}"]
+    return []
+
+
+def _runs_in(out: Path) -> str:
+    """Name the newest runs in a folder, for a fault's remedy."""
+    newest = sorted(out.glob("*/study.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    names = ", ".join(path.parent.name for path in newest[:RUNS_SHOWN])
+    return f" ({out} has {names})" if names else ""
+
+
+def _begun(paths: RunPaths, faults: list[str]) -> Begun | None:
+    """Read the run that is to go on; where it is damaged, add that to the faults."""
+    try:
+        file, events = study_file.read(paths), read_events(paths.ledger)
+        opened = (event.payload for event in events if event.kind == "session_opened")
+        # Where nothing but failures came of it, whoever mends the code mixes nothing.
+        has_results = any(state.epochs and state.outcome != "failed" for state in fold(events).values())
+        return Begun(file, study_file.plan_now(file, events), last_recorded(opened) if has_results else None)
+    except (DamagedStudyError, LedgerError, ConflictError) as error:
+        faults.append(str(error))
+    except OSError as error:
+        faults.append(f"--resume cannot read the run {paths.root} ({error}); make that possible and try again")
+    return None
+
+
+def _too_large(resources: Resources, gpus: float) -> list[str]:
+    """Say where one trial asks for more than this machine has."""
+    asked_gpus = 0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
+    limits = (
+        ("--cpus-per-trial", resources.cpus_per_trial, usable_cpus().count, "CPUs"),
+        ("--gpus-per-trial", asked_gpus, gpus, "GPUs"),
+    )
+    return [
+        f"{option} is {asked:g}, but this machine has {there:g} {unit}; ask for less, or give a cluster's --address"
+        for option, asked, there, unit in limits
+        if asked > there
+    ]
+
+
+def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
+    """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
+    file, now, asked = begun.file, begun.plan, prepared.plan
+    both = [(key, getattr(asked, key), getattr(now, key)) for key in ("design", "metric", "seed")]
+    both += [(key, value, getattr(now.budget, key)) for key, value in asked.budget if key != "replicates"]
+    both += [(f"the space's {key}", value, getattr(now.space, key)) for key, value in asked.space if key != "budgets"]
+    faults = []
+    for key, value, known in both:
+        if value != known:
+            what = f"is {value}, but the run has {known}" if isinstance(known, str | int | float) else "differs"
+            faults.append(f"--resume: {key} {what}")
+    if not faults and now.space != asked.space:
+        faults.append("--resume: the space's budgets differ")
+    replicates = now.budget.replicates
+    if asked.budget.replicates < replicates:
+        faults.append(f"--resume: the run has {replicates} replicates, {asked.budget.replicates} are asked for")
+    missing = [arm.name for arm in now.arms if arm not in asked.arms]
+    if missing:
+        faults.append(f"--resume: the run's arms {', '.join(missing)} are not among those asked for")
+    if file.data_fingerprint != (prepared.data or {}).get("fingerprint"):
+        faults.append("--resume: the data differ from the run's own, or their content has changed")
+    remedy = (
+        f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"
+        f", or start a new study from what this one confirmed: another --name with --warm-start {root}"
+    )
+    return [f"{fault}; {remedy}" for fault in faults]
+
+
+def _code_changes(begun: Begun, prepared: Prepared) -> list[str]:
+    """Name what is not the code that the run last ran with."""
+    if begun.code is None:
+        return []
+    now = CodeRecord.of_trial(prepared.plan.space.trial, UserCode.here())
+    remedy = "restore it, or go on with --accept-changes, which marks the trials that run with it"
+    return [f"--resume: {change}; {remedy}" for change in changes(begun.code, now)]

@@ -1,0 +1,54 @@
+"""Look at what there is to run on, and rehearse a study on it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.checkpoint import newest_path
+from ablation.engine.slots import Slots
+from ablation.faults import FaultsError
+from ablation.planning.rehearsal import confirm_checkpoints, faults_in_words, rehearse
+from ablation.planning.request import Prepared
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a study's rehearsal took, alone on this machine.
+
+    Attributes:
+        epoch_s: wall time of an epoch of the first arm at its defaults without start-up, in seconds.
+        checkpoint_bytes: size of the checkpoint at the end; 0 if the model writes none.
+        took_s: wall time of the whole, in seconds.
+        arms_begun: how many arms' first epochs there was time for.
+    """
+
+    epoch_s: float
+    checkpoint_bytes: int
+    took_s: float
+    arms_begun: int
+
+
+def probe(prepared: Prepared, slots: Slots) -> Probe:
+    """Rehearse a study as in one of ``slots``; raises FaultsError with all that fails or breaks the contract."""
+    began = time.monotonic()
+    plan, data = prepared.plan, prepared.data
+    with tempfile.TemporaryDirectory(prefix="ablation-probe-") as scratch:
+        found = rehearse(
+            plan,
+            Path(scratch),
+            data=None if data is None else data["uri"],
+            data_fingerprint=None if data is None else data["fingerprint"],
+            device="cuda" if slots.gpus else "cpu",
+            cpu_threads=max(1, int(slots.cpus)),
+        )
+        checkpoint = newest_path(confirm_checkpoints(Path(scratch)))
+        size = 0 if checkpoint is None else checkpoint.stat().st_size
+    faults = faults_in_words(found, plan)
+    if faults:
+        raise FaultsError(faults)
+    # The shortest: the first has the start-up, and the last may have the scoring of test data.
+    epoch_s = min(record.epoch_s for record in found.epochs)
+    return Probe(epoch_s, size, time.monotonic() - began, len(found.arms))

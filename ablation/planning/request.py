@@ -1,0 +1,193 @@
+"""What was asked for on the command line → a checked plan, or every fault at once. Nothing expensive starts here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from inspect import signature
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ablation.faults import FaultsError, nearest
+from ablation.plan import Plan
+from ablation.planning.settings import read_settings, with_fixed
+from ablation.planning.warm_start import rewarmed, warmed
+from ablation.spaces import find_space
+from ablation.trial import RunTrial, build_config, config_type, load
+from search_spaces.space import DESIGNS, Arm, Budget, Space
+
+EFFORT_OPTIONS = ("replicates", "trials", "seeds", "epochs")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A study as asked for; None means: as the space or the budget has it."""
+
+    space: str | Space
+    data: str | None = None
+    design: str = "one-at-a-time"
+    arms: tuple[str, ...] = ()
+    metric: str | None = None
+    budget: str = "auto"
+    replicates: int | None = None
+    trials: int | None = None
+    seeds: int | None = None
+    epochs: int | None = None
+    seed: int = 0
+    settings: tuple[str, ...] = ()
+    warm_start: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study ready to run: the plan, and the data as its dataset function found it."""
+
+    plan: Plan
+    budget_name: str
+    budget_reason: str
+    data: dict[str, Any] | None
+
+
+def prepare(request: Request, gpus: float, begun: Space | None = None, planned_data: str | None = None) -> Prepared:
+    """Check everything about a request and open its data; raise FaultsError listing all that is wrong.
+
+    ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one. ``begun`` is
+    the space of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is the
+    fingerprint of that study's data, which need not be where it was if this machine has it decoded.
+    """
+    space = request.space if isinstance(request.space, Space) else find_space(request.space)
+    run_trial: RunTrial = load(space.trial)
+    faults: list[str] = []
+    name, reason = request.budget, "as asked for"
+    if name == "auto":
+        name, reason = ("standard", f"{gpus:g} GPUs seen") if gpus else ("quick", "no GPU seen")
+    budget = _budget(request, space, name, faults)
+    settings = read_settings(request.settings, space, run_trial, faults)
+    metric = request.metric or space.metrics[0]
+    if metric not in space.metrics:
+        faults.append(f"--metric is {metric!r}; {nearest(metric, space.metrics)}")
+    if request.design not in DESIGNS:
+        faults.append(f"--design is {request.design!r}; {nearest(request.design, DESIGNS)}")
+    if request.seed < 0:
+        faults.append(f"--seed is {request.seed}, but must be >= 0")
+    effective = with_fixed(space, {**budget.fixed, **settings})
+    if request.warm_start is not None:
+        effective = _warmed(effective, request.warm_start, faults)
+    if begun is not None:
+        effective = rewarmed(effective, begun)
+    arms = _arms(effective, request, faults)
+    faults += _config_faults(effective, arms, run_trial)
+    data = _data(request.data, effective, arms, run_trial, faults, planned_data)
+    if faults:
+        raise FaultsError(dict.fromkeys(faults))
+    plan = Plan(
+        space=effective,
+        design=request.design,
+        metric=metric,
+        budget=budget,
+        seed=request.seed,
+        arms=arms,
+        comparisons=effective.declared(arms),
+    )
+    return Prepared(plan, name, reason, data)
+
+
+def _budget(request: Request, space: Space, name: str, faults: list[str]) -> Budget:
+    """Return the named budget with the options that change it; a valid stand-in where something is wrong."""
+    if name not in space.budgets:
+        faults.append(f"--budget is {name!r}; {nearest(name, ('auto', *space.budgets))}")
+        return next(iter(space.budgets.values()))
+    budget = space.budgets[name]
+    given = {option: getattr(request, option) for option in EFFORT_OPTIONS if getattr(request, option) is not None}
+    if "epochs" in given:
+        # Where training is shorter than the grace period there is no early stopping: every trial runs to its end.
+        given["grace_epochs"] = max(1, min(given["epochs"], budget.grace_epochs))
+    return checked_options(Budget, {**budget.model_dump(), **given}, faults) or budget
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: list[str]) -> OptionsT | None:
+    """Validate options; on faults, add them in the words of the command line and return None."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        for fault in error.errors():
+            option = str(fault["loc"][0]).replace("_", "-")
+            faults.append(
+                f"--{option} is {fault['input']!r}, but must be {fault['msg'].removeprefix('Input should be ')}"
+            )
+        return None
+
+
+def _warmed(space: Space, run: Path, faults: list[str]) -> Space:
+    try:
+        return warmed(space, run)
+    except FaultsError as error:
+        faults += error.faults
+        return space
+
+
+def _arms(space: Space, request: Request, faults: list[str]) -> tuple[Arm, ...]:
+    """Return the design's arms, or those that --arms asks for; the reference always stays, to be compared with."""
+    arms = space.arms(request.design if request.design in DESIGNS else "one-at-a-time")
+    names = [arm.name for arm in arms]
+    chosen = {names[0]} if arms[0].name == "reference" else set[str]()
+    for pattern in request.arms:
+        # A name stands for itself first: brackets in it would be a set of letters.
+        matched = {pattern} if pattern in names else {name for name in names if fnmatchcase(name, pattern)}
+        if not matched:
+            faults.append(f"--arms {pattern!r} matches no arm; {nearest(pattern, names)}")
+        chosen |= matched
+    return tuple(arm for arm in arms if arm.name in chosen) if request.arms else arms
+
+
+def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> list[str]:
+    """Build every arm's configuration at the defaults and at both ends of all ranges."""
+    faults: list[str] = []
+    for arm in arms:
+        domains = {name: space.domain(name) for name in arm.searched}
+        for proposal in (
+            {name: domain.default for name, domain in domains.items()},
+            {name: domain.ends()[0] for name, domain in domains.items()},
+            {name: domain.ends()[-1] for name, domain in domains.items()},
+        ):
+            try:
+                build_config(run_trial, space.configuration(arm, proposal))
+            except FaultsError as error:
+                faults += error.faults
+    return faults
+
+
+def _data(
+    uri: str | None, space: Space, arms: tuple[Arm, ...], run_trial: RunTrial, faults: list[str], planned: str | None
+) -> dict[str, Any] | None:
+    if space.dataset is None:
+        if uri is not None:
+            faults.append(f"--data is {uri!r}, but the study {space.name} takes no data; leave it out")
+        return None
+    uri = uri or space.default_data
+    if uri is None:
+        faults.append(f"the study {space.name} needs --data")
+        return None
+    schema = config_type(run_trial)
+    try:
+        if faults:
+            config: Any = schema() if schema is not None else {}  # the data's own faults are worth telling all the same
+        else:
+            defaults = {name: space.domain(name).default for name in arms[0].searched}
+            config = build_config(run_trial, space.configuration(arms[0], defaults))
+        dataset = load(space.dataset)
+        going_on = {"planned": planned} if "planned" in signature(dataset).parameters else {}
+        summary: BaseModel = dataset(uri, config, **going_on)
+    except FaultsError as error:
+        faults += error.faults
+        return None
+    except OSError as error:
+        faults.append(f"--data {uri!r} cannot be prepared: {error}; make room, or allow reading and writing there")
+        return None
+    return summary.model_dump(mode="json")

@@ -1,0 +1,105 @@
+"""Running counts of a study's trials: kept from event to event, since a large study has too many to count each time."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablation.ledger.log import Event
+from ablation.ledger.records import Records, TrialState
+from ablation.plan import Plan
+
+
+@dataclass
+class ArmCounts:
+    """Where the trials of one arm stand; ``best`` is the best last validation score of a completed one."""
+
+    searched: int = 0
+    confirmed: int = 0
+    running: set[str] = field(default_factory=set)
+    best: float | None = None
+
+
+class Counts:
+    """What has become of a study's trials so far, over all sessions; ``running`` ones are this session's."""
+
+    def __init__(self, plan: Plan, records: Records) -> None:
+        self.arms = {arm.name: ArmCounts() for arm in plan.arms}
+        self.outcomes: Counter[str] = Counter()
+        self.epochs = sum(len(state.epochs) for state in records.values())
+        self._metric = f"val_{plan.metric}"
+        self._better = max if plan.space.direction == "maximize" else min
+        for state in records.values():
+            if state.has_ended:
+                self._end(state)
+
+    def note(self, event: Event, records: Mapping[str, TrialState]) -> None:
+        """Count an event that ``records`` know of."""
+        if event.trial_id is None:
+            return
+        running = self.arms[_arm(event.trial_id)].running
+        match event.kind:
+            case "epoch":
+                self.epochs += 1
+            case "started":
+                running.add(event.trial_id)
+            case "retried":
+                running.discard(event.trial_id)
+            case "ended":
+                running.discard(event.trial_id)
+                self._end(records[event.trial_id])
+            case _:
+                pass
+
+    @property
+    def ended(self) -> int:
+        """Count the trials that are over."""
+        return self.outcomes.total()
+
+    @property
+    def running(self) -> int:
+        """Count the trials under way."""
+        return sum(len(arm.running) for arm in self.arms.values())
+
+    @property
+    def best(self) -> tuple[str, float] | None:
+        """Return the arm with the best completed trial, and its score."""
+        scores = {name: arm.best for name, arm in self.arms.items() if arm.best is not None}
+        return self._better(scores.items(), key=lambda item: item[1]) if scores else None
+
+    def rank(self, name: str) -> float:
+        """Return a key that puts an arm with a better best first."""
+        best = self.arms[name].best
+        if best is None:
+            return math.inf
+        return -best if self._better is max else best
+
+    def facts(self) -> dict[str, Any]:
+        """Return the counts for programs."""
+        best = self.best
+        return {
+            "ended": self.ended,
+            **{outcome: self.outcomes[outcome] for outcome in ("completed", "stopped", "diverged", "failed")},
+            "running": self.running,
+            "epochs": self.epochs,
+            "best": None if best is None else {"arm": best[0], self._metric: best[1]},
+        }
+
+    def _end(self, state: TrialState) -> None:
+        assert state.outcome is not None, "an ended trial has an outcome"
+        arm = self.arms[_arm(state.trial_id)]
+        self.outcomes[state.outcome] += 1
+        if "/search/" in state.trial_id:
+            arm.searched += 1
+        else:
+            arm.confirmed += 1
+        if state.outcome == "completed":
+            value = state.last(self._metric)
+            arm.best = value if arm.best is None else self._better(arm.best, value)
+
+
+def _arm(trial_id: str) -> str:
+    return trial_id.rsplit("/", 3)[0]

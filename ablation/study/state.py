@@ -1,0 +1,166 @@
+"""What a study's events so far add up to, and what follows from them: decisions, proposals, the best of a search.
+
+It changes by events alone. Replaying a ledger makes every decision, and the latest proposals, a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ablation.ledger.log import Event
+from ablation.ledger.records import ConflictError, Records, TrialState, apply
+from ablation.plan import Plan, PlannedTrial
+from ablation.study import rungs
+from ablation.study.searcher import RECIPE, Search
+from search_spaces.space import Level
+
+ReplicateKey = tuple[str, int]  # arm, replicate
+PROPOSALS_RECHECKED = 500  # the latest ones, at a few milliseconds each
+DOES_NOT_FOLLOW = "does not follow from what it tells before; restore the run directory from a copy"
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One arm's repetition: its search trials, then its confirm trials."""
+
+    search: tuple[PlannedTrial, ...]
+    confirm: tuple[PlannedTrial, ...]
+
+
+class Standing:
+    """Where every planned trial stands.
+
+    Attributes:
+        trials: planned trials by id, in the plan's order.
+        replicates: the same by arm and replicate.
+        records: state of each trial that an event has told of.
+        rung_values: validation scores by arm, replicate and rung, in the order of their arrival; larger is better.
+        decisions: whether a trial (by id) goes on at a rung, where that is decided.
+        unbegun: ids of trials without proposal or end, in the plan's order.
+        unbegun_confirm: those of them that are confirm trials.
+        unended: ids of trials that have not ended.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.trials = {trial.trial_id: trial for trial in plan.trials()}
+        self.replicates = _by_replicate(self.trials.values())
+        self.records: Records = {}
+        self.rung_values: dict[tuple[str, int, int], list[float]] = {}
+        self.decisions: dict[tuple[str, int], bool] = {}
+        self.unbegun = dict.fromkeys(self.trials)
+        self.unbegun_confirm = {trial.trial_id for trial in self.trials.values() if trial.phase == "confirm"}
+        self.unended = set(self.trials)
+        self._searches: dict[ReplicateKey, Search] = {}
+
+    def state(self, trial_id: str) -> TrialState:
+        """Return a trial's state; a blank one where nothing is told of it."""
+        return self.records.get(trial_id) or TrialState(trial_id)
+
+    def take(self, event: Event) -> None:
+        """Let one event change the records and what follows from them."""
+        apply(self.records, event)
+        trial_id = event.trial_id
+        if trial_id is None:
+            return
+        if event.kind in ("proposed", "ended"):
+            self.unbegun.pop(trial_id, None)
+            self.unbegun_confirm.discard(trial_id)
+        if event.kind == "ended":
+            self.unended.discard(trial_id)
+        if event.kind == "reopened":
+            self.unended.add(trial_id)
+            if not self.records[trial_id].is_proposed:
+                self.unbegun[trial_id] = None
+                if self.trials[trial_id].phase == "confirm":
+                    self.unbegun_confirm.add(trial_id)
+        if event.kind == "decided":
+            key = (*replicate_key(self.trials[trial_id]), event.payload["rung"])
+            self.rung_values.setdefault(key, []).append(event.payload["value"])
+            self.decisions[trial_id, event.payload["rung"]] = event.payload["goes_on"]
+
+    def replay(self, history: Sequence[Event]) -> None:
+        """Take what is recorded, making each decision and the latest proposals a second time.
+
+        Proposals are made again only where the same searcher made them. Raises ConflictError where one comes out
+        otherwise, or where the ledger tells of trials that are not in the plan.
+        """
+        proposed = [event.seq for event in history if event.kind == "proposed"]
+        recheck_from = proposed[-PROPOSALS_RECHECKED] if len(proposed) > PROPOSALS_RECHECKED else 0
+        is_same_searcher = False
+        for event in history:
+            if event.kind == "session_opened":
+                is_same_searcher = event.payload.get("searcher") == RECIPE
+            if event.trial_id is not None and event.trial_id not in self.trials:
+                raise ConflictError(
+                    f"the ledger tells of {event.trial_id}, which is not planned; is it another study's?"
+                )
+            if event.kind == "decided":
+                self._recheck_decision(event)
+            if event.kind == "proposed" and is_same_searcher and event.seq >= recheck_from:
+                self._recheck_proposal(event)
+            self.take(event)
+
+    def _recheck_decision(self, event: Event) -> None:
+        trial, told = self.trials[str(event.trial_id)], event.payload
+        if self.decision(trial, told["rung"], told["value"]) != told["goes_on"]:
+            raise ConflictError(f"the ledger's decision on {event.trial_id} at rung {told['rung']} {DOES_NOT_FOLLOW}")
+
+    def _recheck_proposal(self, event: Event) -> None:
+        if self.proposal(self.trials[str(event.trial_id)]) != event.payload["proposal"]:
+            raise ConflictError(f"the ledger's proposal for {event.trial_id} {DOES_NOT_FOLLOW}")
+
+    def values_at(self, trial: PlannedTrial, rung: int) -> Sequence[float]:
+        """Return what trials of the same arm and replicate scored at a rung so far."""
+        return self.rung_values.get((*replicate_key(trial), rung), ())
+
+    def decision(self, trial: PlannedTrial, rung: int, value: float) -> bool:
+        """Decide whether a trial goes on at a rung; a larger value is better."""
+        return rungs.goes_on(value, self.values_at(trial, rung), self.plan.budget.reduction_factor)
+
+    def proposal(self, trial: PlannedTrial) -> dict[str, Level]:
+        """Propose a trial's hyperparameters: the search's next, or for a confirm trial the best that it found."""
+        replicate = self.replicates[replicate_key(trial)]
+        if trial.phase == "search":
+            earlier = [self.state(other.trial_id) for other in replicate.search[: trial.index]]
+            return self._search_of(trial).propose(trial, earlier)
+        best = self.best(replicate)
+        assert best is not None, "a replicate without survivor hands out no confirm trials"
+        return best.proposal
+
+    def _search_of(self, trial: PlannedTrial) -> Search:
+        """Keep a replicate's search from its first proposal to its last."""
+        key = replicate_key(trial)
+        search = self._searches.pop(key, None) or Search(self.plan, self.plan.arm(trial.arm))
+        if trial.index + 1 < self.plan.budget.trials:
+            self._searches[key] = search
+        return search
+
+    def best(self, replicate: Replicate) -> TrialState | None:
+        """Return the best full-budget search trial by its last epoch's validation; ties go to the lower index."""
+        finished = [self.records[trial.trial_id] for trial in replicate.search]
+        survivors = [state for state in finished if state.outcome == "completed"]
+        return max(survivors, key=lambda state: self.upwards(state.last(f"val_{self.plan.metric}")), default=None)
+
+    def upwards(self, value: float) -> float:
+        """Turn a score so that larger is better."""
+        return value if self.plan.space.direction == "maximize" else -value
+
+
+def replicate_key(trial: PlannedTrial) -> ReplicateKey:
+    """Return the arm and replicate of a trial."""
+    return trial.arm, trial.replicate
+
+
+def _by_replicate(trials: Iterable[PlannedTrial]) -> dict[ReplicateKey, Replicate]:
+    grouped: dict[ReplicateKey, list[PlannedTrial]] = {}
+    for trial in trials:
+        grouped.setdefault(replicate_key(trial), []).append(trial)
+    return {
+        key: Replicate(
+            search=tuple(trial for trial in members if trial.phase == "search"),
+            confirm=tuple(trial for trial in members if trial.phase == "confirm"),
+        )
+        for key, members in grouped.items()
+    }

@@ -1,0 +1,171 @@
+"""Sentences that follow the evidence: what was found, what could not be, and what weakens both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis import inference, verdicts
+from analysis.effects import REFERENCE
+from analysis.load import Study
+from analysis.numbers import THIN, Unit, count, duration, missing, p_value
+from analysis.report.effects.untested import nothing_tested
+from analysis.tables.code_versions import mixture
+
+MOST_NAMED = 6  # a sentence that names more comparisons is a table
+
+
+def answer(
+    study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int, confirm: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Say in two sentences what the declared comparisons showed and what they could not show.
+
+    Claims only what stays significant after Holm. Without comparisons, or without two replicates in any, says so.
+    ``open_trials`` counts pending and interrupted ones: with any, the first sentence begins with "So far".
+    ``confirm`` counts confirm trials by status.
+    """
+    total, noun = len(comparisons), f"test {study.metric.replace('_', ' ')}"
+    if not total:
+        return (
+            f"This study declared no comparisons ({study.plan.get('design', 'unknown')} design), so it makes no claim.",
+            "Everything on this page is description.",
+        )
+    tested = comparisons[comparisons["p"].notna()]
+    undecided = tested[~tested["significant"]]
+    untested = total - len(tested)
+    if tested.empty:
+        return (nothing_tested(comparisons, confirm, noun), "Everything on this page is description.")
+    found = comparisons[comparisons["significant"]]
+    first = _found(found, study, unit, total, noun) if len(found) else _none_found(tested, untested, noun)
+    first = f"So far, {first[0].lower()}{first[1:]}" if open_trials else first
+    return (first, _second(found, undecided, untested, unit))
+
+
+def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame, code: pd.DataFrame) -> list[str]:
+    """List what weakens the answer: growth, other code, trials without result, lost pairs, random search, floors."""
+    grown = verdicts.growth(study)
+    said = [sentence for sentence in (grown, mixture(code)) if sentence is not None]
+    lost = counts["failed"] + counts["diverged"]
+    open_trials = counts["pending"] + counts["interrupted"]
+    if lost:
+        said.append(f"{count(lost, 'trial')} failed or diverged; they count as effort and are listed below.")
+    if open_trials:
+        verb = "has" if open_trials == 1 else "have"
+        said.append(
+            f"{count(open_trials, 'trial')} {verb} not ended: this is a look at an unfinished study, and looking "
+            "more than once makes false alarms likelier than the p values say."
+        )
+    short = comparisons[comparisons["dropped"] != ""]
+    if len(short):
+        said.append(
+            f"{count(len(short), 'comparison')} lost replicates that one arm did not finish; "
+            "pairs are what both arms have."
+        )
+    untested = comparisons["p"].isna()
+    few = int((untested & (comparisons["n"] < 2)).sum())
+    still = int(untested.sum()) - few
+    if few:
+        said.append(f"{count(few, 'comparison')} could not be tested: two replicates that both arms have are needed.")
+    if still:
+        said.append(
+            f"{count(still, 'comparison')} could not be tested: the difference is the same in every replicate, "
+            "which says nothing of the noise."
+        )
+    if study.search_is_random:
+        said.append("With so few trials a replicate the search was random: no proposal learned from another.")
+    sure = comparisons[comparisons["significant"]]
+    floors = sure[sure["p_flip_floor"] > inference.ALPHA]
+    if len(floors):
+        n = int(floors["n"].min())
+        said.append(
+            f"Significance here leans on the t test's assumption of normal differences: with {n} pairs the "
+            f"assumption-free sign-flip test cannot go below p = {p_value(inference.sign_flip_floor(n))}."
+        )
+    return said
+
+
+def verdict(row: Mapping[str, Any], higher_is_better: bool) -> str:
+    """Say what a declared comparison showed, in a word or four."""
+    if missing(row["p"]):
+        return "too little data" if row["n"] < 2 else "no spread, not tested"
+    if not row["significant"]:
+        return "cannot be told apart"
+    return "better" if (row["difference"] > 0) == higher_is_better else "worse"
+
+
+def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | None) -> str:
+    """Sum up what the study cost, and say whether every arm was given the same search."""
+    rows = list(rows)
+    planned = sorted({row["search"] for row in rows})
+    epochs = count(sum(row["epochs"] for row in rows), "epoch")
+    took = f"; the sweep took {duration(sweep_wall_s)}" if sweep_wall_s is not None else ""
+    fair = (
+        f"Every arm was given {count(planned[0], 'search trial')}."
+        if len(planned) == 1
+        else f"Arms were given unequal searches ({planned[0]} to {planned[-1]} trials): do not compare them."
+    )
+    trial_time = duration(sum(row["wall_s"] for row in rows))
+    return f"{fair} In all, {epochs} were trained in {trial_time} of trial time{took}."
+
+
+def _found(found: pd.DataFrame, study: Study, unit: Unit, total: int, noun: str) -> str:
+    strongest = found.reindex(found["difference"].abs().sort_values(ascending=False, kind="stable").index)
+    named = [_claim(row, study, unit) for row in strongest.head(MOST_NAMED).to_dict("records")]
+    more = f"; and {len(found) - MOST_NAMED} more in the table below" if len(found) > MOST_NAMED else ""
+    verb = "is" if len(found) == 1 else "are"
+    return (
+        f"Of {count(total, 'declared comparison')} of {noun}, {len(found)} {verb} significant after Holm’s "
+        f"correction: {'; '.join(named)}{more}."
+    )
+
+
+def _claim(row: Mapping[Any, Any], study: Study, unit: Unit) -> str:
+    better = (row["difference"] > 0) == study.higher_is_better
+    ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
+    against = "the reference" if row["against"] == REFERENCE else row["against"]
+    fine = unit.at(*ends)
+    return (
+        f"{row['arm']} is {'better' if better else 'worse'} than {against} by {fine.size(row['difference'])} "
+        f"(95{THIN}% interval {fine.interval(*ends)})"
+    )
+
+
+def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
+    smallest = p_value(float(tested["p_holm"].min()))
+    spelled = smallest if smallest.startswith("<") else f"= {smallest}"
+    rest = f"{len(tested)} cannot be told apart, {untested} could not be tested"
+    if len(tested) + untested == 1:
+        return f"The one declared comparison of {noun} is not significant (p {spelled}): its arms cannot be told apart."
+    return (
+        f"None of the {count(len(tested) + untested, 'declared comparison')} of {noun} is significant after Holm’s "
+        f"correction (smallest adjusted p {spelled}): {rest if untested else 'these arms cannot be told apart'}."
+    )
+
+
+def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit) -> str:
+    seen = undecided if len(undecided) else found
+    reach = verdicts.spell(float(seen["detectable"].median()), unit)
+    n = _range(seen["n"].tolist())
+    could = (
+        f"with {n} paired replicates and the spread seen here, only a true difference of about {reach} or more would "
+        f"have been found with 80{THIN}% power after the correction"
+    )
+    if undecided.empty:
+        which = f"The other {untested} could not be tested" if untested else "Every declared comparison is significant"
+        return f"{which}; {could}, so a smaller one was found with luck."
+    if found.empty:
+        return f"That is no evidence of equality: {could}."
+    rest, apart = len(undecided) + untested, "cannot be told apart, which is no evidence of equality"
+    which = (
+        f"Of the other {rest}, {untested} could not be tested and {len(undecided)} {apart}"
+        if untested
+        else f"The other {rest} {apart}"
+    )
+    return f"{which}: {could}."
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

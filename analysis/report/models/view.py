@@ -1,0 +1,91 @@
+"""The page's second part: what confirmed models do on the test data, and what they cost."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import effects
+from analysis.report.figures import Figure, Section, Spec, View
+from analysis.report.inputs import Inputs
+from analysis.report.models import class_figures
+from analysis.report.models import figures as model_figures
+from analysis.tables import models
+
+MOST_ARMS = 20  # pictures of single arms on the page; the tables hold all
+
+
+def sections(inputs: Inputs, opened: tuple[str, ...]) -> dict[str, Section]:
+    """List the sections, as far as trials left something to show; each can be made by itself."""
+    return {
+        "cost": lambda: _cost(inputs),
+        "recall": lambda: _recall(inputs),
+        "confusion": lambda: _confusion(inputs),
+        "embedding": lambda: _embedding(inputs),
+        "attention": lambda: _attention(inputs),
+        "reliability": lambda: _reliability(inputs, opened),
+    }
+
+
+def _recall(inputs: Inputs) -> View:
+    recalls = inputs.evidence.recall
+    if recalls.empty:
+        return View()
+    specs = [class_figures.recall_map(inputs.shown(recalls), "mean")]
+    if recalls["difference"].notna().any():
+        specs.append(class_figures.recall_map(inputs.shown(recalls), "difference"))
+    return View({"recall": Figure(tuple(specs), recalls, "recall")})
+
+
+def _confusion(inputs: Inputs) -> View:
+    shares = models.confusion_shares(inputs.study, inputs.trials, inputs.evidence.confusions)
+    specs = tuple(class_figures.confusion(inputs.study, arm, mine) for arm, mine in _by_arm(shares))
+    return _table_and_figure("confusion", specs, shares)
+
+
+def _embedding(inputs: Inputs) -> View:
+    points = models.embeddings(inputs.where, inputs.study, inputs.trials)
+    specs = tuple(model_figures.embedding(inputs.study, arm, mine) for arm, mine in _by_arm(points))
+    return _table_and_figure("embedding", specs, points)
+
+
+def _attention(inputs: Inputs) -> View:
+    maps = models.attention(inputs.where, inputs.study, inputs.trials)
+    if maps.empty:
+        return View()
+    largest = float(maps["relative"].max())
+    most = max(1.01, largest, 2 - float(maps["relative"].min()))
+    specs = tuple(model_figures.attention(inputs.study, arm, mine, most) for arm, mine in _by_arm(maps))
+    shown = _table_and_figure("attention", specs, maps)
+    return View(shown.figures, shown.tables, {"most_attention": largest})
+
+
+def _reliability(inputs: Inputs, opened: tuple[str, ...]) -> View:
+    table = inputs.evidence.reliability
+    if table.empty:
+        return View()
+    figure = Figure(
+        (model_figures.reliability(inputs.shown(table), inputs.looks),), table, "reliability", inputs.drawn, opened
+    )
+    return View({"reliability": figure}, facts={"calibration": inputs.evidence.calibration.to_dict("records")})
+
+
+def _table_and_figure(name: str, specs: tuple[Spec, ...], table: pd.DataFrame) -> View:
+    return View({name: Figure(specs, table, name)} if specs else {}, {name: table})
+
+
+def _cost(inputs: Inputs) -> View:
+    costs = models.cost(inputs.evidence.arms, inputs.evidence.effort, inputs.study.metric)
+    if costs.empty:
+        return View({}, {"cost": costs})
+    longest = float(costs["wall_s"].max())
+    by, name = (3600.0, "hours") if longest > 5400 else (60.0, "minutes") if longest > 90 else (1.0, "seconds")
+    ways = (("wall_s", 1 / by, f"trial time of the arm, {name}"), ("epochs", 1.0, "epochs trained in the arm"))
+    specs = []
+    for column, scale, title in ways:
+        named = models.undominated(costs, column, inputs.study.higher_is_better) | {effects.REFERENCE, effects.BASELINE}
+        specs.append(model_figures.cost(costs, column, scale, title, inputs.study.metric, inputs.unit, named))
+    return _table_and_figure("cost", tuple(specs), costs)
+
+
+def _by_arm(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(arm), mine) for arm, mine in table.groupby("arm", sort=False)][:MOST_ARMS]

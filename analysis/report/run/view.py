@@ -1,0 +1,105 @@
+"""The page's last part: how the run went. Timeline, effort, trials without result."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+
+from analysis.report.figures import (
+    ACCENT,
+    ALERT,
+    QUIET,
+    Figure,
+    Section,
+    Spec,
+    View,
+    escaped,
+    joined,
+    layout,
+    plain,
+    spec,
+)
+from analysis.report.inputs import Inputs
+from analysis.tables import timeline
+
+MOST_BARS = 1500  # attempts drawn one by one; a larger sweep shows how many ran at once
+KINDS = (
+    ("search", ("completed", "stopped"), "search", "#6BA8D6"),
+    ("confirm", ("completed",), "confirm", ACCENT),
+    ("", ("failed", "diverged", "retried"), "failed, diverged or retried", ALERT),
+    ("", ("interrupted", "pending"), "not ended", QUIET),
+)
+
+
+def sections(inputs: Inputs) -> dict[str, Section]:
+    """List the sections; each can be made by itself."""
+    return {
+        "timeline": lambda: _timeline(inputs),
+        "effort": lambda: View(facts={"effort": inputs.evidence.effort.to_dict("records")}),
+        "incomplete": lambda: _incomplete(inputs),
+    }
+
+
+def _timeline(inputs: Inputs) -> View:
+    found = timeline.attempts(inputs.log, inputs.trials)
+    used = timeline.use(inputs.log, found)
+    figures = {}
+    if used is not None:
+        by, name = (
+            (3600.0, "hours") if used.sweep_s > 10800 else (60.0, "minutes") if used.sweep_s > 180 else (1.0, "seconds")
+        )
+        title = f"time since the sweep began, {name}"
+        drawn = _bars(found, by, title) if len(found) <= MOST_BARS else _occupancy(found, by, title)
+        figures["timeline"] = Figure((drawn,), found, "timeline")
+    took = inputs.summary.get("sweep_wall_s", used.sweep_s if used else None)
+    return View(figures, {"timeline": found}, {"used": used, "attempts": len(found), "sweep_wall_s": took})
+
+
+def _incomplete(inputs: Inputs) -> View:
+    open_trials = inputs.evidence.not_completed
+    given = open_trials[open_trials["reason"] != ""]
+    reasons = Counter(zip(given["status"], given["reason"], strict=True))
+    return View(
+        facts={
+            "not_completed": open_trials[open_trials["status"] != "pending"].to_dict("records"),
+            "reasons": [(status, reason, number) for (status, reason), number in reasons.most_common()],
+        }
+    )
+
+
+def _bars(found: pd.DataFrame, by: float, title: str) -> Spec:
+    slots = int(found["slot"].max()) + 1
+    height = min(26.0, 320 / slots)
+    traces = []
+    for phase, statuses, name, colour in KINDS:
+        rows = found[found["status"].isin(statuses) & (found["phase"] == phase if phase else True)]
+        starts, ends = rows["start_s"] / by, rows["end_s"] / by
+        traces.append(
+            {
+                **{"type": "bar", "orientation": "h", "name": name, "showlegend": len(rows) > 0},
+                **{"base": plain(starts), "x": plain(ends - starts), "y": (rows["slot"] + 1).tolist(), "width": 0.82},
+                "marker": {"color": colour, "line": {"width": 0.5, "color": "rgba(255,255,255,0.75)"}},
+                "customdata": [escaped(trial) for trial in rows["trial_id"] + ", " + rows["status"]],
+                "hovertemplate": "%{customdata}<br>from %{base:.4g} for %{x:.3g}<extra></extra>",
+            }
+        )
+    look = layout(int(110 + height * max(2, slots)), title, "slot")
+    look |= {"barmode": "overlay", "showlegend": True}
+    look["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12.5}}
+    look["yaxis"] |= {"range": [0.4, slots + 0.6], "dtick": max(1, slots // 8), "showgrid": False, "tick0": 1}
+    look["xaxis"] |= {"range": [0, float(found["end_s"].max()) / by * 1.005]}
+    look["margin"]["t"] = 36
+    return spec("", traces, look)
+
+
+def _occupancy(found: pd.DataFrame, by: float, title: str) -> Spec:
+    running = timeline.occupancy(found)
+    trace = {
+        **{"type": "scatter", "mode": "lines", "name": "trials running"},
+        **joined([(plain(running["time_s"] / by), running["running"].tolist())]),
+        **{"line": {"color": ACCENT, "width": 1.5, "shape": "hv"}, "hovertemplate": "%{x:.4g}: %{y}<extra></extra>"},
+    }
+    look = layout(260, title, "trials running")
+    look["yaxis"] |= {"rangemode": "tozero"}
+    return spec("", [trace], look)

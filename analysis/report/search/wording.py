@@ -1,0 +1,60 @@
+"""Sentences about the searches: what arms chose, which lost more trials, and how little a correlation says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import pandas as pd
+
+from analysis.numbers import THIN, p_value
+from analysis.statistics.survival import Unequal
+
+
+def chosen_values(values: Sequence[object]) -> str:
+    """Spell what replicates chose: each value of a few, median and range of more than four numbers."""
+    figures = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(values) > 4 and len(figures) == len(values):
+        return f"{median(figures):.3g} ({min(figures):.3g} to {max(figures):.3g})"
+    return " · ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)
+
+
+def survival_warning(table: pd.DataFrame, test: Unequal) -> str:
+    """Warn where arms lost different shares of their search trials, beyond chance; empty where they did not.
+
+    ``table`` and ``test`` are what ``survival.survival_table`` returns.
+    """
+    if not test.is_unequal:
+        return ""
+    ranked = table.dropna(subset="share").sort_values("share", kind="stable")
+    lost, kept = ranked.iloc[0], ranked.iloc[-1]
+    return (
+        f"Survival is unequal beyond chance (exact chi-square, p = {p_value(test.p)}): "
+        f"{kept['share'] * 100:.0f}{THIN}% of the search trials of {kept['arm']} reached full length, "
+        f"{lost['share'] * 100:.0f}{THIN}% of {lost['arm']}. "
+        "Arms that lose more trials choose from fewer full-length scores."
+    )
+
+
+def edge_warnings(edges: pd.DataFrame) -> list[str]:
+    """Warn of arms in which at least half of the replicates, and at least two, chose a value at its range's end."""
+    often = edges[(edges["at_edge"] >= 2) & (2 * edges["at_edge"] >= edges["replicates"])]
+    return [
+        f"{row['arm']}: {row['at_edge']} of {row['replicates']} replicates chose {row['name']} at the {row['end']} end "
+        f"of its range ({row['bound']:g}); a wider range might serve this arm better."
+        for row in often.to_dict("records")
+    ]
+
+
+def importance_summary(table: pd.DataFrame) -> str:
+    """Say how many of the correlations could be told from none; empty where there are none."""
+    known = table[table["rho"].notna()]
+    if known.empty:
+        return ""
+    sure = int(((known["rho_low"] > 0) | (known["rho_high"] < 0)).sum())
+    fewest, most = int(known["trials"].min()), int(known["trials"].max())
+    each = str(fewest) if fewest == most else f"{fewest} to {most}"
+    return (
+        f"{sure} of {len(known)} intervals exclude 0, where chance alone would give about {0.05 * len(known):.0f}. "
+        f"With {each} trials an arm this says little: read it as a hint of what to tune, not as a result."
+    )
