@@ -109,7 +109,7 @@ def test_nothing_outside_a_model_under_study_imports_it_or_torch_at_the_top() ->
     assert all(path.startswith(allowed) for path in importers("torch"))
 
 
-GENERIC = ("ledger", "study", "engine", "planning", "console", "plan.py", "run.py")
+GENERIC = ("ledger", "study", "engine", "planning", "console", "plan.py")
 
 
 @pytest.mark.parametrize("room", [*(f"ablation/{room}" for room in GENERIC), "analysis"])
