@@ -18,13 +18,20 @@ unexpectedly exits with a connection error code 2. End of file. Some common caus
 RAISED_NOTE = """Failure # 2 (occurred at 2026-11-26_23-15-07)
 \x1b[36mray::ResourceTrainable.train()\x1b[39m (pid=16036, ip=192.0.2.2)
   File "dying.py", line 15, in run_trial
-    raise MemoryError("asked to")
-MemoryError: asked to
+    raise torch.OutOfMemoryError("asked to")
+torch.OutOfMemoryError: asked to
 
 """
 NODE_NOTE = """Failure # 1 (occurred at 2026-11-26_23-15-07)
 The actor died unexpectedly before finishing this task.
 The actor died because its node has died. Node Id: abc.
+"""
+LOW_MEMORY_NOTE = """Failure # 1 (occurred at 2026-11-26_23-15-07)
+ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node \
+(IP: 192.0.2.2, ID: abc) was 23.30GB used / 23.54GB limit (0.989)
+OOM kill reason: Memory usage 1797988352B exceeded threshold of 252765104B (1.0% of 25276510208B limit)
+Top 10 memory users: PID\tMEM(GB)\tCOMMAND
+Refer to the documentation on how to address the out of memory issue: https://docs.ray.io
 """
 
 
@@ -37,9 +44,10 @@ The actor died because its node has died. Node Id: abc.
             "a line\nFatal Python error: Segmentation fault\n\nCurrent thread",
             "Segmentation fault (its log",
         ),
-        (ABRUPT_NOTE + RAISED_NOTE, "", "MemoryError: asked to"),
+        (ABRUPT_NOTE + RAISED_NOTE, "", "torch.OutOfMemoryError: asked to"),
         (RAISED_NOTE + ABRUPT_NOTE.replace("# 1", "# 3"), "", ABRUPT),
         (NODE_NOTE, "", "The actor died because its node has died. Node Id: abc"),
+        (LOW_MEMORY_NOTE, "", "Ray killed it when the machine ran low on memory (23.30GB used / 23.54GB limit)"),
         ("", "", "unknown"),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 FATAL = "Fatal Python error: "
 # Ray knows no more of a process that ended without a word to it.
 ABRUPT = "its process ended without an exception (killed, out of memory, crashed, or os._exit)"
+# What Ray writes where it has ended workers itself; pages on other processes and on its own switches follow.
+LOW_MEMORY = re.compile(r"killed due to the node running low on memory.* was (?P<used>.+ limit)")
 
 
 def cause_of_loss(error_file: str | None, log: Path) -> str:
@@ -21,6 +24,9 @@ def cause_of_loss(error_file: str | None, log: Path) -> str:
 
 def summary(noted: str) -> str:
     """Condense Ray's account of one failure; "unknown" if it says nothing."""
+    low = LOW_MEMORY.search(noted)
+    if low is not None:
+        return f"Ray killed it when the machine ran low on memory ({low['used']}); lower --max-concurrent"
     _, is_there, detail = noted.partition("Worker exit detail: ")
     if is_there:
         detail = detail.partition(" Some common causes")[0].strip()

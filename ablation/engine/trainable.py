@@ -40,7 +40,7 @@ class TrialActor(tune.Trainable):
     def step(self) -> dict[str, Report]:
         """Train one epoch; whatever the trial prints goes to its log.
 
-        Raises what a trial that ran out of memory raised: a new process may have more.
+        Raises what only a new process can mend, and what a signal raised here.
         """
         worker = self._worker
         try:

@@ -1,8 +1,9 @@
 """A worker trains trials, one after the other, an epoch at a time. No Ray in here.
 
 It decides nothing and ends nothing: it reports, and the study answers go on or stop. An exception in the trial is a
-report too, so the worker stays warm. Two are not: a trial that ran out of memory takes its process with it, to start
-again in a fresh one, and a full or read-only disk is no trial's fault and ends the sweep.
+report too, MemoryError included, so the worker stays warm. Three are not: one after which the GPU is of no use takes
+the process with it, to start again in a fresh one; a signal that ends the process is no trial's fault, and the trial
+starts again; a full or read-only disk is none either, and ends the sweep.
 """
 
 from __future__ import annotations
@@ -72,12 +73,16 @@ class Worker:
         self._began = time.monotonic()
 
     def step(self) -> Report:
-        """Train one epoch. Raises what a trial that ran out of memory raised: a new process may have more."""
+        """Train one epoch; raises what only a new process can mend, and what a signal raised here."""
         try:
             record = next(self._running(), None)
-        # SystemExit is how scripts say that something is missing: no reason to end a process that others use.
-        except (Exception, SystemExit) as error:
+        # SystemExit is how scripts say that something is missing, and asyncio's CancelledError is no Exception: no
+        # reason to end a process that others use. When memory runs low, Ray kills workers, so a MemoryError is the
+        # trial's own, and would come again.
+        except BaseException as error:
             traceback.print_exc()
+            if _is_from_signal(error):
+                raise
             if isinstance(error, OSError) and error.errno in UNWRITABLE:
                 return self.report(unwritable=str(error))
             if _breaks_the_process(error):
@@ -95,8 +100,10 @@ class Worker:
         if close is not None:
             try:
                 close()
-            except (Exception, SystemExit):
+            except BaseException as error:
                 traceback.print_exc()
+                if _is_from_signal(error):
+                    raise
 
     def restore_process(self) -> None:
         """Put the process back to what it was before its first trial."""
@@ -141,8 +148,13 @@ class Worker:
         )
 
 
+def _is_from_signal(error: BaseException) -> bool:
+    """Tell whether a signal to this process raised it: SIGINT as in all of Python, or SIGTERM as in Ray's workers."""
+    return isinstance(error, KeyboardInterrupt) or hasattr(error, "ray_terminate_msg")
+
+
 def _breaks_the_process(error: BaseException) -> bool:
-    """Tell whether the process should not train another trial: out of memory, or a GPU whose context is broken."""
-    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
+    """Tell whether the process should not train another trial: a GPU out of memory, or whose context is broken."""
+    if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA error", "CUBLAS_STATUS"))

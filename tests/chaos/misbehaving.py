@@ -26,7 +26,7 @@ ENDINGS = {
     "nan": ("diverged", "train_loss not finite in epoch 2", ""),
     "none": ("failed", "val_accuracy'? is None", ""),
     "raise": ("failed", "ArithmeticError: asked to", "ArithmeticError: asked to"),
-    "memory": ("failed", r"worker lost \d times", "MemoryError: asked to"),
+    "memory": ("failed", "^MemoryError: asked to", "MemoryError: asked to"),
     "hang": ("failed", "no epoch within 4 s", "Timeout"),
 }
 
