@@ -62,6 +62,11 @@ class RunPaths:
         """The report itself."""
         return self.report / "index.html"
 
+    @property
+    def worker_losses(self) -> Path:
+        """What Ray says of lost workers; there once one was. No trial's log has that name, whose ids have ``/``."""
+        return self.root / "logs" / "ray.txt"
+
     def checkpoint_dir(self, trial_id: str) -> Path:
         """Folder of one trial's checkpoints."""
         return self.root / "checkpoints" / file_safe(trial_id)

@@ -82,6 +82,10 @@ def test_a_sweep_out_of_time_says_how_to_go_on_and_lost_workers_do_not_stop_it(t
     assert set(pd.read_parquet(tmp_path / "toy/trials.parquet")["status"]) == {"pending"}
     resumed = python(*SWEEP, "--out", str(tmp_path), *arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
+    # Of the lost worker the terminal has our line alone.
+    assert "baseline/0/search/0 starts again: its process ended" in resumed.stderr
+    assert "died or was killed" not in resumed.stdout + resumed.stderr
+    assert "A worker died or was killed" in RunPaths(tmp_path / "toy").worker_losses.read_text()
     trials = pd.read_parquet(tmp_path / "toy/trials.parquet")
     assert (trials["status"] == "completed").all()
     died = trials["trial_id"] == "baseline/0/search/0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from ablation.engine.cluster import connected, slots
 
@@ -20,6 +20,7 @@ from ablation.engine.stop import StopReason
 from ablation.engine.trainable import TrialActor
 from ablation.engine.warm_workers import kept_warm
 from ablation.engine.worker import TrialEnvironment
+from ablation.engine.worker_losses import worker_losses_in
 from ablation.paths import RunPaths
 from ablation.resources import Resources
 from ablation.study.study import Study
@@ -34,7 +35,7 @@ class OnRay:
     @contextmanager
     def started(self) -> Iterator[Slots]:
         """Start Ray on this machine, or join a cluster; raises NoStartError."""
-        with connected(self._resources.address):
+        with ExitStack() as self._until_ray_ends, connected(self._resources.address):
             self._slots = slots(self._resources)
             yield self._slots
 
@@ -43,6 +44,7 @@ class OnRay:
     ) -> None:
         """Run what the study hands out until nothing is left or ``stop`` is due."""
         count = self._slots.count
+        self._until_ray_ends.enter_context(worker_losses_in(paths.worker_losses))
         with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm():
             tune.Tuner(
                 tune.with_resources(TrialActor, self._slots.per_trial),
