@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from ray import _raylet
 
-from ablation.engine.study import Assignment
 from ablation.engine.worker import TrialEnvironment, Worker
+from ablation.study.study import Assignment
 from ablation.trial import EpochRecord, TrialContext
 from ablation.user_code import UserCode
 from tests.toy_study import toy_plan
