@@ -184,6 +184,7 @@ def _context(recorded: Recorded, scratch: Path, device: str | None, threads: int
         scratch / "artifacts",
         data=recorded.file.data_uri,
         data_fingerprint=recorded.file.data_fingerprint,
+        data_decoding=recorded.file.data_decoding,
         device=device or ("cpu" if resources.get("gpus_per_trial") == 0 else "auto"),
         cpu_threads=threads or max(1, int(resources.get("cpus_per_trial", 1))),
         checkpoint_epochs=recorded.file.plan.rungs,

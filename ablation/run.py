@@ -184,8 +184,9 @@ def run_prepared(
             begin(study)
         paths = study.paths
         tell.header(study.prepared, paths.root, study.resume)
+        file = study_file.read(paths).with_data_at((study.prepared.data or {}).get("uri"))
         ended: str = sweep(
-            study_file.read(paths), paths, study.resources, plan, retry_failed=retry_failed,
+            file, paths, study.resources, plan, retry_failed=retry_failed,
             watch=partial(Progress, resources=study.resources, paths=paths),
         )  # fmt: skip
         summary = tables.materialise(paths)

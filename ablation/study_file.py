@@ -58,6 +58,25 @@ class StudyFile(Frozen):
         """The data's content when the study was planned."""
         return None if self.data is None else str(self.data["fingerprint"])
 
+    @property
+    def data_decoding(self) -> int | None:
+        """The version of the rules by which pictures were decoded when the study was planned.
+
+        Records from before it was recorded are of version 1, or of 2 if they have remarks, which came with it.
+        """
+        if self.data is None:
+            return None
+        return int(self.data.get("decoding", 2 if "remarks" in self.data else 1))
+
+    @property
+    def planned_data(self) -> dict[str, Any] | None:
+        """The data's record with its decoding, for whoever goes on with the study."""
+        return None if self.data is None else {**self.data, "decoding": self.data_decoding}
+
+    def with_data_at(self, uri: str | None) -> StudyFile:
+        """Return the study as it goes on where its data lies now."""
+        return self if self.data is None or uri is None else self.model_copy(update={"data": {**self.data, "uri": uri}})
+
 
 def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | None, command: list[str]) -> StudyFile:
     """Put a plan together with its provenance; the trial's module has been imported."""

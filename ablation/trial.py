@@ -53,6 +53,7 @@ class TrialContext:
         replicate_seed: seed that all trials of a replicate share, in every arm: for the validation split.
         data: URI of the data, as given to ``--data``; None for studies without data.
         data_fingerprint: what the URI's content was when the study was planned; a mismatch is an error.
+        data_decoding: version of the rules by which pictures were decoded then; None: today's.
         checkpoint_dir: the trial's own folder, which exists; it may hold checkpoints of an interrupted attempt.
         artifact_dir: where a confirm trial leaves its Parquet artifacts, which exists; None in the search phase.
         device: a torch device name, or ``auto``.
@@ -68,6 +69,7 @@ class TrialContext:
     checkpoint_dir: Path
     data: str | None = None
     data_fingerprint: str | None = None
+    data_decoding: int | None = None
     artifact_dir: Path | None = None
     device: str = "auto"
     cpu_threads: int = 1

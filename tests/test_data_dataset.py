@@ -13,17 +13,26 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ablation import study_file
+from ablation.engine import driver
 from ablation.faults import FaultsError
+from ablation.paths import RunPaths
+from ablation.planning.planned_run import prepare_run
 from ablation.planning.request import Request, prepare
+from ablation.resources import Resources
+from ablation.run import run_prepared
+from ablation.study_file import StudyFile
 from ablation.tcl.config import Data, TclConfig
-from ablation.tcl.data import cache, dataset
-from ablation.tcl.data.dataset import open_dataset, prepare_dataset
+from ablation.tcl.data import cache, partial
+from ablation.tcl.data.dataset import DatasetSummary, open_dataset, prepare_dataset
 from ablation.tcl.data.source import Source, SourcePart
+from ablation.tcl.data.uris import open_source
 
 CONFIG = TclConfig(data=Data(size_px=16))
 # Two pictures of each class in train, one in test.
@@ -248,7 +257,7 @@ def test_a_disk_that_is_full_at_the_last_moment_is_a_fault_and_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(cache, "_sync_folder", full)
+    monkeypatch.setattr(partial, "sync_folder", full)
     (fault,) = faults_of("synthetic")
     assert f"the disk of the cache folder {own_cache} is full ({os.strerror(number)})" in fault
     assert folders(own_cache) == []
@@ -292,7 +301,7 @@ def test_a_disk_with_room_for_the_pictures_alone_leaves_no_cache_without_labels(
 ) -> None:
     """All that is written may be what no longer fits: whatever room is left, the cache is whole or not there."""
     monkeypatch.setenv("ABLATION_CACHE", str(small_disk / "cache"))
-    source = dataset.open_source(f"rafdb:{raf}")
+    source = open_source(f"rafdb:{raf}")
     outcomes = []
     for pages in range(40, 56):
         (small_disk / "other").write_bytes(bytes(4096 * pages))
@@ -347,7 +356,7 @@ def test_a_damaged_cache_says_which_folder_to_delete(raf: Path, own_cache: Path)
 
 
 def test_a_photograph_that_changes_between_fingerprint_and_decoding_is_caught(raf: Path) -> None:
-    source = dataset.open_source(f"rafdb:{raf}")
+    source = open_source(f"rafdb:{raf}")
     Image.new("RGB", (20, 20)).save(aligned(raf, "train_00002.jpg"))
     with pytest.raises(FaultsError, match=r"train_00002_aligned\.jpg changed while it was being read"):
         cache.build(source, 16)
@@ -368,7 +377,9 @@ def test_whoever_finishes_second_keeps_the_first_ones_data(own_cache: Path) -> N
     source = Source(("left", "right"), "f" * 32, part, part)
     cache.build(source, 16)
     assert folders(own_cache) == [f"v{cache.CACHE_VERSION}-{'f' * 32}-16px"]
-    assert (cache.load("f" * 32, 16).train.images_NHWC == 5).all()
+    found = cache.find("f" * 32, 16)
+    assert found is not None
+    assert (found.train.images_NHWC == 5).all()
 
 
 OPENER = """
@@ -414,29 +425,190 @@ def test_what_a_killed_decode_left_is_swept_and_what_a_living_one_writes_is_not(
     dead, alive, young, old = (own_cache / f".v2-{name}-16px.x.partial" for name in ("dead", "alive", "young", "old"))
     for folder in (dead, alive, young, old):
         folder.mkdir()
-    (dead / cache.LOCK).touch()
+    (dead / partial.LOCK).touch()
     os.utime(old, (0, 0))
-    with (alive / cache.LOCK).open("wb") as lock:
+    with (alive / partial.LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        cache.sweep_left(own_cache)
+        partial.sweep_left(own_cache)
     assert {path for path in own_cache.iterdir() if path.suffix == ".partial"} == {alive, young}
 
 
-def test_a_planned_study_goes_on_where_its_data_is_decoded_though_the_folder_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_swept", [True, False], ids=["swept", "about to be swept"])
+def test_a_folder_that_a_sweep_takes_before_it_is_locked_is_given_up_for_another(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, is_swept: bool
 ) -> None:
+    """Another process sweeps between the moments when a writer opens its lock and takes it."""
+    real, others = fcntl.flock, list[BinaryIO]()
+
+    def flock(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        if is_swept:
+            partial.sweep_left(own_cache)
+            assert folders(own_cache) == []
+        else:
+            (lock,) = own_cache.glob(f".*.partial/{partial.LOCK}")
+            others.append(lock.open("rb"))
+            fcntl.flock(others[0], fcntl.LOCK_EX)
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with partial.becoming(own_cache / "place") as folder:
+        (folder / "whole").touch()
+    for other in others:
+        other.close()
+    partial.sweep_left(own_cache)
+    assert folders(own_cache) == ["place"]
+    assert folders(own_cache / "place") == ["whole"]
+
+
+def test_what_a_killed_decode_left_is_swept_though_nothing_is_decoded(raf: Path, own_cache: Path) -> None:
+    prepare_dataset(f"rafdb:{raf}", CONFIG)
+    dead = own_cache / ".v1-dead-16px.x.partial"
+    dead.mkdir()
+    (dead / partial.LOCK).touch()
+    prepare_dataset(f"rafdb:{raf}", CONFIG)
+    assert not dead.exists()
+
+
+@pytest.fixture
+def pics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes of two grey pictures in either part, in the folder where the test runs."""
     for part, class_name, shade in product(("train", "test"), ("a", "b"), (0, 200)):
         folder = tmp_path / "here/pics" / part / class_name
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("L", (16, 16), shade + (part == "test") + 2 * (class_name == "b")).save(folder / f"{shade}.png")
     monkeypatch.chdir(tmp_path / "here")
-    config = TclConfig(data=Data(size_px=16, crop_px=2))
-    planned = prepare_dataset("folder:pics", config)
-    assert planned.uri == f"folder:{tmp_path / 'here/pics'}"
-    (tmp_path / "here/pics").rename(tmp_path / "here/moved")
+    return tmp_path / "here/pics"
+
+
+def test_a_planned_study_goes_on_where_its_data_is_decoded_though_the_folder_is_gone(pics: Path) -> None:
+    planned = prepare_dataset("folder:pics", CONFIG)
+    assert planned.uri == f"folder:{pics}"
+    pics.rename(pics.with_name("moved"))
     with pytest.raises(FaultsError, match="does not exist"):
-        prepare_dataset("folder:pics", config)
-    assert prepare_dataset("folder:pics", config, planned.fingerprint) == planned
-    assert prepare_dataset("folder:moved", config).fingerprint == planned.fingerprint
-    (tmp_path / "here/moved/train/a/0.png").unlink()
-    assert prepare_dataset("folder:moved", config, planned.fingerprint).fingerprint != planned.fingerprint
+        prepare_dataset("folder:pics", CONFIG)
+    again = prepare_dataset("folder:pics", CONFIG, planned.model_dump())
+    assert again.model_copy(update={"remarks": ()}) == planned
+    assert [("goes on with what is decoded here" in told, "does not exist" in told) for told in again.remarks] == [
+        (True, True)
+    ]
+    assert prepare_dataset("folder:moved", CONFIG).fingerprint == planned.fingerprint
+    (pics.with_name("moved") / "train/a/0.png").unlink()
+    assert prepare_dataset("folder:moved", CONFIG, planned.model_dump()).fingerprint != planned.fingerprint
+
+
+def test_a_planned_study_goes_on_where_its_data_is_decoded_though_a_picture_is_broken(pics: Path) -> None:
+    planned = prepare_dataset("folder:pics", CONFIG)
+    (pics / "test/b/200.png").write_bytes(b"")
+    again = prepare_dataset("folder:pics", CONFIG, planned.model_dump())
+    assert again.fingerprint == planned.fingerprint
+    assert "200.png cannot be decoded" in again.remarks[0]
+    with pytest.raises(FaultsError, match=r"200\.png cannot be decoded"):
+        prepare_dataset("folder:pics", TclConfig(data=Data(size_px=17)), planned.model_dump())
+
+
+def test_a_trial_whose_data_moved_and_is_not_decoded_at_its_size_says_what_it_needs(pics: Path) -> None:
+    planned = prepare_dataset("folder:pics", CONFIG)
+    pics.rename(pics.with_name("moved"))
+    with pytest.raises(FaultsError) as error:
+        open_dataset(planned.uri, 17, fingerprint=planned.fingerprint, decoding=planned.decoding)
+    needed, cause = error.value.faults
+    assert "is not decoded at 17 px in this machine's cache" in needed and f"must be at {planned.uri!r}" in needed
+    assert "does not exist" in cause
+
+
+def as_decoded_by_version_1(planned: DatasetSummary, own_cache: Path) -> dict[str, Any]:
+    """Turn what is decoded, and a study's record of it, into what version 1 left: other pixels, no remarks."""
+    (now,) = own_cache.iterdir()
+    old = now.rename(own_cache / f"v1-{planned.fingerprint}-16px")
+    images = np.load(old / "train_images.npy")
+    np.save(old / "train_images.npy", 255 - images)
+    about = json.loads((old / "about.json").read_text())
+    del about["remarks"]
+    cache._load.cache_clear()
+    (old / "about.json").write_text(json.dumps(about))
+    return {**planned.model_dump(), "decoding": 1}
+
+
+def test_a_study_keeps_the_decoding_it_was_planned_with(pics: Path, own_cache: Path) -> None:
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(pics / "train/a/0.png")
+    planned = prepare_dataset("folder:pics", CONFIG)
+    record = as_decoded_by_version_1(planned, own_cache)
+    assert record["decoding"] in cache.OLDER_VERSIONS
+    assert prepare_dataset("folder:pics", CONFIG).decoding == cache.CACHE_VERSION  # another study's, beside it
+    assert len(folders(own_cache)) == 2
+    assert prepare_dataset("folder:pics", CONFIG, record).decoding == 1
+    old, new = (
+        open_dataset(planned.uri, 16, fingerprint=planned.fingerprint, decoding=version).train.images_NHWC
+        for version in (1, cache.CACHE_VERSION)
+    )
+    assert np.array_equal(old, 255 - new)
+
+
+def test_a_decoding_that_is_neither_here_nor_made_any_more_is_refused(pics: Path, own_cache: Path) -> None:
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(pics / "train/a/0.png")
+    planned = prepare_dataset("folder:pics", CONFIG)
+    for version in (1, cache.CACHE_VERSION + 1):
+        record = {**planned.model_dump(), "decoding": version}
+        for refused in (
+            lambda record=record: prepare_dataset("folder:pics", CONFIG, record),
+            lambda version=version: open_dataset(planned.uri, 16, fingerprint=planned.fingerprint, decoding=version),
+        ):
+            with pytest.raises(FaultsError) as error:
+                refused()
+            (fault,) = error.value.faults
+            assert f"as version {version} of the decoding rules has it" in fault
+            assert "start a new study, or bring" in fault and f"v{version}-{planned.fingerprint}-16px" in fault
+
+
+def test_pictures_that_all_versions_decode_alike_serve_an_older_study(pics: Path) -> None:
+    planned = prepare_dataset("folder:pics", CONFIG)
+    for version in cache.OLDER_VERSIONS:
+        found = open_dataset(planned.uri, 16, fingerprint=planned.fingerprint, decoding=version)
+        assert found.train.images_NHWC[:, 0, 0, 0].tolist() == [0, 200, 2, 202]
+
+
+@pytest.mark.parametrize(
+    ("record", "decoding"),
+    [({"uri": "u"}, 1), ({"uri": "u", "remarks": []}, 2), ({"uri": "u", "remarks": [], "decoding": 3}, 3)],
+)
+def test_a_study_from_before_the_decoding_was_recorded_is_known_by_its_record(
+    record: dict[str, Any], decoding: int
+) -> None:
+    example = study_file.read(RunPaths(Path(__file__).parents[1] / "docs/example"))
+    assert example.data_decoding == 1
+    study = example.model_copy(update={"data": record})
+    assert study.data_decoding == decoding
+    assert study.planned_data == {**record, "decoding": decoding}
+
+
+class SweptError(Exception):
+    """What a sweep in these tests ends with: the study as it got it."""
+
+    def __init__(self, file: StudyFile) -> None:
+        self.file = file
+
+
+def test_a_resumed_study_reads_its_data_where_it_is_now_as_it_was_planned(
+    pics: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sweep(file: StudyFile, *_: object, **__: object) -> None:
+        raise SweptError(file)
+
+    def swept(data: str, *, resume: bool) -> dict[str, Any]:
+        asked = Request("tcl", data=data, settings=("data.size_px=16",))
+        study = prepare_run(asked, "mine", tmp_path, Resources(), resume)
+        with pytest.raises(SweptError) as swept:
+            run_prepared(study, report=False)
+        assert swept.value.file.data is not None
+        return swept.value.file.data
+
+    monkeypatch.setattr(driver, "sweep", sweep)
+    planned = swept("folder:pics", resume=False)
+    assert planned["decoding"] == cache.CACHE_VERSION
+    moved = pics.rename(tmp_path / "moved")
+    assert swept(f"folder:{moved}", resume=True) == {**planned, "uri": f"folder:{moved}"}
+    Image.new("L", (16, 16), 7).save(moved / "train/a/0.png")
+    with pytest.raises(FaultsError, match="the data differ from the run's own, or their content has changed"):
+        swept(f"folder:{moved}", resume=True)
+    assert study_file.read(RunPaths(tmp_path / "mine")).data == planned

@@ -110,6 +110,7 @@ def _environment(file: StudyFile, plan: Plan, paths: RunPaths, resources: Resour
         run_trial=plan.space.trial,  # the plan that was asked for, whatever study.json names
         data=file.data_uri,
         data_fingerprint=file.data_fingerprint,
+        data_decoding=file.data_decoding,
         device="cuda" if slots.gpus else "cpu",
         cpu_threads=max(1, int(slots.cpus)),
         checkpoint_epochs=plan.rungs,

@@ -39,6 +39,7 @@ class TrialEnvironment:
     checkpoint_epochs: tuple[int, ...]
     user_code: UserCode
     watchdog_s: float
+    data_decoding: int | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class Worker:
             self.paths.artifact_dir(trial.trial_id),
             data=environment.data,
             data_fingerprint=environment.data_fingerprint,
+            data_decoding=environment.data_decoding,
             device=environment.device,
             cpu_threads=environment.cpu_threads,
             checkpoint_epochs=environment.checkpoint_epochs,

@@ -86,7 +86,7 @@ def prepare_run(
         gpus = visible_gpus(resources.address)
         if resources.address is None:
             found += _too_large(resources, gpus)
-        known = (None, None) if begun is None else (begun.plan.space, begun.file.data_fingerprint)
+        known = (None, None) if begun is None else (begun.plan.space, begun.file.planned_data)
         prepared = prepare(asked, gpus, *known)
     except FaultsError as error:
         found += error.faults

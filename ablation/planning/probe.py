@@ -41,6 +41,7 @@ def probe(prepared: Prepared, slots: Slots) -> Probe:
             Path(scratch),
             data=None if data is None else data["uri"],
             data_fingerprint=None if data is None else data["fingerprint"],
+            data_decoding=None if data is None else data.get("decoding"),
             device="cuda" if slots.gpus else "cpu",
             cpu_threads=max(1, int(slots.cpus)),
         )

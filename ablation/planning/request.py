@@ -51,12 +51,14 @@ class Prepared:
     data: dict[str, Any] | None
 
 
-def prepare(request: Request, gpus: float, begun: Space | None = None, planned_data: str | None = None) -> Prepared:
+def prepare(
+    request: Request, gpus: float, begun: Space | None = None, planned_data: Mapping[str, Any] | None = None
+) -> Prepared:
     """Check everything about a request and open its data; raise FaultsError listing all that is wrong.
 
     ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one. ``begun`` is
-    the space of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is the
-    fingerprint of that study's data, which need not be where it was if this machine has it decoded.
+    the space of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is that
+    study's record of its data, which need not be where it was if this machine has it decoded.
     """
     space = request.space if isinstance(request.space, Space) else find_space(request.space)
     run_trial: RunTrial = load(space.trial)
@@ -164,7 +166,12 @@ def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> li
 
 
 def _data(
-    uri: str | None, space: Space, arms: tuple[Arm, ...], run_trial: RunTrial, faults: list[str], planned: str | None
+    uri: str | None,
+    space: Space,
+    arms: tuple[Arm, ...],
+    run_trial: RunTrial,
+    faults: list[str],
+    planned: Mapping[str, Any] | None,
 ) -> dict[str, Any] | None:
     if space.dataset is None:
         if uri is not None:

@@ -40,7 +40,12 @@ def run_trial(config: TclConfig, context: TrialContext) -> Iterator[EpochRecord]
     """
     torch.set_num_threads(context.cpu_threads)
     assert context.data is not None, "the space names a dataset, so every study has data"
-    dataset = open_dataset(context.data, config.data.size_px, fingerprint=context.data_fingerprint)
+    dataset = open_dataset(
+        context.data,
+        config.data.size_px,
+        fingerprint=context.data_fingerprint,
+        decoding=context.data_decoding,
+    )
     training = Training(config, context, dataset)
     try:
         yield from training.resume()

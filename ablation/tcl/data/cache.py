@@ -9,15 +9,10 @@ Shapes: N pictures, B of a block, H = W = size_px, C = 3 colours.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import math
 import os
-import shutil
-import tempfile
-import time
 from collections import Counter
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -26,14 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ablation.faults import FaultsError
+from ablation.tcl.data import partial
+from ablation.tcl.data.colours import FLATTENED, SCALED, TURNED
 from ablation.tcl.data.source import Source, SourcePart
 
-# Part of every folder's name: raise it when decoding, resizing or the layout below changes.
+# Part of every folder's name, and recorded by studies: raise it when decoding, resizing or the layout below changes.
 CACHE_VERSION = 2
-# 1 knew nothing of orientation, ranges and transparency. A planned study whose source is gone goes on with it.
+# A planned study keeps the decoding that it was planned with.
 OLDER_VERSIONS = (1,)
-LOCK = ".lock"
-UNLOCKED_AGE_S = 3600.0
+# Version → remarks on the pictures that it, and those after it, decode otherwise than those before it. All others are
+# the same to the bit, so data without such remarks serve older studies too.
+DIFFERING = {2: (TURNED, SCALED, FLATTENED)}
 
 
 class DecodedPart(NamedTuple):
@@ -63,30 +61,26 @@ def cache_folder() -> Path:
     return (Path(shared).absolute() if shared else Path.home() / ".cache") / "ablation"
 
 
-def holds(fingerprint: str, size_px: int, *, older: bool = False) -> bool:
-    """Say whether the data of this fingerprint is decoded at this size; with ``older``, by older rules will do."""
-    return any(place.is_dir() for place in _places(fingerprint, size_px, older))
+def place_of(fingerprint: str, size_px: int, version: int = CACHE_VERSION) -> Path:
+    """Name the folder of a decoded data set."""
+    return cache_folder() / f"v{version}-{fingerprint}-{size_px}px"
 
 
-def load(fingerprint: str, size_px: int) -> Decoded:
-    """Map a decoded data set, by older rules if by no others; raise FaultsError where its files are damaged."""
-    places = _places(fingerprint, size_px, older=True)
-    return _load(next((place for place in places if place.is_dir()), places[0]), fingerprint, size_px)
+def find(fingerprint: str, size_px: int, decoding: int = CACHE_VERSION) -> Decoded | None:
+    """Map the data of a fingerprint at a size, as decoding of that version has it; None if it is not decoded here.
 
-
-def sweep_left(folder: Path) -> None:
-    """Remove what killed decodes left in a cache folder; a living one holds the lock of its own."""
-    for partial in folder.glob(".*.partial"):
-        try:
-            with (partial / LOCK).open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(partial, ignore_errors=True)
-        except FileNotFoundError:  # it has no lock yet, or is from before there were locks
-            with suppress(OSError):
-                if time.time() - partial.stat().st_mtime > UNLOCKED_AGE_S:
-                    shutil.rmtree(partial, ignore_errors=True)
-        except OSError:
-            continue  # another process is at work on it, or the folder is another user's
+    Today's decoding serves for an older one where it had none of those pictures that the two decode differently.
+    Raises FaultsError where files are damaged.
+    """
+    place = place_of(fingerprint, size_px, decoding)
+    if place.is_dir():
+        return _load(place, fingerprint, size_px)
+    today = place_of(fingerprint, size_px)
+    if decoding not in OLDER_VERSIONS or not today.is_dir():
+        return None
+    found = _load(today, fingerprint, size_px)
+    differing = set().union(*(remarks for version, remarks in DIFFERING.items() if version > decoding))
+    return None if differing & found.remarks.keys() else found
 
 
 def build(source: Source, size_px: int) -> None:
@@ -96,31 +90,12 @@ def build(source: Source, size_px: int) -> None:
     same bytes. Raises FaultsError with the source's faults and those of all its pictures, or where the disk is full or
     read-only; either way nothing half-written stays.
     """
-    place = _place(source.fingerprint, size_px)
+    place = place_of(source.fingerprint, size_px)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        sweep_left(place.parent)
-        partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent))
-        try:
-            with (partial / LOCK).open("wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _write(partial, source, size_px)
-                (partial / LOCK).unlink()
-                _move(partial, place)
-        finally:
-            # After a successful move there is nothing left to remove.
-            shutil.rmtree(partial, ignore_errors=True)
+        with partial.becoming(place) as folder:
+            _write(folder, source, size_px)
     except OSError as error:
         raise FaultsError([*source.faults, _spell_refusal(error, source, size_px)]) from error
-
-
-def _place(fingerprint: str, size_px: int, version: int = CACHE_VERSION) -> Path:
-    return cache_folder() / f"v{version}-{fingerprint}-{size_px}px"
-
-
-def _places(fingerprint: str, size_px: int, older: bool) -> list[Path]:
-    versions = (CACHE_VERSION, *OLDER_VERSIONS) if older else (CACHE_VERSION,)
-    return [_place(fingerprint, size_px, version) for version in versions]
 
 
 def _write(folder: Path, source: Source, size_px: int) -> None:
@@ -141,10 +116,10 @@ def _write(folder: Path, source: Source, size_px: int) -> None:
     }
     with (folder / "about.json").open("wb") as file:
         file.write(json.dumps(about).encode())
-        _sync(file.fileno())
+        partial.sync(file.fileno())
     # mkdtemp lets nobody else in, but a machine's cache may be shared.
     folder.chmod(0o755)
-    _sync_folder(folder)
+    partial.sync_folder(folder)
 
 
 def _write_part(folder: Path, name: str, part: SourcePart, size_px: int, remarks: Counter[str]) -> None:
@@ -157,12 +132,12 @@ def _write_part(folder: Path, name: str, part: SourcePart, size_px: int, remarks
         for images_BHWC in part.decode(size_px, remarks):
             file.write(np.ascontiguousarray(images_BHWC).data)
             count += len(images_BHWC)
-        _sync(file.fileno())
+        partial.sync(file.fileno())
     if count != len(part.labels_N):
         raise RuntimeError(f"the source decoded {count} {name} pictures, but labels {len(part.labels_N)}")
     with (folder / f"{name}_labels.npy").open("wb") as file:
         np.lib.format.write_array(file, part.labels_N.astype(np.int64), allow_pickle=False)
-        _sync(file.fileno())
+        partial.sync(file.fileno())
 
 
 def _spell_refusal(error: OSError, source: Source, size_px: int) -> str:
@@ -179,29 +154,6 @@ def _spell_refusal(error: OSError, source: Source, size_px: int) -> str:
         f"the cache folder {folder} cannot be written ({error.strerror or error}), but decoded pictures are kept "
         f"there; allow writing, or {remedy} that can be written"
     )
-
-
-def _move(partial: Path, place: Path) -> None:
-    try:
-        partial.rename(place)
-    except OSError:
-        # A folder cannot replace one that has files: another process was first, with the same content.
-        if not place.is_dir():
-            raise
-        return
-    _sync_folder(place.parent)
-
-
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @lru_cache(maxsize=4)

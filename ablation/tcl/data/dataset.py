@@ -5,31 +5,19 @@ Shapes: N pictures, H = W = size_px, C = 3 colours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from ablation.faults import FaultsError, nearest
+from ablation.faults import FaultsError
 from ablation.tcl.config import TclConfig
-from ablation.tcl.data import cache
-from ablation.tcl.data.fer2013 import open_fer2013
-from ablation.tcl.data.folder import open_folder
-from ablation.tcl.data.rafdb import open_rafdb
+from ablation.tcl.data import cache, partial
 from ablation.tcl.data.source import Source
-from ablation.tcl.data.synthetic import open_synthetic
-
-# What follows the scheme's colon → what is there. A new format is a module and a line here.
-SOURCES: dict[str, Callable[[str], Source]] = {
-    "synthetic": open_synthetic,
-    "rafdb": open_rafdb,
-    "folder": open_folder,
-    "fer2013": open_fer2013,
-}
-WITH_PATHS = ("rafdb", "folder", "fer2013")
+from ablation.tcl.data.uris import absolute, open_source
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,10 @@ class Dataset:
 
 
 class DatasetSummary(BaseModel):
-    """What a study records of its data; counts per class are by class name, in label order."""
+    """What a study records of its data; counts per class are by class name, in label order.
+
+    ``decoding`` is the version of the rules by which pictures are decoded: a study keeps to it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,42 +74,73 @@ class DatasetSummary(BaseModel):
     train_per_class: dict[str, int]
     test_per_class: dict[str, int]
     remarks: tuple[str, ...] = ()
+    decoding: int = cache.CACHE_VERSION
 
 
-def open_dataset(uri: str, size_px: int, *, fingerprint: str | None = None) -> Dataset:
+def open_dataset(uri: str, size_px: int, *, fingerprint: str | None = None, decoding: int | None = None) -> Dataset:
     """Open a data set, decoding it where this machine has not done so yet.
 
     ``uri`` is ``scheme`` or ``scheme:argument`` of SOURCES. With a ``fingerprint`` that the cache holds, the source is
     not looked at: a planned study goes on with the data that it was planned with, whatever became of the source.
-    Raises FaultsError with every fault of the source, or where its content has another fingerprint than the one given,
-    or where the cache cannot be written.
+    ``decoding`` is the version of the rules that the study was planned with, by default today's. Raises FaultsError
+    with every fault of the source, or where its content has another fingerprint than the one given or cannot be had as
+    those rules decode it, or where the cache cannot be written.
     """
-    if fingerprint is not None and cache.holds(fingerprint, size_px, older=True):
-        return _dataset(uri, cache.load(fingerprint, size_px))
-    return _opened(open_source(uri), uri, size_px, fingerprint)
-
-
-def _opened(source: Source, uri: str, size_px: int, fingerprint: str | None) -> Dataset:
-    if fingerprint is not None and not source.faults and source.fingerprint != fingerprint:
+    decoding = cache.CACHE_VERSION if decoding is None else decoding
+    if fingerprint is None:
+        return _opened(open_source(uri), uri, size_px, decoding)
+    found = cache.find(fingerprint, size_px, decoding)
+    if found is not None:
+        return _dataset(uri, found)
+    source = _source_of_planned(uri, size_px)
+    if not source.faults and source.fingerprint != fingerprint:
         raise FaultsError(
             [
                 f"data {uri!r} has changed since the study was planned: its fingerprint is {source.fingerprint}, but "
                 f"must be {fingerprint}; restore the data, or start a new study with it"
             ]
         )
+    return _opened(source, uri, size_px, decoding)
+
+
+def _source_of_planned(uri: str, size_px: int) -> Source:
+    try:
+        return open_source(uri)
+    except FaultsError as error:
+        needed = (
+            f"the study's data is not decoded at {size_px} px in this machine's cache, {cache.cache_folder()}, and so "
+            f"must be at {uri!r}; put it there, or go on with --resume and where it is now as --data"
+        )
+        raise FaultsError([needed, *error.faults]) from error
+
+
+def _opened(source: Source, uri: str, size_px: int, decoding: int) -> Dataset:
     # A source with faults has no content to name: building it only gathers the undecodable pictures' faults too.
-    if source.faults or not cache.holds(source.fingerprint, size_px):
-        cache.build(source, size_px)
-    return _dataset(uri, cache.load(source.fingerprint, size_px))
+    found = None if source.faults else cache.find(source.fingerprint, size_px, decoding)
+    if found is None:
+        if source.faults or cache.find(source.fingerprint, size_px) is None:
+            cache.build(source, size_px)
+        found = cache.find(source.fingerprint, size_px, decoding)
+    if found is None:
+        raise FaultsError(
+            [
+                f"the study was planned with {uri!r} as version {decoding} of the decoding rules has it, but this is "
+                f"version {cache.CACHE_VERSION}, which decodes some of these pictures otherwise; start a new study, or "
+                f"bring {cache.place_of(source.fingerprint, size_px, decoding).name} from the cache of a machine that "
+                f"has it to {cache.cache_folder()}"
+            ]
+        )
+    return _dataset(uri, found)
 
 
-def prepare_dataset(uri: str, config: TclConfig, planned: str | None = None) -> DatasetSummary:
+def prepare_dataset(uri: str, config: TclConfig, planned: Mapping[str, Any] | None = None) -> DatasetSummary:
     """Check a study's data and decode it for its trials, before any of them starts.
 
-    Pictures take ``config.data.size_px``. ``planned`` is the fingerprint of a study that goes on: if its data is
+    Pictures take ``config.data.size_px``. ``planned`` is what a study that goes on recorded of its data: if that is
     decoded here, it need not be where it was. Raises FaultsError with every fault of data and data config at once.
     """
     uri = absolute(uri)
+    partial.sweep_left(cache.cache_folder())
     faults = []
     if config.data.crop_px >= config.data.size_px:
         faults.append(
@@ -126,11 +148,7 @@ def prepare_dataset(uri: str, config: TclConfig, planned: str | None = None) -> 
             "shift leaves nothing of the picture"
         )
     try:
-        source = _source_or_none(uri, config.data.size_px, planned)
-        if source is None:
-            dataset, repeated = open_dataset(uri, config.data.size_px, fingerprint=planned), 0
-        else:
-            dataset, repeated = _opened(source, uri, config.data.size_px, None), len(source.repeated)
+        dataset, told = _planned_or_new(uri, config.data.size_px, planned)
     except FaultsError as error:
         raise FaultsError([*faults, *error.faults]) from error
     if faults:
@@ -143,40 +161,34 @@ def prepare_dataset(uri: str, config: TclConfig, planned: str | None = None) -> 
         test_count=len(dataset.test.labels_N),
         train_per_class=_count(dataset.train, dataset.class_names),
         test_per_class=_count(dataset.test, dataset.class_names),
-        remarks=tuple(_remarks(dataset, repeated)),
+        remarks=(*_remarks(dataset), *told),
+        decoding=cache.CACHE_VERSION if planned is None else planned["decoding"],
     )
 
 
-def absolute(uri: str) -> str:
-    """Return a URI that means the same in every folder."""
-    scheme, _, argument = uri.partition(":")
-    return f"{scheme}:{Path(argument).expanduser().absolute()}" if scheme in WITH_PATHS and argument else uri
+def _planned_or_new(uri: str, size_px: int, planned: Mapping[str, Any] | None) -> tuple[Dataset, list[str]]:
+    """Open the data as it was planned, if it was, with remarks on the source; other content is opened as it is.
 
-
-def _source_or_none(uri: str, size_px: int, planned: str | None) -> Source | None:
-    """Look at the source; None if it cannot be had and the data that was planned is decoded here."""
+    A source that cannot be had does not matter where the data that was planned is decoded here.
+    """
+    known = {} if planned is None else {str(planned["fingerprint"]): int(planned["decoding"])}
     try:
-        return open_source(uri)
-    except FaultsError:
-        if planned is None or not cache.holds(planned, size_px, older=True):
+        source = open_source(uri)
+        dataset = _opened(source, uri, size_px, known.get(source.fingerprint, cache.CACHE_VERSION))
+    except FaultsError as error:
+        found = next((cache.find(fingerprint, size_px, decoding) for fingerprint, decoding in known.items()), None)
+        if found is None:
             raise
-        return None
+        return _dataset(uri, found), [f"the study goes on with what is decoded here, since {error.faults[0]}"]
+    tested, repeated = len(dataset.test.labels_N), len(source.repeated)
+    told = [f"{repeated} of {tested} test pictures are in train, too: test scores flatter"] if repeated else []
+    return dataset, told
 
 
-def _remarks(dataset: Dataset, repeated: int) -> Iterator[str]:
+def _remarks(dataset: Dataset) -> Iterator[str]:
     total = len(dataset.train.labels_N) + len(dataset.test.labels_N)
     for remark, count in dataset.remarks.items():
         yield f"{count} of {total} pictures {remark}"
-    if repeated:
-        yield f"{repeated} of {len(dataset.test.labels_N)} test pictures are in train, too: test scores flatter"
-
-
-def open_source(uri: str) -> Source:
-    """Look at what a URI names, without decoding; raise FaultsError for an unknown scheme or an unusable argument."""
-    scheme, _, argument = uri.partition(":")
-    if scheme not in SOURCES:
-        raise FaultsError([f"data is {uri!r}, but {scheme!r} is no kind of data; {nearest(scheme, SOURCES)}"])
-    return SOURCES[scheme](argument)
 
 
 def _count(split: Split, class_names: tuple[str, ...]) -> dict[str, int]:
