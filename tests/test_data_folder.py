@@ -13,6 +13,7 @@ from PIL import Image
 from ablation.faults import FaultsError
 from ablation.tcl.config import Data, TclConfig
 from ablation.tcl.data.dataset import DatasetSummary, Split, open_dataset, prepare_dataset
+from ablation.tcl.data.uris import open_source
 
 CONFIG = TclConfig(data=Data(size_px=16))
 RAF_NAMES = ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral")
@@ -250,4 +251,4 @@ def test_the_order_in_which_a_disk_lists_files_does_not_count(tree: Path, monkey
             return iter(sorted(listed(path), key=lambda entry: entry.name, reverse=reverse))
 
         monkeypatch.setattr(os, "scandir", scan)
-        assert prepare(tree).fingerprint == before.fingerprint
+        assert open_source(f"folder:{tree}").fingerprint == before.fingerprint
