@@ -63,9 +63,14 @@ class RunPaths:
         return self.report / "index.html"
 
     @property
+    def logs(self) -> Path:
+        """Folder of what trials print, and of what is said of their workers."""
+        return self.root / "logs"
+
+    @property
     def worker_losses(self) -> Path:
         """What Ray says of lost workers; there once one was. No trial's log has that name, whose ids have ``/``."""
-        return self.root / "logs" / "ray.txt"
+        return self.logs / "ray.txt"
 
     def checkpoint_dir(self, trial_id: str) -> Path:
         """Folder of one trial's checkpoints."""
@@ -77,7 +82,7 @@ class RunPaths:
 
     def log(self, trial_id: str) -> Path:
         """One trial's output and traceback."""
-        return self.root / "logs" / f"{file_safe(trial_id)}.txt"
+        return self.logs / f"{file_safe(trial_id)}.txt"
 
 
 def no_run(root: Path) -> str:

@@ -80,12 +80,15 @@ def test_a_sweep_out_of_time_says_how_to_go_on_and_lost_workers_do_not_stop_it(t
     assert cut.returncode == 130, cut.stderr
     assert "--resume" in cut.stderr and "--name toy" in cut.stderr
     assert set(pd.read_parquet(tmp_path / "toy/trials.parquet")["status"]) == {"pending"}
+    (tmp_path / "toy" / "logs").mkdir(exist_ok=True)
+    (tmp_path / "toy" / "logs" / "gone__0__search__0.hang.txt").touch()  # a worker was killed with its driver
     resumed = python(*SWEEP, "--out", str(tmp_path), *arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     # Of the lost worker the terminal has our line alone.
     assert "baseline/0/search/0 starts again: its process ended" in resumed.stderr
     assert "died or was killed" not in resumed.stdout + resumed.stderr
     assert "A worker died or was killed" in RunPaths(tmp_path / "toy").worker_losses.read_text()
+    assert list((tmp_path / "toy" / "logs").glob("*.hang.txt")) == []
     trials = pd.read_parquet(tmp_path / "toy/trials.parquet")
     assert (trials["status"] == "completed").all()
     died = trials["trial_id"] == "baseline/0/search/0"

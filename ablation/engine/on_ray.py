@@ -19,6 +19,7 @@ from ablation.engine.scheduler import MOST_RETRIES, StopWhenDue, StudyCallback, 
 from ablation.engine.stop import StopReason
 from ablation.engine.trainable import TrialActor
 from ablation.engine.warm_workers import kept_warm
+from ablation.engine.watchdog import remove_empty_traces
 from ablation.engine.worker import TrialEnvironment
 from ablation.engine.worker_losses import worker_losses_in
 from ablation.paths import RunPaths
@@ -44,6 +45,8 @@ class OnRay:
     ) -> None:
         """Run what the study hands out until nothing is left or ``stop`` is due."""
         count = self._slots.count
+        remove_empty_traces(paths.logs)  # a driver that was killed left them
+        self._until_ray_ends.callback(remove_empty_traces, paths.logs)
         self._until_ray_ends.enter_context(worker_losses_in(paths.worker_losses))
         with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm():
             tune.Tuner(

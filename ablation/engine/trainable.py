@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import faulthandler
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from ablation.engine.output import STDERR, UNREADABLE_AS, Output
+from ablation.engine.watchdog import trace_of, watched
 from ablation.engine.worker import UNWRITABLE, Report, Worker
 
 
@@ -56,21 +56,12 @@ class TrialActor(tune.Trainable):
                 return {"report": worker.report(failure=f"{type(error).__name__}: {error}")}
             return {"report": worker.report(unwritable=str(error))}
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """End this process, leaving its traceback, if an epoch takes longer than the watchdog waits."""
-        self._hang.parent.mkdir(parents=True, exist_ok=True)
-        with self._hang.open("a", encoding="utf-8", errors=UNREADABLE_AS) as traces:
-            faulthandler.dump_traceback_later(self._worker.environment.watchdog_s, exit=True, file=traces)
-            try:
-                yield
-            finally:
-                faulthandler.cancel_dump_traceback_later()
-                self._hang.unlink(missing_ok=True)
+    def _watched(self) -> AbstractContextManager[None]:
+        return watched(self._hang, self._worker.environment.watchdog_s)
 
     @property
     def _hang(self) -> Path:
-        return self._worker.paths.log(self._worker.assignment.trial.trial_id).with_suffix(".hang.txt")
+        return trace_of(self._worker.paths.log(self._worker.assignment.trial.trial_id))
 
     def _hung(self) -> str:
         """Say that this trial's process was ended by the watchdog, and put the traceback it left into the log."""
