@@ -416,8 +416,37 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("ABLATION_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert cache.cache_folder() == Path("/somewhere/ablation")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/c")
+    assert cache.cache_folder() == Path.home() / "c/ablation"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache.cache_folder() == Path.home() / ".cache" / "ablation"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "meant"),
+    [
+        ("ABLATION_CACHE", "own", "own"),
+        ("XDG_CACHE_HOME", "shared", "shared/ablation"),
+        ("XDG_CACHE_HOME", "~/c", "home/c/ablation"),
+    ],
+)
+def test_workers_in_other_folders_find_what_the_driver_decoded(
+    raf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, given: str, meant: str
+) -> None:
+    """A worker is a process that has the driver's environment and another folder."""
+    monkeypatch.delenv("ABLATION_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(name, given)
+    monkeypatch.chdir(tmp_path)
+    planned = prepare_dataset(f"rafdb:{raf}", CONFIG)
+    assert folders(tmp_path / meant) == [f"v{cache.CACHE_VERSION}-{planned.fingerprint}-16px"]
+    (tmp_path / "elsewhere").mkdir()
+    ask = "from ablation.tcl.data import cache; print(cache.cache_folder())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(cache.__file__).parents[3])}
+    told = subprocess.run(
+        [sys.executable, "-c", ask], cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True
+    ).stdout
+    assert told == f"{tmp_path / meant}\n"
 
 
 def test_what_a_killed_decode_left_is_swept_and_what_a_living_one_writes_is_not(own_cache: Path) -> None:

@@ -58,7 +58,14 @@ def cache_folder() -> Path:
     if own := os.environ.get("ABLATION_CACHE"):
         return Path(own).expanduser().absolute()
     shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared).absolute() if shared else Path.home() / ".cache") / "ablation"
+    return (Path(shared).expanduser().absolute() if shared else Path.home() / ".cache") / "ablation"
+
+
+def settle_folder() -> None:
+    """Make a relative folder of the environment absolute, for processes that start from here in other folders."""
+    for name in ("ABLATION_CACHE", "XDG_CACHE_HOME"):
+        if given := os.environ.get(name):
+            os.environ[name] = str(Path(given).expanduser().absolute())
 
 
 def place_of(fingerprint: str, size_px: int, version: int = CACHE_VERSION) -> Path:

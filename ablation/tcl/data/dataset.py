@@ -140,6 +140,7 @@ def prepare_dataset(uri: str, config: TclConfig, planned: Mapping[str, Any] | No
     decoded here, it need not be where it was. Raises FaultsError with every fault of data and data config at once.
     """
     uri = absolute(uri)
+    cache.settle_folder()  # the driver's: its workers start elsewhere
     partial.sweep_left(cache.cache_folder())
     faults = []
     if config.data.crop_px >= config.data.size_px:
