@@ -9,7 +9,7 @@ import ast
 import hashlib
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import resolve_name
 from pathlib import Path
@@ -64,12 +64,10 @@ def changes(before: CodeRecord, now: CodeRecord) -> list[str]:
     return files + versions
 
 
-def last_recorded(payloads: Iterator[Mapping[str, Any]]) -> CodeRecord | None:
-    """Return the newest record among what sessions noted when they were opened, if there is one."""
-    newest = None
-    for payload in payloads:
-        newest = payload.get("code") or newest
-    return None if newest is None else CodeRecord.model_validate(newest)
+def last_recorded(by_sessions: Iterable[Mapping[str, Any] | None]) -> CodeRecord | None:
+    """Return the newest record among those of sessions, some of which may have none."""
+    recorded = [record for record in by_sessions if record is not None]
+    return CodeRecord.model_validate(recorded[-1]) if recorded else None
 
 
 def _kind(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:

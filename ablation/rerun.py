@@ -19,7 +19,8 @@ from ablation.agreement import Agreement, Difference, differences, verdict
 from ablation.checkpoint import newest_path
 from ablation.console.consoles import console, error_line
 from ablation.faults import FaultsError
-from ablation.ledger.log import Event, LedgerError, read_events
+from ablation.ledger.events import Event, SessionOpened, Started
+from ablation.ledger.log import LedgerError, read_events
 from ablation.ledger.records import ConflictError, EpochRow, TrialState, fold
 from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
@@ -170,9 +171,9 @@ def _resources(events: Sequence[Event], trial_id: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = {}
     current: Mapping[str, Any] = {}
     for event in events:
-        if event.kind == "session_opened":
-            current = event.payload["resources"]
-        elif event.kind == "started" and event.trial_id == trial_id:
+        if isinstance(event.what, SessionOpened):
+            current = event.what.resources
+        elif isinstance(event.what, Started) and event.trial_id == trial_id:
             found = current
     return found
 

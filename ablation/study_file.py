@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablation.git import Repository, repository_of
-from ablation.ledger.log import Event
+from ablation.ledger.events import Event, Grown
 from ablation.ledger.storage import put_whole
 from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths, no_run
@@ -127,7 +127,7 @@ def read(paths: RunPaths) -> StudyFile:
 
 def plan_now(file: StudyFile, events: list[Event]) -> Plan:
     """Return the plan as it stands: study.json's, or what the study has grown to since."""
-    grown = [event.payload["plan"] for event in events if event.kind == "grown"]
+    grown = [event.what.plan for event in events if isinstance(event.what, Grown)]
     return Plan.model_validate(grown[-1], context={IS_RECORDED: True}) if grown else file.plan
 
 

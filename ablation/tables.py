@@ -19,7 +19,8 @@ import typer
 from ablation import study_file
 from ablation.code_record import CodeRecord
 from ablation.failures import Failures, by_reason
-from ablation.ledger.log import Event, LedgerError, read_events
+from ablation.ledger.events import Event, SessionOpened
+from ablation.ledger.log import LedgerError, read_events
 from ablation.ledger.records import ConflictError, Records, Status, TrialState, fold
 from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
@@ -170,8 +171,8 @@ def _codes(events: list[Event]) -> list[dict[str, Any]]:
     """List the code of each session that changed it: digest, session, files and versions."""
     found: dict[str, dict[str, Any]] = {}
     for event in events:
-        if event.kind == "session_opened" and "code" in event.payload:
-            record = CodeRecord.model_validate(event.payload["code"])
+        if isinstance(event.what, SessionOpened) and event.what.code is not None:
+            record = CodeRecord.model_validate(event.what.code)
             found.setdefault(record.digest, {"code": record.digest, "session": event.session, **record.model_dump()})
     return list(found.values())
 

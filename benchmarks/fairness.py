@@ -25,14 +25,13 @@ from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from statistics import NormalDist, fmean
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
 from scipy import stats
 
-from ablation.ledger.log import Event, Ledger
-from ablation.ledger.parts import EventKind
+from ablation.ledger.events import Event, Happening
 from ablation.plan import Plan
 from ablation.seeds import derive_seed
 from ablation.study.study import Assignment, Study
@@ -108,10 +107,10 @@ class MemoryLedger:
         self.history: list[Event] = []
         self._count = 0
 
-    def append(self, kind: EventKind, trial_id: str | None = None, **payload: Any) -> Event:
+    def append(self, what: Happening, trial_id: str | None = None) -> Event:
         """Give an event the next place."""
         self._count += 1
-        return Event(self._count - 1, 1, kind, trial_id, 0.0, payload)
+        return Event(self._count - 1, 1, trial_id, 0.0, what)
 
 
 class AcrossArms(dict[tuple[str, int, int], list[float]]):
@@ -168,9 +167,9 @@ def curve(scenario: Scenario, assignment: Assignment, seed: int) -> Iterator[Epo
 
 def simulate(scenario: Scenario, seed: int, *, across_arms: bool = False) -> Answer:
     """Run one study to its end; ``across_arms`` lets rungs compare the arms with each other."""
-    study = Study(plan_of(scenario, seed), cast(Ledger, MemoryLedger()))
+    study = Study(plan_of(scenario, seed), MemoryLedger())
     if across_arms:
-        study.standing.rung_values = AcrossArms()
+        study.state.rung_values = AcrossArms()
     arrival = random.Random(derive_seed(seed, "arrival"))
     running: list[tuple[str, Iterator[EpochRecord]]] = []
     while True:

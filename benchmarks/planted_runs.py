@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ablation import study_file, tables
+from ablation.ledger.events import Decided, Ended, EpochTrained, Happening, Proposed, SessionOpened, Started
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
 from ablation.study_file import StudyFile
 from analysis.inference import Array
-from search_spaces.space import Budget, Choice, Float, Space
+from search_spaces.space import Budget, Choice, Float, Level, Space
 
 KINDS = ("a", "b", "c", "d", "e")
 SPACE = Space(
@@ -63,7 +64,7 @@ def plant(run: Path, scores_AR: Array, random: np.random.Generator, is_shaky: bo
     study_file.write(_file().model_copy(update={"name": run.name, "plan": plan}), paths)
     truth = Truth(scores_AR.copy(), is_shaky, plan.trial_count)
     with Ledger(paths.ledger) as ledger:
-        ledger.append("session_opened", process=0, resources={})
+        ledger.append(SessionOpened(process=0, resources={}))
         for trial in plan.trials():
             outcome = _outcome(trial, random, is_shaky)
             if outcome not in ("completed", "stopped"):
@@ -71,8 +72,8 @@ def plant(run: Path, scores_AR: Array, random: np.random.Generator, is_shaky: bo
                 if trial.phase == "confirm":
                     truth.scores_AR[ARMS.index(trial.arm), trial.replicate] = np.nan
             score = float(scores_AR[ARMS.index(trial.arm), trial.replicate])
-            for kind, payload in _events(plan, trial, outcome, score):
-                ledger.append(kind, trial.trial_id, **payload)
+            for what in _happenings(plan, trial, outcome, score):
+                ledger.append(what, trial.trial_id)
     tables.materialise(paths)
     return truth
 
@@ -87,24 +88,23 @@ def _outcome(trial: PlannedTrial, random: np.random.Generator, is_shaky: bool) -
     return "diverged" if shaky else "stopped"
 
 
-def _events(plan: Plan, trial: PlannedTrial, outcome: str, score: float) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _happenings(plan: Plan, trial: PlannedTrial, outcome: str, score: float) -> Iterator[Happening]:
     if outcome == "pending":
         return
-    proposal = {"made.rate": 0.1}
-    yield "proposed", {"proposal": proposal, "config": plan.space.configuration(plan.arm(trial.arm), proposal)}
-    yield "started", {"attempt": 1}
+    proposal: dict[str, Level] = {"made.rate": 0.1}
+    yield Proposed(proposal, plan.space.configuration(plan.arm(trial.arm), proposal))
+    yield Started(attempt=1)
     last = trial.epochs if outcome == "completed" else 1
     for epoch in range(1, last + 1):
         metrics = {"val_score": score - 0.1 / epoch}
         if trial.phase == "confirm" and epoch == trial.epochs:
             metrics["test_score"] = score
-        yield "epoch", {"epoch": epoch, "epoch_s": 1.0, "images": 1, "metrics": metrics}
+        yield EpochTrained(epoch, epoch_s=1.0, metrics=metrics, images=1)
         if trial.phase == "search" and epoch in plan.rungs:
-            goes_on = outcome == "completed"
-            yield "decided", {"rung": epoch, "value": metrics["val_score"], "among": 1, "goes_on": goes_on}
+            yield Decided(epoch, metrics["val_score"], goes_on=outcome == "completed", among=1)
     if outcome != "interrupted":
         reason = None if outcome == "completed" else "planted"
-        yield "ended", {"outcome": outcome, "reason": reason, "wall_s": 1.0 * last, "checkpoint": None}
+        yield Ended(outcome, reason, wall_s=1.0 * last, checkpoint=None)
 
 
 @cache

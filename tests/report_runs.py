@@ -14,6 +14,7 @@ from PIL import Image
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from tests.made_runs import CLASSES, write_run
+from tests.support.ledgers import append
 
 SLOTS, TRIAL_S, START_UP_S = 2, 10.0, 5.0
 
@@ -38,15 +39,15 @@ def write_ledger(paths: RunPaths, trial_ids: list[str]) -> None:
     """Write when trials began and ended, and nothing else."""
     now_s = [1000.0]
     with Ledger(paths.ledger, clock=lambda: now_s[0]) as ledger:
-        ledger.append("session_opened", process=1, resources={})
+        append(ledger, "session_opened", process=1, resources={})
         now_s[0] += START_UP_S
         for first in range(0, len(trial_ids), SLOTS):
             together = trial_ids[first : first + SLOTS]
             for trial_id in together:
-                ledger.append("started", trial_id, attempt=1)
+                append(ledger, "started", trial_id, attempt=1)
             now_s[0] += TRIAL_S
             for trial_id in together:
-                ledger.append("ended", trial_id, outcome="completed", reason=None, wall_s=TRIAL_S, checkpoint=None)
+                append(ledger, "ended", trial_id, outcome="completed", reason=None, wall_s=TRIAL_S, checkpoint=None)
 
 
 def _write_pictures(folder: Path, place: int) -> None:

@@ -20,6 +20,7 @@ from analysis.numbers import Unit, unit_of
 from analysis.report.build import render
 from search_spaces.space import Arm
 from tests.made_runs import write_run
+from tests.support.ledgers import append
 
 jsonschema: Any = import_module("jsonschema")  # has no types
 
@@ -181,8 +182,8 @@ def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> 
     begun["plan"]["budget"]["replicates"] = 3
     (run / "study.json").write_text(json.dumps(begun))
     with Ledger(run / "ledger") as ledger:
-        ledger.append("session_opened", process=0, resources={})
-        ledger.append("grown", plan=whole["plan"], confirmed_before=4)
+        append(ledger, "session_opened", process=0, resources={})
+        append(ledger, "grown", plan=whole["plan"], confirmed_before=4)
     study = load.study(run)
     assert study.plan["budget"]["replicates"] == 5
     assert [dict(growth) for growth in study.growths] == [{"arms": 5, "replicates": 3, "confirmed_before": 4}]

@@ -11,6 +11,7 @@ from pyarrow import fs
 
 from ablation import study_file, tables
 from ablation.faults import FaultsError
+from ablation.ledger.events import Grown
 from ablation.ledger.log import Event, Folder, Ledger, read_events
 from ablation.ledger.parts import put_part
 from ablation.paths import RunPaths
@@ -23,6 +24,7 @@ from analysis.report.inputs import read
 from tests.made_runs import write_run
 from tests.plain_loop import carry_out, run_study
 from tests.report_runs import write_full_run
+from tests.support.ledgers import append
 from tests.toy_study import toy_plan
 
 TRIALS_A_REPLICATE = 3  # of an arm, in ``small_plan``
@@ -38,7 +40,7 @@ def small_plan(replicates: int = 2, misbehave: str = "no") -> Plan:
 
 
 def grow(ledger: Ledger, plan: Plan) -> None:
-    ledger.append("grown", plan=plan.model_dump(mode="json"), confirmed_before=0)
+    append(ledger, "grown", plan=plan.model_dump(mode="json"), confirmed_before=0)
 
 
 def tear_last_part(paths: RunPaths) -> None:
@@ -77,9 +79,9 @@ def test_a_missing_part_of_a_ledger_is_a_fault(tmp_path: Path) -> None:
 
 def test_growth_told_by_an_overtaken_driver_does_not_count(tmp_path: Path) -> None:
     paths = run_study(small_plan(), tmp_path / "run", most_epochs=8)
-    told = {"plan": small_plan(replicates=5).model_dump(mode="json"), "confirmed_before": 0}
+    grown = Grown(small_plan(replicates=5).model_dump(mode="json"), confirmed_before=0)
     with Ledger(paths.ledger) as ledger:
-        late = Event(len(ledger.history), ledger.session - 1, "grown", None, 0.0, told)
+        late = Event(len(ledger.history), ledger.session - 1, None, 0.0, grown)
         put_part(Folder.at(paths.ledger), [late])
         carry_out(Study(small_plan(), ledger), paths)
     assert load.study(paths.root).growths == ()

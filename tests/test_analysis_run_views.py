@@ -17,6 +17,7 @@ from analysis.tables import models, timeline
 from tests.made_runs import write_run
 from tests.plain_loop import run_study
 from tests.report_runs import SLOTS, START_UP_S, TRIAL_S, write_full_run
+from tests.support.ledgers import append
 from tests.toy_study import toy_plan
 
 
@@ -52,7 +53,7 @@ def test_a_retried_trial_has_two_bars_and_time_between_sessions_is_cut_out(tmp_p
     for opened_s, kinds in ((100.0, ("started", "retried", "started")), (9000.0, ("started", "ended"))):
         now_s[0] = opened_s
         with Ledger(tmp_path / "ledger", clock=lambda: now_s[0]) as ledger:
-            ledger.append("session_opened", process=1, resources={})
+            append(ledger, "session_opened", process=1, resources={})
             for kind in kinds:
                 now_s[0] += 10
                 ledger.append(kind, "reference/0/search/0")  # type: ignore[arg-type]

@@ -19,12 +19,13 @@ from ablation.ledger import parts
 from ablation.ledger.log import Ledger, LedgerError, OvertakenError, counting_parts, read_events
 from ablation.ledger.records import ConflictError, fold
 from ablation.ledger.storage import Folder
+from tests.support.ledgers import append
 
 
 def write_three_parts(directory: Path) -> None:
     with Ledger(directory, clock=lambda: 5.0) as ledger:
         for number in range(3):
-            ledger.append("started", f"trial {number}", attempt=1, text="ä\n'")
+            append(ledger, "started", f"trial {number}", attempt=1, code="ä\n'")
             ledger.flush()
 
 
@@ -33,7 +34,7 @@ def test_events_come_back_in_order_with_their_payloads(tmp_path: Path) -> None:
     events = read_events(tmp_path)
     assert [event.seq for event in events] == [0, 1, 2]
     assert [event.trial_id for event in events] == ["trial 0", "trial 1", "trial 2"]
-    assert events[0].payload == {"attempt": 1, "text": "ä\n'"}
+    assert events[0].payload == {"attempt": 1, "code": "ä\n'"}
     assert {event.unix_s for event in events} == {5.0}
 
 
@@ -41,7 +42,7 @@ def test_a_later_session_goes_on_with_a_higher_number(tmp_path: Path) -> None:
     write_three_parts(tmp_path)
     with Ledger(tmp_path) as ledger:
         assert len(ledger.history) == 3
-        event = ledger.append("session_opened")
+        event = append(ledger, "session_opened", process=0, resources={})
     assert (event.seq, event.session) == (3, 2)
 
 
@@ -78,7 +79,7 @@ def test_a_torn_last_part_is_left_out_loudly_and_written_anew(
     assert [event.seq for event in read_events(tmp_path)] == [0, 1]
     assert part.name in caplog.text
     with Ledger(tmp_path) as ledger:
-        ledger.append("started", "again", attempt=1)
+        append(ledger, "started", "again", attempt=1)
     assert [(event.seq, event.trial_id) for event in read_events(tmp_path)][1:] == [(1, "trial 1"), (2, "again")]
 
 
@@ -126,7 +127,7 @@ def test_many_parts_are_merged_without_losing_an_event(tmp_path: Path, monkeypat
     monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 4)
     with Ledger(tmp_path) as ledger:
         for number in range(23):
-            ledger.append("started", str(number), attempt=1)
+            append(ledger, "started", str(number), attempt=1)
             ledger.flush()
     assert len(list(tmp_path.glob("*.parquet"))) <= 5
     assert [event.trial_id for event in read_events(tmp_path)] == [str(number) for number in range(23)]
@@ -147,7 +148,7 @@ def test_parts_left_by_a_crash_are_merged_no_second_time(tmp_path: Path, monkeyp
         write_three_parts(tmp_path)
     with Ledger(tmp_path) as ledger:
         for number in range(3, 9):
-            ledger.append("started", f"trial {number}", attempt=1)
+            append(ledger, "started", f"trial {number}", attempt=1)
             ledger.flush()
     assert [event.trial_id for event in read_events(tmp_path)] == [f"trial {number}" for number in range(9)]
     assert len(list(tmp_path.glob("*.parquet"))) <= 3
@@ -175,7 +176,7 @@ def test_a_crash_between_the_deletions_of_a_compaction_leaves_a_log_that_can_be_
     kept = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
     monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
     with Ledger(tmp_path) as ledger:
-        ledger.append("started", "trial 3", attempt=1)
+        append(ledger, "started", "trial 3", attempt=1)
     assert len(list(tmp_path.glob("*.parquet"))) == 1
     for gone in range(1 << len(kept)):
         left = [name for number, name in enumerate(kept) if not gone >> number & 1]
@@ -188,14 +189,14 @@ def test_a_crash_between_the_deletions_of_a_compaction_leaves_a_log_that_can_be_
 
 def test_a_second_driver_takes_over_and_the_first_writes_no_more(tmp_path: Path) -> None:
     with Ledger(tmp_path) as first:
-        first.append("started", "both know", attempt=1)
+        append(first, "started", "both know", attempt=1)
         first.flush()
         with Ledger(tmp_path) as second:
             assert [event.trial_id for event in second.history] == ["both know"]
-            first.append("started", "too late", attempt=1)
+            append(first, "started", "too late", attempt=1)
             with pytest.raises(OvertakenError, match=f"process {os.getpid()} on .* session 1, .* session 2"):
                 first.flush()
-            second.append("started", "second", attempt=1)
+            append(second, "started", "second", attempt=1)
         first._unwritten.clear()
     assert [event.trial_id for event in read_events(tmp_path)] == ["both know", "second"]
 
@@ -205,20 +206,20 @@ def test_what_an_overtaken_driver_wrote_behind_the_fork_does_not_count(
 ) -> None:
     """A driver whose part arrives after its successor has read the log, as a slow file system may have it."""
     with Ledger(tmp_path) as first:
-        first.append("started", "both know", attempt=1)
+        append(first, "started", "both know", attempt=1)
         first.flush()
         with Ledger(tmp_path) as second, monkeypatch.context() as patch:
             patch.setattr(Ledger, "_check_session", lambda self: None)
             for name in ("late", "later"):
-                first.append("started", name, attempt=1)
+                append(first, "started", name, attempt=1)
             first.flush()
             for name in ("second", "third", "fourth"):
-                second.append("started", name, attempt=1)
+                append(second, "started", name, attempt=1)
                 second.flush()
     assert [event.trial_id for event in read_events(tmp_path)] == ["both know", "second", "third", "fourth"]
     monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
     with Ledger(tmp_path) as third:
-        third.append("started", "fifth", attempt=1)
+        append(third, "started", "fifth", attempt=1)
     merged = [event.trial_id for event in read_events(tmp_path)]
     assert merged == ["both know", "second", "third", "fourth", "fifth"]
     assert len(list(tmp_path.glob("*.parquet"))) == 1
@@ -230,7 +231,7 @@ def test_drivers_that_open_at_once_get_sessions_of_their_own(tmp_path: Path) -> 
     sessions = [ledger.session for ledger in ledgers]
     newest = max(ledgers, key=lambda ledger: ledger.session)
     assert len(set(sessions)) == 8
-    newest.append("started", "mine", attempt=1)
+    append(newest, "started", "mine", attempt=1)
     for ledger in ledgers:
         ledger.close()
     assert [event.trial_id for event in read_events(tmp_path)] == ["mine"]
@@ -240,7 +241,7 @@ def test_order_is_the_sequence_though_the_clock_is_set_back(tmp_path: Path) -> N
     times = iter([100.0, 50.0, 75.0])
     with Ledger(tmp_path, clock=lambda: next(times)) as ledger:
         for name in "abc":
-            ledger.append("started", name, attempt=1)
+            append(ledger, "started", name, attempt=1)
     assert [(event.trial_id, event.unix_s) for event in read_events(tmp_path)] == [
         ("a", 100.0),
         ("b", 50.0),
@@ -253,11 +254,11 @@ def test_a_ledger_lies_on_any_file_system_of_pyarrow(tmp_path: Path) -> None:
     folder = Folder(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "bucket/run/ledger")
     with Ledger(folder) as ledger:
         for number in range(3):
-            ledger.append("started", str(number), attempt=1)
+            append(ledger, "started", str(number), attempt=1)
             ledger.flush()
     with Ledger(folder) as ledger:
         assert (ledger.session, len(ledger.history)) == (2, 3)
-        ledger.append("session_opened")
+        append(ledger, "session_opened", process=0, resources={})
     assert [event.session for event in read_events(folder)] == [1, 1, 1, 2]
 
 
@@ -266,12 +267,12 @@ def test_a_failed_write_is_told_and_nothing_is_dropped(tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     with Ledger(tmp_path) as ledger:
-        ledger.append("started", "a", attempt=1)
+        append(ledger, "started", "a", attempt=1)
         with monkeypatch.context() as patch:
             patch.setattr(Folder, "put", full_disk)
             with pytest.raises(OSError, match="No space left"):
                 ledger.flush()
-        ledger.append("started", "b", attempt=1)
+        append(ledger, "started", "b", attempt=1)
     assert [event.trial_id for event in read_events(tmp_path)] == ["a", "b"]
 
 
@@ -281,7 +282,7 @@ def test_a_write_that_fails_to_the_end_is_told_with_the_way_on(tmp_path: Path, m
 
     monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.001)
     ledger = Ledger(tmp_path)
-    ledger.append("started", "a", attempt=1)
+    append(ledger, "started", "a", attempt=1)
     monkeypatch.setattr(Folder, "put", read_only)
     with pytest.raises(LedgerError, match="Read-only file system; make that possible, then go on with --resume"):
         ledger.close()
@@ -300,7 +301,7 @@ def test_a_store_that_is_away_for_a_moment_ends_nothing(tmp_path: Path, monkeypa
     monkeypatch.setattr(Folder, "put", away_at_first)
     monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.001)
     with Ledger(tmp_path) as ledger:
-        ledger.append("started", "a", attempt=1)
+        append(ledger, "started", "a", attempt=1)
         assert is_written.wait(30)
         assert ledger.failure is None
     assert [event.trial_id for event in read_events(tmp_path)] == ["a"]
@@ -314,10 +315,10 @@ def test_a_store_that_stays_away_is_told_by_the_next_event(tmp_path: Path, monke
     ledger = Ledger(tmp_path)
     (flusher,) = (thread for thread in threading.enumerate() if thread.name == "ledger-flush")
     monkeypatch.setattr(Folder, "put", away)
-    ledger.append("started", "a", attempt=1)
+    append(ledger, "started", "a", attempt=1)
     flusher.join(30)
     with pytest.raises(LedgerError, match="no route to host; make that possible, then go on with --resume"):
-        ledger.append("started", "b", attempt=1)
+        append(ledger, "started", "b", attempt=1)
     monkeypatch.undo()
     ledger.close()
     assert [event.trial_id for event in read_events(tmp_path)] == ["a"]
@@ -335,7 +336,7 @@ def test_a_store_that_is_away_for_a_moment_at_the_end_loses_nothing(
 
     monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 3600)
     ledger = Ledger(tmp_path)
-    ledger.append("started", "a", attempt=1)
+    append(ledger, "started", "a", attempt=1)
     monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.001)
     monkeypatch.setattr(Folder, "put", away_at_first)
     ledger.close()
@@ -359,7 +360,7 @@ def test_how_much_is_written_for_good_is_known(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 3600)
     write_three_parts(tmp_path)
     ledger = Ledger(tmp_path)
-    ledger.append("started", "a", attempt=1)
+    append(ledger, "started", "a", attempt=1)
     assert (ledger.appended, ledger.written) == (4, 3)
     ledger.flush()
     assert (ledger.appended, ledger.written) == (4, 4)
@@ -373,7 +374,7 @@ def test_parts_that_count_are_those_that_are_read(tmp_path: Path) -> None:
     damage(torn, 0.5)
     assert [stretch.last for stretch in counting_parts(tmp_path)] == [0, 1]
     with Ledger(tmp_path) as ledger:
-        ledger.append("started", "again", attempt=1)
+        append(ledger, "started", "again", attempt=1)
     stretches = counting_parts(tmp_path)
     assert torn.exists() and torn.name not in {stretch.part.name for stretch in stretches}
     assert [stretch.last for stretch in stretches] == [0, 1, 2]
@@ -394,6 +395,6 @@ def test_a_driver_overtaken_in_mid_compaction_says_so(tmp_path: Path, monkeypatc
 def test_an_epoch_out_of_line_is_a_conflict(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         for epoch in (1, 3):
-            ledger.append("epoch", "a", epoch=epoch, epoch_s=0.1, images=1, metrics={})
+            append(ledger, "epoch", "a", epoch=epoch, epoch_s=0.1, images=1, metrics={})
     with pytest.raises(ConflictError, match="epoch 3 follows epoch 1"):
         fold(read_events(tmp_path))

@@ -21,6 +21,7 @@ from ablation.rerun import rerun, show
 from ablation.trial import EpochRecord, TrialContext
 from tests import toy_study
 from tests.plain_loop import run_study
+from tests.support.ledgers import append
 from tests.toy_study import ToyConfig, toy_plan
 
 ROOT = Path(__file__).parent.parent
@@ -83,7 +84,7 @@ def test_a_trial_of_a_sweep_under_way_is_run_as_far_as_it_is_recorded(tmp_path: 
     open_trial = next(key for key, state in records_of(paths).items() if state.outcome is None and state.epochs)
     with Ledger(paths.ledger) as ledger:
         agreement = rerun(paths.root, open_trial, trust=True)
-        ledger.append("started", open_trial, attempt=2)
+        append(ledger, "started", open_trial, attempt=2)
         ledger.flush()
     assert agreement.is_exact
     assert agreement.epochs == len(records_of(paths)[open_trial].epochs) > 0
@@ -201,9 +202,9 @@ def test_the_trial_gets_what_its_session_gave_it_unless_told_otherwise(
     trial_id = some(finished, "completed", "confirm")
     with Ledger(finished.ledger) as ledger:
         given = {"cpus_per_trial": 3.0, "gpus_per_trial": 0}
-        ledger.append("session_opened", process=1, resources=given, searcher={})
-        ledger.append("started", trial_id, attempt=2)
-        ledger.append("session_opened", process=2, resources={"cpus_per_trial": 7.0}, searcher={})
+        append(ledger, "session_opened", process=1, resources=given, searcher={})
+        append(ledger, "started", trial_id, attempt=2)
+        append(ledger, "session_opened", process=2, resources={"cpus_per_trial": 7.0}, searcher={})
     rerun(finished.root, trial_id, trust=True)
     rerun(finished.root, trial_id, device="cuda:1", threads=2, trust=True)
     assert [(context.device, context.cpu_threads) for context in seen] == [("cpu", 3), ("cuda:1", 2)]

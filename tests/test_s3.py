@@ -29,6 +29,7 @@ from analysis.report.build import build
 from tests.made_runs import write_run
 from tests.plain_loop import run_study
 from tests.report_runs import write_full_run
+from tests.support.ledgers import append
 from tests.toy_study import toy_plan
 
 # The Makefile puts it there. No other will do: moto 5.2.1 spoils what pyarrow uploads.
@@ -87,23 +88,23 @@ def remote(run: Path, bucket: str) -> str:
 
 def test_a_ledger_in_a_bucket_is_read_back_as_it_was_written(bucket: str) -> None:
     with Ledger(f"{bucket}/ledgers/one") as ledger:
-        written = [ledger.append("session_opened", process=1)]
+        written = [append(ledger, "session_opened", process=1, resources={})]
         ledger.flush()
-        written.append(ledger.append("started", "reference/0/search/0", attempt=1))
+        written.append(append(ledger, "started", "reference/0/search/0", attempt=1))
     with Ledger(f"{bucket}/ledgers/one") as ledger:
         assert ledger.history == written
         assert ledger.session == 2
-        written.append(ledger.append("session_opened", process=2))
+        written.append(append(ledger, "session_opened", process=2, resources={}))
     filesystem, path = fs.FileSystem.from_uri(f"{bucket}/ledgers/one")
     assert read_events(Folder(filesystem, path)) == written
 
 
 def test_a_second_driver_on_a_bucket_overtakes_the_first(bucket: str) -> None:
     first = Ledger(f"{bucket}/ledgers/two")
-    first.append("session_opened", process=1)
+    append(first, "session_opened", process=1, resources={})
     first.flush()
     with Ledger(f"{bucket}/ledgers/two") as second:
-        second.append("session_opened", process=2)
+        append(second, "session_opened", process=2, resources={})
         with pytest.raises(OvertakenError, match="session 2, goes on from what it found"):
             first.flush()
     first.close()

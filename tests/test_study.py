@@ -22,6 +22,7 @@ from ablation.trial import EpochRecord
 from analysis.audit.checks import audit
 from search_spaces.space import Design
 from tests.plain_loop import run_study
+from tests.support.ledgers import append
 from tests.toy_study import toy_plan
 
 
@@ -84,7 +85,7 @@ def test_a_ledger_cut_anywhere_goes_on_to_a_sound_end(tmp_path: Path, finished: 
         shutil.copy(finished.study, paths.study)
         with Ledger(paths.ledger) as ledger:
             for event in events[:cut]:
-                ledger.append(event.kind, event.trial_id, **event.payload)
+                append(ledger, event.kind, event.trial_id, **event.payload)
         tables.materialise(paths)
         assert audit(paths.root) == [], cut
         run_study(toy_plan(), paths.root)
@@ -96,7 +97,7 @@ def test_a_ledger_whose_decision_does_not_follow_is_refused(tmp_path: Path, fini
     with Ledger(tmp_path / "ledger") as ledger:
         for event in read_events(finished.ledger):
             turned = {"goes_on": not event.payload["goes_on"]} if event.kind == "decided" else {}
-            ledger.append(event.kind, event.trial_id, **{**event.payload, **turned})
+            append(ledger, event.kind, event.trial_id, **{**event.payload, **turned})
     with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConflictError, match="does not follow"):
         Study(toy_plan(), ledger)
 
@@ -310,14 +311,14 @@ def test_a_ledger_cut_at_any_event_around_a_rung_decides_in_the_order_of_arrival
         shutil.copy(whole.study, paths.study)
         with Ledger(paths.ledger) as ledger:
             for event in events[:cut]:
-                ledger.append(event.kind, event.trial_id, **event.payload)
+                append(ledger, event.kind, event.trial_id, **event.payload)
         with Ledger(paths.ledger) as ledger:
             study = Study(plan, ledger)
             study.open_session(process=0, resources={})
             # Whatever comes next, it arrived later than what the cut left undecided.
             last = next(event for event in read_events(whole.ledger) if event.seq == cut)
             arm, replicate = str(last.trial_id).split("/")[:2]
-            assert study.standing.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
+            assert study.state.rung_values[arm, int(replicate), last.payload["rung"]][-1] == last.payload["value"]
 
 
 def test_a_reason_that_is_no_text_reaches_the_table(tmp_path: Path) -> None:
@@ -345,7 +346,7 @@ def test_a_search_trial_whose_last_epoch_is_in_the_ledger_is_not_run_again(tmp_p
         paths = RunPaths(tmp_path / str(end.seq))
         with Ledger(paths.ledger) as ledger:
             for event in events[: end.seq]:
-                ledger.append(event.kind, event.trial_id, **event.payload)
+                append(ledger, event.kind, event.trial_id, **event.payload)
         with Ledger(paths.ledger) as ledger:
             study = Study(plan, ledger)
             study.open_session(process=0, resources={})
@@ -398,7 +399,7 @@ def test_a_ledger_whose_proposal_does_not_follow_is_refused(tmp_path: Path, fini
             changed = (
                 {"proposal": {"toy.offset": 0.123}} if event.kind == "proposed" and event.trial_id == moved else {}
             )
-            ledger.append(event.kind, event.trial_id, **{**event.payload, **changed})
+            append(ledger, event.kind, event.trial_id, **{**event.payload, **changed})
     with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConflictError, match=f"proposal for {moved} does not"):
         Study(toy_plan(), ledger)
 
@@ -406,7 +407,7 @@ def test_a_ledger_whose_proposal_does_not_follow_is_refused(tmp_path: Path, fini
 def test_a_ledger_of_another_study_is_refused(tmp_path: Path, finished: RunPaths) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         for event in read_events(finished.ledger):
-            ledger.append(event.kind, event.trial_id, **event.payload)
+            append(ledger, event.kind, event.trial_id, **event.payload)
     with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConflictError, match="which is not planned"):
         Study(small_plan(), ledger)
 

@@ -24,6 +24,7 @@ from ablation.trust import allow_code
 from ablation.user_code import UserCode
 from tests.chaos import elsewhere
 from tests.plain_loop import run_study
+from tests.support.ledgers import append
 
 ROOT = Path(__file__).parents[1]
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('was_run').touch()\ndef run_trial(*_): pass\n"
@@ -153,7 +154,7 @@ def test_a_sweep_runs_the_trial_that_was_asked_for_whatever_study_json_names(tmp
     forged = Plan.model_validate({**honest.model_dump(), "space": space.model_dump()})
     file = study_file.describe("toy", forged, "quick", None, [])
     with Ledger(paths.ledger) as ledger:
-        ledger.append("grown", plan=honest.model_dump(mode="json"), confirmed_before=0)
+        append(ledger, "grown", plan=honest.model_dump(mode="json"), confirmed_before=0)
     with Ledger(paths.ledger) as ledger:
         study = open_study(file, ledger, honest)
         environment = driver._environment(file, study.plan, paths, Resources(), Slots(1, 1.0, 0.0))

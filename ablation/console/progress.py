@@ -14,7 +14,7 @@ from ablation.console.json_lines import print_json_line
 from ablation.console.stderr import Stderr, stderr_console
 from ablation.engine.slots import Slots
 from ablation.failures import alike, first_line
-from ablation.ledger.log import Event
+from ablation.ledger.events import Ended, Event, Retried
 from ablation.paths import RunPaths
 from ablation.planning.effort import effort
 from ablation.resources import Resources
@@ -94,18 +94,20 @@ class Progress:
 
     def _tell_mishap(self, event: Event) -> None:
         """Print why a trial starts again or failed, once for each kind of reason; counts stand in the line."""
-        is_retry = event.kind == "retried"
-        self._retries += is_retry
-        if not is_retry and not (event.kind == "ended" and event.payload["outcome"] == "failed"):
-            return
-        reason = str(event.payload["reason"])
+        match event.what:
+            case Retried(reason):
+                self._retries += 1
+            case Ended("failed", str(reason)):
+                pass
+            case _:
+                return
         kind = event.kind, alike(reason)
         if kind in self._mishaps or len(self._mishaps) >= MISHAPS_TOLD:
             return
         self._mishaps.add(kind)
         log = None if self._paths is None else self._paths.log(str(event.trial_id))
         where = f" (log: {log})" if log is not None and log.is_file() else ""
-        what = "starts again" if is_retry else "failed"
+        what = "starts again" if isinstance(event.what, Retried) else "failed"
         self._console.print(Text(f"{event.trial_id} {what}: {first_line(reason)}{where}"))
 
     def _tell(self) -> None:

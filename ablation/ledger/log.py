@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ablation.ledger import parts
-from ablation.ledger.parts import Event as Event
+from ablation.ledger.events import Event as Event
+from ablation.ledger.events import Happening
 from ablation.ledger.parts import (
-    EventKind,
     GapError,
     Stretch,
     chain,
@@ -92,14 +92,14 @@ class Ledger:
         """How many events of the log are written for good."""
         return self._written
 
-    def append(self, kind: EventKind, trial_id: str | None = None, **payload: Any) -> Event:
-        """Give an event the next place in the log; raises what an earlier flush in the background met."""
+    def append(self, what: Happening, trial_id: str | None = None) -> Event:
+        """Add what happened, to a trial or the study, to the log; raises what an earlier flush met."""
         if isinstance(self._failure, LedgerError):
             raise self._failure
         if self._failure is not None:
             raise self._unwritable(self._failure) from self._failure
         with self._lock:
-            event = Event(self._next_seq, self.session, kind, trial_id, self._clock(), payload)
+            event = Event(self._next_seq, self.session, trial_id, self._clock(), what)
             self._next_seq += 1
             self._unwritten.append(event)
         return event

@@ -13,20 +13,17 @@ import logging
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ablation.ledger.events import Event, from_payload
 from ablation.ledger.storage import Folder
-
-EventKind = Literal[
-    "session_opened", "grown", "proposed", "started", "epoch", "decided", "ended", "retried", "reopened"
-]
 
 SCHEMA_VERSION = 1
 SCHEMA = pa.schema(
@@ -49,18 +46,6 @@ log = logging.getLogger(__name__)
 
 class LedgerError(RuntimeError):
     """The log is damaged, or cannot be written."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing that happened: ``payload`` is JSON, its keys depend on the kind (docs/results.md)."""
-
-    seq: int
-    session: int
-    kind: EventKind
-    trial_id: str | None
-    unix_s: float
-    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -197,7 +182,10 @@ def read_part(folder: Folder, part: Part) -> list[Event]:
     written = int((table.schema.metadata or {}).get(b"schema_version", b"1"))
     if written > SCHEMA_VERSION:
         raise LedgerError(f"{where} has schema version {written}, but this is {SCHEMA_VERSION}; use a newer ablation")
-    events = [Event(**{**row, "payload": json.loads(row["payload"])}) for row in table.to_pylist()]
+    try:
+        events = [_event(**row) for row in table.to_pylist()]
+    except ValueError as error:
+        raise LedgerError(f"{where}: {error}") from error
     if [event.seq for event in events] != list(range(part.first, part.last + 1)):
         raise DamagedPartError(f"{where} does not hold the events that its name says; restore it from a copy")
     return events
@@ -205,7 +193,10 @@ def read_part(folder: Folder, part: Part) -> list[Event]:
 
 def put_part(folder: Folder, events: Sequence[Event], *, is_merged: bool = False) -> Part:
     """Write events as one part."""
-    rows = [{**event.__dict__, "payload": json.dumps(dict(event.payload))} for event in events]
+    rows = [
+        {name: json.dumps(event.payload) if name == "payload" else getattr(event, name) for name in SCHEMA.names}
+        for event in events
+    ]
     metadata = {"schema_version": str(SCHEMA_VERSION), "written_by": json.dumps(_writer())}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata(metadata)), sink, compression="zstd")
@@ -215,6 +206,10 @@ def put_part(folder: Folder, events: Sequence[Event], *, is_merged: bool = False
     name = f"{last.session:04d}-{first.seq:09d}-{last.seq:09d}-{merged}{digest(content)}.parquet"
     folder.put(name, content)
     return Part.named(name)
+
+
+def _event(seq: int, session: int, kind: str, trial_id: str | None, unix_s: float, payload: str) -> Event:
+    return Event(seq, session, trial_id, unix_s, from_payload(kind, json.loads(payload)))
 
 
 def covered(parts: Sequence[Part], folder: Folder) -> Iterator[Part]:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from ablation.ledger.log import Event
+from ablation.ledger.events import (
+    Decided,
+    Ended,
+    EpochTrained,
+    Event,
+    Grown,
+    Proposed,
+    Reopened,
+    Retried,
+    SessionOpened,
+    Started,
+)
 from search_spaces.space import Level, Levels
 
 Status = Literal["completed", "stopped", "diverged", "failed", "interrupted", "pending"]
@@ -83,30 +94,33 @@ def apply(records: Records, event: Event) -> None:
     if event.trial_id is None:
         return
     state = records.setdefault(event.trial_id, TrialState(event.trial_id))
-    payload: Mapping[str, Any] = event.payload
-    match event.kind:
-        case "proposed":
-            state.proposal, state.config = dict(payload["proposal"]), dict(payload["config"])
+    match event.what:
+        case Proposed(proposal, config):
+            state.proposal, state.config = dict(proposal), dict(config)
             state.is_proposed = True
-        case "started":
+        case Started():
             state.attempts += 1
-            state.code = payload.get("code")
-        case "epoch":
-            row = EpochRow(seq=event.seq, **payload)
-            known = len(state.epochs)
-            is_repeat = 1 <= row.epoch <= known and row.attempt > state.epochs[row.epoch - 1].attempt
-            if row.epoch != known + 1 and not is_repeat:
-                raise ConflictError(f"{event.trial_id}: epoch {row.epoch} follows epoch {known}")
-            # The newest attempt wins, and what the one before told of later epochs belongs to another curve.
-            state.superseded += known - row.epoch + 1
-            del state.epochs[row.epoch - 1 :]
-            state.epochs.append(row)
-        case "decided" if not payload["goes_on"]:
-            state.stopped_at_rung = payload["rung"]
-        case "ended":
-            state.outcome, state.reason = payload["outcome"], payload["reason"]
-            state.wall_s, state.checkpoint = payload["wall_s"], payload["checkpoint"]
-        case "reopened":
+            state.code = event.what.code
+        case EpochTrained():
+            _apply_epoch(state, event.what, event.seq)
+        case Decided(rung, goes_on=False):
+            state.stopped_at_rung = rung
+        case Ended(outcome, reason, wall_s, checkpoint):
+            state.outcome, state.reason = outcome, reason
+            state.wall_s, state.checkpoint = wall_s, checkpoint
+        case Reopened():
             state.outcome = state.reason = state.checkpoint = None
-        case "decided" | "retried" | "session_opened" | "grown":
+        case Decided() | Retried() | SessionOpened() | Grown():
             pass
+
+
+def _apply_epoch(state: TrialState, trained: EpochTrained, seq: int) -> None:
+    row = EpochRow(trained.epoch, seq, trained.epoch_s, trained.images, trained.metrics, trained.attempt)
+    known = len(state.epochs)
+    is_repeat = 1 <= row.epoch <= known and row.attempt > state.epochs[row.epoch - 1].attempt
+    if row.epoch != known + 1 and not is_repeat:
+        raise ConflictError(f"{state.trial_id}: epoch {row.epoch} follows epoch {known}")
+    # The newest attempt wins, and what the one before reported of later epochs belongs to another curve.
+    state.superseded += known - row.epoch + 1
+    del state.epochs[row.epoch - 1 :]
+    state.epochs.append(row)

@@ -18,6 +18,7 @@ from ablation import study_file
 from ablation.code_record import CodeRecord, changes, last_recorded
 from ablation.engine.slots import visible_gpus
 from ablation.faults import FaultsError
+from ablation.ledger.events import SessionOpened
 from ablation.ledger.log import LedgerError, read_events
 from ablation.ledger.records import ConflictError, fold
 from ablation.ledger.storage import UnwritableError
@@ -194,7 +195,7 @@ def _begun(paths: RunPaths, faults: list[str]) -> Begun | None:
     """Read the run that is to go on; where it is damaged, add that to the faults."""
     try:
         file, events = study_file.read(paths), read_events(paths.ledger)
-        opened = (event.payload for event in events if event.kind == "session_opened")
+        opened = (event.what.code for event in events if isinstance(event.what, SessionOpened))
         # Where nothing but failures came of it, whoever mends the code mixes nothing.
         has_results = any(state.epochs and state.outcome != "failed" for state in fold(events).values())
         return Begun(file, study_file.plan_now(file, events), last_recorded(opened) if has_results else None)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablation.ledger.log import Event
+from ablation.ledger.events import Ended, EpochTrained, Event, Retried, Started
 from ablation.ledger.records import Records, TrialState
 from ablation.plan import Plan
 
@@ -41,14 +41,14 @@ class Counts:
         if event.trial_id is None:
             return
         running = self.arms[_arm(event.trial_id)].running
-        match event.kind:
-            case "epoch":
+        match event.what:
+            case EpochTrained():
                 self.epochs += 1
-            case "started":
+            case Started():
                 running.add(event.trial_id)
-            case "retried":
+            case Retried():
                 running.discard(event.trial_id)
-            case "ended":
+            case Ended():
                 running.discard(event.trial_id)
                 self._end(records[event.trial_id])
             case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ablation.failures import alike
-from ablation.ledger.log import Event
+from ablation.ledger.events import Ended, EpochTrained, Event, Retried, Started
 from ablation.ledger.records import Records, TrialState
 
 PATIENCE = 4  # times as many, while a trial that began before them is still under way
@@ -31,15 +31,15 @@ class EqualFailures:
     def note(self, event: Event, records: Mapping[str, TrialState]) -> None:
         """Count an event that ``records`` know of."""
         trial_id = str(event.trial_id)
-        match event.kind:
-            case "started":
+        match event.what:
+            case Started():
                 self._starts += 1
                 self._running[trial_id] = self._starts
-            case "epoch":
-                self._furthest = max(self._furthest, event.payload["epoch"])
-            case "retried":
+            case EpochTrained(epoch):
+                self._furthest = max(self._furthest, epoch)
+            case Retried():
                 self._running.pop(trial_id, None)
-            case "ended":
+            case Ended():
                 place = self._running.pop(trial_id, None)
                 state = records[trial_id]
                 self._has_success |= state.outcome == "completed"

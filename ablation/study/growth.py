@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ablation import study_file
+from ablation.ledger.events import Grown
 from ablation.ledger.log import Ledger
 from ablation.plan import Plan
 from ablation.study.study import Study
@@ -21,5 +22,5 @@ def open_study(file: StudyFile, ledger: Ledger, asked: Plan | None = None) -> St
         return study
     larger = Study(asked, ledger)  # raises where what was done is not part of it
     confirmed = sum(state.outcome == "completed" and "/confirm/" in key for key, state in study.records.items())
-    ledger.append("grown", plan=asked.model_dump(mode="json"), confirmed_before=confirmed)
+    ledger.append(Grown(asked.model_dump(mode="json"), confirmed))
     return larger

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ablation.ledger.log import Event
-from ablation.ledger.records import ConflictError, Records, TrialState, apply
+from ablation.ledger import records
+from ablation.ledger.events import Decided, Ended, Event, Proposed, Reopened, SessionOpened
+from ablation.ledger.records import ConflictError, Records, TrialState
 from ablation.plan import Plan, PlannedTrial
 from ablation.study import rungs
 from ablation.study.searcher import RECIPE, Search
@@ -17,7 +18,7 @@ from search_spaces.space import Level
 
 ReplicateKey = tuple[str, int]  # arm, replicate
 PROPOSALS_RECHECKED = 500  # the latest ones, at a few milliseconds each
-DOES_NOT_FOLLOW = "does not follow from what it tells before; restore the run directory from a copy"
+DOES_NOT_FOLLOW = "does not follow from what it records before; restore the run directory from a copy"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Replicate:
     confirm: tuple[PlannedTrial, ...]
 
 
-class Standing:
+class StudyState:
     """Where every planned trial stands.
 
     Attributes:
@@ -54,31 +55,33 @@ class Standing:
         self.unended = set(self.trials)
         self._searches: dict[ReplicateKey, Search] = {}
 
-    def state(self, trial_id: str) -> TrialState:
+    def of(self, trial_id: str) -> TrialState:
         """Return a trial's state; a blank one where nothing is told of it."""
         return self.records.get(trial_id) or TrialState(trial_id)
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Let one event change the records and what follows from them."""
-        apply(self.records, event)
+        records.apply(self.records, event)
         trial_id = event.trial_id
         if trial_id is None:
             return
-        if event.kind in ("proposed", "ended"):
+        if isinstance(event.what, Proposed | Ended):
             self.unbegun.pop(trial_id, None)
             self.unbegun_confirm.discard(trial_id)
-        if event.kind == "ended":
-            self.unended.discard(trial_id)
-        if event.kind == "reopened":
-            self.unended.add(trial_id)
-            if not self.records[trial_id].is_proposed:
-                self.unbegun[trial_id] = None
-                if self.trials[trial_id].phase == "confirm":
-                    self.unbegun_confirm.add(trial_id)
-        if event.kind == "decided":
-            key = (*replicate_key(self.trials[trial_id]), event.payload["rung"])
-            self.rung_values.setdefault(key, []).append(event.payload["value"])
-            self.decisions[trial_id, event.payload["rung"]] = event.payload["goes_on"]
+        match event.what:
+            case Ended():
+                self.unended.discard(trial_id)
+            case Reopened():
+                self.unended.add(trial_id)
+                if not self.records[trial_id].is_proposed:
+                    self.unbegun[trial_id] = None
+                    if self.trials[trial_id].phase == "confirm":
+                        self.unbegun_confirm.add(trial_id)
+            case Decided(rung, value, goes_on):
+                self.rung_values.setdefault((*replicate_key(self.trials[trial_id]), rung), []).append(value)
+                self.decisions[trial_id, rung] = goes_on
+            case _:
+                pass
 
     def replay(self, history: Sequence[Event]) -> None:
         """Take what is recorded, making each decision and the latest proposals a second time.
@@ -86,30 +89,29 @@ class Standing:
         Proposals are made again only where the same searcher made them. Raises ConflictError where one comes out
         otherwise, or where the ledger tells of trials that are not in the plan.
         """
-        proposed = [event.seq for event in history if event.kind == "proposed"]
+        proposed = [event.seq for event in history if isinstance(event.what, Proposed)]
         recheck_from = proposed[-PROPOSALS_RECHECKED] if len(proposed) > PROPOSALS_RECHECKED else 0
         is_same_searcher = False
         for event in history:
-            if event.kind == "session_opened":
-                is_same_searcher = event.payload.get("searcher") == RECIPE
+            if isinstance(event.what, SessionOpened):
+                is_same_searcher = event.what.searcher == RECIPE
             if event.trial_id is not None and event.trial_id not in self.trials:
                 raise ConflictError(
                     f"the ledger tells of {event.trial_id}, which is not planned; is it another study's?"
                 )
-            if event.kind == "decided":
-                self._recheck_decision(event)
-            if event.kind == "proposed" and is_same_searcher and event.seq >= recheck_from:
-                self._recheck_proposal(event)
-            self.take(event)
+            if isinstance(event.what, Decided):
+                self._recheck_decision(self.trials[str(event.trial_id)], event.what)
+            if isinstance(event.what, Proposed) and is_same_searcher and event.seq >= recheck_from:
+                self._recheck_proposal(self.trials[str(event.trial_id)], event.what)
+            self.apply(event)
 
-    def _recheck_decision(self, event: Event) -> None:
-        trial, told = self.trials[str(event.trial_id)], event.payload
-        if self.decision(trial, told["rung"], told["value"]) != told["goes_on"]:
-            raise ConflictError(f"the ledger's decision on {event.trial_id} at rung {told['rung']} {DOES_NOT_FOLLOW}")
+    def _recheck_decision(self, trial: PlannedTrial, recorded: Decided) -> None:
+        if self.decision(trial, recorded.rung, recorded.value) != recorded.goes_on:
+            raise ConflictError(f"the ledger's decision on {trial.trial_id} at rung {recorded.rung} {DOES_NOT_FOLLOW}")
 
-    def _recheck_proposal(self, event: Event) -> None:
-        if self.proposal(self.trials[str(event.trial_id)]) != event.payload["proposal"]:
-            raise ConflictError(f"the ledger's proposal for {event.trial_id} {DOES_NOT_FOLLOW}")
+    def _recheck_proposal(self, trial: PlannedTrial, recorded: Proposed) -> None:
+        if self.proposal(trial) != recorded.proposal:
+            raise ConflictError(f"the ledger's proposal for {trial.trial_id} {DOES_NOT_FOLLOW}")
 
     def values_at(self, trial: PlannedTrial, rung: int) -> Sequence[float]:
         """Return what trials of the same arm and replicate scored at a rung so far."""
@@ -123,7 +125,7 @@ class Standing:
         """Propose a trial's hyperparameters: the search's next, or for a confirm trial the best that it found."""
         replicate = self.replicates[replicate_key(trial)]
         if trial.phase == "search":
-            earlier = [self.state(other.trial_id) for other in replicate.search[: trial.index]]
+            earlier = [self.of(other.trial_id) for other in replicate.search[: trial.index]]
             return self._search_of(trial).propose(trial, earlier)
         best = self.best(replicate)
         assert best is not None, "a replicate without survivor hands out no confirm trials"

@@ -10,17 +10,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ablation.code_record import CodeRecord
-from ablation.ledger.log import Event, Ledger
-from ablation.ledger.parts import EventKind
+from ablation.ledger.events import (
+    Decided,
+    Ended,
+    EpochTrained,
+    Event,
+    Happening,
+    Proposed,
+    Reopened,
+    Retried,
+    SessionOpened,
+    Started,
+)
 from ablation.ledger.records import Outcome, Records
 from ablation.plan import Plan, PlannedTrial
 from ablation.study.contract import are_same, not_finite, plain, refusal_of
 from ablation.study.equal_failures import EqualFailures
 from ablation.study.searcher import RECIPE
-from ablation.study.state import ReplicateKey, Standing, replicate_key
+from ablation.study.state import ReplicateKey, StudyState, replicate_key
 from ablation.trial import EpochRecord
 from search_spaces.space import Levels
 
@@ -36,37 +46,50 @@ class Assignment:
     config: Levels
 
 
-class Study:
-    """Plan and ledger; hands out trials and takes their reports. Raises ConflictError as ``Standing.replay`` does."""
+class EventLog(Protocol):
+    """What a study needs of a ledger."""
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+    @property
+    def history(self) -> list[Event]:
+        """Return what happened in earlier sessions, in order."""
+        ...
+
+    def append(self, what: Happening, trial_id: str | None = None) -> Event:
+        """Add what happened, to a trial or to the study."""
+        ...
+
+
+class Study:
+    """Plan and ledger; hands out trials and takes their reports. Raises ConflictError as ``StudyState.replay`` does."""
+
+    def __init__(self, plan: Plan, ledger: EventLog) -> None:
         self.plan = plan
-        self.standing = Standing(plan)
+        self.state = StudyState(plan)
         self.observer: Callable[[Event], None] | None = None
         self.code: CodeRecord | None = None
         self.equal_failures = EqualFailures(0, self.records)
         self._ledger = ledger
-        self._trials = self.standing.trials
-        self.standing.replay(ledger.history)
+        self._trials = self.state.trials
+        self.state.replay(ledger.history)
         # Trials that were begun before come first; ``_is_confirm_next`` chooses between the others.
         self._confirm: deque[PlannedTrial] = deque()
-        self._urgent = deque(trial for key, trial in self._trials.items() if self.standing.state(key).is_open)
-        unbegun = (self._trials[trial_id] for trial_id in self.standing.unbegun)
+        self._urgent = deque(trial for key, trial in self._trials.items() if self.state.of(key).is_open)
+        unbegun = (self._trials[trial_id] for trial_id in self.state.unbegun)
         self._search = deque(trial for trial in unbegun if trial.phase == "search")
 
     @property
     def records(self) -> Records:
         """State of each trial that an event has told of, by its id."""
-        return self.standing.records
+        return self.state.records
 
     def open_session(self, process: int, resources: Mapping[str, Any], code: CodeRecord | None = None) -> None:
         """Begin, or go on, to hand out trials; the ledger notes by whom, with what resources and with which code."""
         self.equal_failures = EqualFailures(resources.get("max_equal_failures", 0), self.records)
         self.code = code
-        noted: dict[str, Any] = {} if code is None else {"code": code.model_dump()}
-        self._ledger.append("session_opened", process=process, resources=dict(resources), searcher=RECIPE, **noted)
+        recorded = None if code is None else code.model_dump()
+        self._ledger.append(SessionOpened(process, dict(resources), RECIPE, recorded))
         self._decide_what_was_left()
-        for key in self.standing.replicates:
+        for key in self.state.replicates:
             self._confirm_when_searched(key)
 
     def reopen_failed(self) -> int:
@@ -74,12 +97,12 @@ class Study:
 
         A search trial of a replicate that has been confirmed stays failed: it would change what was to be confirmed.
         """
-        reopened, state = 0, self.standing.state
-        for replicate in self.standing.replicates.values():
+        reopened, state = 0, self.state.of
+        for replicate in self.state.replicates.values():
             is_confirmed = any(state(trial.trial_id).is_proposed for trial in replicate.confirm)
             for trial in (*(() if is_confirmed else replicate.search), *replicate.confirm):
                 if state(trial.trial_id).outcome == "failed":
-                    self._event("reopened", trial.trial_id)
+                    self._apply(Reopened(), trial.trial_id)
                     reopened += 1
                     if state(trial.trial_id).is_proposed:
                         self._urgent.append(trial)
@@ -88,12 +111,12 @@ class Study:
     @property
     def is_finished(self) -> bool:
         """Tell whether every planned trial has ended."""
-        return not self.standing.unended
+        return not self.state.unended
 
     @property
     def has_trials_left(self) -> bool:
         """Tell whether there are, or will be, more trials to hand out."""
-        return bool(self._urgent or self.standing.unbegun)
+        return bool(self._urgent or self.state.unbegun)
 
     def next_assignment(self, slots: int = 1) -> Assignment | None:
         """Hand out the next trial where ``slots`` run at a time; None when one must end first, or none is left."""
@@ -101,10 +124,10 @@ class Study:
         if not queue:
             return None
         trial = queue.popleft()
-        if not self.standing.state(trial.trial_id).is_proposed:
-            proposal = self.standing.proposal(trial)
+        if not self.state.of(trial.trial_id).is_proposed:
+            proposal = self.state.proposal(trial)
             config = self.plan.space.configuration(self.plan.arm(trial.arm), proposal)
-            self._event("proposed", trial.trial_id, proposal=proposal, config=config)
+            self._apply(Proposed(proposal, config), trial.trial_id)
         return Assignment(trial, self.records[trial.trial_id].config)
 
     def _is_confirm_next(self, slots: int) -> bool:
@@ -115,12 +138,12 @@ class Study:
         """
         if not self._confirm or not self._search:
             return bool(self._confirm)
-        return len(self.standing.unbegun_confirm) > CONFIRM_KEPT_PER_SLOT * slots
+        return len(self.state.unbegun_confirm) > CONFIRM_KEPT_PER_SLOT * slots
 
     def started(self, trial_id: str) -> None:
         """Note that a trial begins, or begins again, to run."""
-        noted = {} if self.code is None else {"code": self.code.digest}
-        self._event("started", trial_id, attempt=self.records[trial_id].attempts + 1, **noted)
+        digest = None if self.code is None else self.code.digest
+        self._apply(Started(self.records[trial_id].attempts + 1, digest), trial_id)
 
     def report(self, trial_id: str, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
         """Take one epoch's record and decide whether the trial goes on.
@@ -139,7 +162,8 @@ class Study:
         record = plain(record)
         known = state.at(record.epoch)
         if known is None or not are_same(known.metrics, record.metrics):
-            self._event("epoch", trial_id, **vars(record), attempt=state.attempts)
+            trained = EpochTrained(record.epoch, record.epoch_s, record.metrics, record.images, state.attempts)
+            self._apply(trained, trial_id)
         return self._decide(self._trials[trial_id], record, elapsed_s, checkpoint)
 
     def end(
@@ -151,11 +175,11 @@ class Study:
         checkpoint: str | None = None,
     ) -> None:
         """End a trial for good and let its replicate move on; what has ended stays as it ended."""
-        if self.standing.state(trial_id).has_ended:
+        if self.state.of(trial_id).has_ended:
             return
         if reason is not None:  # it goes into a table, and may name files whose names are no text
             reason = _cut(reason.encode("utf-8", "backslashreplace").decode())
-        self._event("ended", trial_id, outcome=outcome, reason=reason, wall_s=wall_s, checkpoint=checkpoint)
+        self._apply(Ended(outcome, reason, wall_s, checkpoint), trial_id)
         self._confirm_when_searched(replicate_key(self._trials[trial_id]))
 
     def requeue(self, trial_id: str, reason: str) -> None:
@@ -166,7 +190,7 @@ class Study:
 
     def retried(self, trial_id: str, reason: str) -> None:
         """Note that a trial lost its worker and will start again."""
-        self._event("retried", trial_id, reason=reason)
+        self._apply(Retried(reason), trial_id)
 
     def _decide(self, trial: PlannedTrial, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
         diverged = not_finite(record.metrics)
@@ -179,7 +203,7 @@ class Study:
             return False
         if trial.phase == "confirm" or record.epoch not in self.plan.rungs:
             return True
-        stays = self.standing.decisions.get((trial.trial_id, record.epoch))
+        stays = self.state.decisions.get((trial.trial_id, record.epoch))
         if stays is None:
             stays = self._decide_at_rung(trial, record)
         if not stays:
@@ -187,10 +211,10 @@ class Study:
         return stays
 
     def _decide_at_rung(self, trial: PlannedTrial, record: EpochRecord) -> bool:
-        value = self.standing.upwards(record.metrics[f"val_{self.plan.metric}"])
-        stays = self.standing.decision(trial, record.epoch, value)
-        among = 1 + len(self.standing.values_at(trial, record.epoch))
-        self._event("decided", trial.trial_id, rung=record.epoch, value=value, among=among, goes_on=stays)
+        value = self.state.upwards(record.metrics[f"val_{self.plan.metric}"])
+        stays = self.state.decision(trial, record.epoch, value)
+        among = 1 + len(self.state.values_at(trial, record.epoch))
+        self._apply(Decided(record.epoch, value, stays, among), trial.trial_id)
         return stays
 
     def _decide_what_was_left(self) -> None:
@@ -199,7 +223,7 @@ class Study:
         for trial in sorted(begun, key=lambda trial: self.records[trial.trial_id].epochs[-1].seq):
             state = self.records[trial.trial_id]
             row = state.epochs[-1]
-            if (trial.trial_id, row.epoch) not in self.standing.decisions:
+            if (trial.trial_id, row.epoch) not in self.state.decisions:
                 trained_s = sum(epoch.epoch_s for epoch in state.epochs)
                 record = EpochRecord(row.epoch, row.epoch_s, row.metrics, row.images)
                 if not self._decide(trial, record, trained_s, None):
@@ -207,21 +231,20 @@ class Study:
 
     def _confirm_when_searched(self, key: ReplicateKey) -> None:
         """Queue a replicate's confirm trials, once its search has ended; without a survivor they fail here."""
-        replicate, standing = self.standing.replicates[key], self.standing
-        waiting = [trial for trial in replicate.confirm if trial.trial_id in standing.unbegun]
-        if not waiting or any(trial.trial_id in standing.unended for trial in replicate.search):
+        replicate, state = self.state.replicates[key], self.state
+        waiting = [trial for trial in replicate.confirm if trial.trial_id in state.unbegun]
+        if not waiting or any(trial.trial_id in state.unended for trial in replicate.search):
             return
-        if standing.best(replicate) is None:
+        if state.best(replicate) is None:
             for trial in waiting:
-                nothing = {"outcome": "failed", "reason": "no_survivor", "wall_s": 0.0, "checkpoint": None}
-                self._event("ended", trial.trial_id, **nothing)
+                self._apply(Ended("failed", "no_survivor", 0.0, None), trial.trial_id)
             return
         queued = {trial.trial_id for trial in self._confirm}
         self._confirm.extend(trial for trial in waiting if trial.trial_id not in queued)
 
-    def _event(self, kind: EventKind, trial_id: str, **payload: Any) -> None:
-        event = self._ledger.append(kind, trial_id, **payload)
-        self.standing.take(event)
+    def _apply(self, what: Happening, trial_id: str) -> None:
+        event = self._ledger.append(what, trial_id)
+        self.state.apply(event)
         self.equal_failures.note(event, self.records)
         if self.observer is not None:
             self.observer(event)

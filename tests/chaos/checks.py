@@ -15,7 +15,7 @@ from ablation import study_file, tables
 from ablation.ledger.log import read_events
 from ablation.paths import RunPaths
 from ablation.rerun import rerun
-from ablation.study.state import Standing
+from ablation.study.state import StudyState
 from analysis.audit.checks import audit
 
 
@@ -24,9 +24,9 @@ def rung_faults(paths: RunPaths) -> list[str]:
     tables.materialise(paths)
     events = read_events(paths.ledger)
     plan = study_file.plan_now(study_file.read(paths), events)
-    standing = Standing(plan)
-    standing.replay(events)
-    live = standing.rung_values
+    state = StudyState(plan)
+    state.replay(events)
+    live = state.rung_values
     expected = rungs_from_epochs(pd.read_parquet(paths.epochs), plan.rungs, plan.metric)
     judged = {(event.trial_id, event.payload["rung"]) for event in events if event.kind == "decided"}
     # The last epoch on disk may not have its decision yet: it is made when the trial goes on.
