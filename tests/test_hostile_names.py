@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 from ablation import predict, rerun, status
 from ablation.console.consoles import console
 from ablation.console.messages import Account, TextTeller
+from ablation.console import plan_text
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger
 from ablation.plan import Plan
+from ablation.planning.probe import probe
 from ablation.planning.request import Prepared, Request, prepare
 from ablation.resources import Resources
 from ablation.run import main as run
@@ -89,6 +91,8 @@ def test_a_fault_in_a_trial_shows_every_name(prepared: Prepared, monkeypatch: py
         yield
 
     monkeypatch.setattr("tests.test_hostile_names.run_trial", refuse)
+    # Another process would not find what is patched here.
+    monkeypatch.setattr(plan_text, "probe_apart", lambda prepared, slots, most_s: probe(prepared, slots))
     with pytest.raises(FaultsError) as caught:
         show_plan(prepared, Resources(), as_json=False)
     file = io.StringIO()

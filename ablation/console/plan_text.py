@@ -17,7 +17,8 @@ from ablation.console.consoles import console
 from ablation.engine.slots import Slots, local_slots
 from ablation.plan import Plan
 from ablation.planning.effort import effort
-from ablation.planning.probe import Probe, probe
+from ablation.planning.probe import Probe
+from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import Prepared
 from ablation.power import Spread, detectable_effect_sd, replicates_needed
 from ablation.resources import Resources
@@ -65,7 +66,8 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
 def show_plan(prepared: Prepared, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
     """Rehearse a plan here and print it with its cost on this machine; raises FaultsError with all that fails."""
     slots = local_slots(resources)
-    found = plan_facts(prepared, probe(prepared, slots), slots, spread)
+    measured = probe_apart(prepared, slots, 60 * resources.watchdog_minutes)
+    found = plan_facts(prepared, measured, slots, spread)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

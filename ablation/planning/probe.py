@@ -10,7 +10,7 @@ from pathlib import Path
 from ablation.checkpoint import newest_path
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
-from ablation.planning.rehearsal import confirm_checkpoints, faults_in_words, rehearse
+from ablation.planning.rehearsal import Around, alone, confirm_checkpoints, faults_in_words, rehearse
 from ablation.planning.request import Prepared
 
 
@@ -31,14 +31,18 @@ class Probe:
     arms_begun: int
 
 
-def probe(prepared: Prepared, slots: Slots) -> Probe:
-    """Rehearse a study as in one of ``slots``; raises FaultsError with all that fails or breaks the contract."""
+def probe(prepared: Prepared, slots: Slots, around: Around = alone, folder: Path | None = None) -> Probe:
+    """Rehearse a study as in one of ``slots``; raises FaultsError with all that fails or breaks the contract.
+
+    ``around`` is entered for each trial; what trials write lies in ``folder``, or in the usual one, until the end.
+    """
     began = time.monotonic()
     plan, data = prepared.plan, prepared.data
-    with tempfile.TemporaryDirectory(prefix="ablation-probe-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="ablation-probe-", dir=folder) as scratch:
         found = rehearse(
             plan,
             Path(scratch),
+            around,
             data=None if data is None else data["uri"],
             data_fingerprint=None if data is None else data["fingerprint"],
             data_decoding=None if data is None else data.get("decoding"),

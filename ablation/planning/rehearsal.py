@@ -6,8 +6,8 @@ import io
 import sys
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, redirect_stdout
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,8 @@ FIRST_EPOCHS_MOST_S = 20.0  # for all arms together: an epoch of a large network
 CONFIRM_EPOCHS = 2  # the first comes with start-up
 ARMS_NAMED = 3
 SHOWN_LETTERS = 500
+
+Around = Callable[[str, int], AbstractContextManager[None]]
 
 
 class _BrokenContractError(ValueError):
@@ -46,18 +48,24 @@ class Rehearsal:
     arm_faults: dict[str, list[str]] = field(default_factory=dict)
 
 
-def rehearse(plan: Plan, scratch: Path, **surroundings: Any) -> Rehearsal:
+def alone(what: str, epochs: int) -> AbstractContextManager[None]:
+    """Put nothing around a trial."""
+    return nullcontext()
+
+
+def rehearse(plan: Plan, scratch: Path, around: Around = alone, **surroundings: Any) -> Rehearsal:
     """Train a confirm trial and, as far as time allows, each arm's first epoch at its defaults.
 
-    Trials write below ``scratch``; ``surroundings`` are what TrialContext has beside a planned trial's fields. What
-    they print goes to standard error if they fail, with the traceback, once for each fault.
+    ``around`` is entered for each trial, with its name in words and its epochs. Trials write below ``scratch``;
+    ``surroundings`` are what TrialContext has beside a planned trial's fields. What they print goes to standard error
+    if they fail, with the traceback, once for each fault.
     """
     found = Rehearsal()
     first, told = plan.arms[0], set[str]()
     confirm = next(trial for trial in plan.trials() if trial.phase == "confirm" and trial.arm == first.name)
     short = confirm.model_copy(update={"trial_id": "probe", "epochs": min(CONFIRM_EPOCHS, plan.budget.epochs)})
     state = ProcessState()  # each trial finds the process as a worker's first one does
-    with _noting(found.confirm_faults, told):
+    with around(_confirm_of(plan), short.epochs), _noting(found.confirm_faults, told):
         found.epochs.extend(_records(plan, short, first, scratch / "confirm", surroundings))
     state.restore()
     trials = {trial.arm: trial for trial in islice(plan.trials(), len(plan.arms))}
@@ -70,7 +78,7 @@ def rehearse(plan: Plan, scratch: Path, **surroundings: Any) -> Rehearsal:
         trial = trials[arm.name].model_copy(update={"trial_id": f"probe/{place}", "phase": "search"})
         faults: list[str] = []
         records = _records(plan, trial, arm, scratch / f"search-{place}", surroundings)
-        with _noting(faults, told), closing(records):
+        with around(f"the first epoch of {arm.name}", 1), _noting(faults, told), closing(records):
             next(records)
         state.restore()
         for fault in faults:
@@ -99,7 +107,7 @@ def faults_in_words(found: Rehearsal, plan: Plan) -> list[str]:
     """Say each fault once, with where it was met and what to mend."""
     lines = []
     for fault in dict.fromkeys((*found.confirm_faults, *found.arm_faults)):
-        where = [f"a confirm trial of {plan.arms[0].name}"] if fault in found.confirm_faults else []
+        where = [_confirm_of(plan)] if fault in found.confirm_faults else []
         names = found.arm_faults.get(fault, [])
         if names:
             more = f" and {len(names) - ARMS_NAMED} more arms" if len(names) > ARMS_NAMED else ""
@@ -108,6 +116,10 @@ def faults_in_words(found: Rehearsal, plan: Plan) -> list[str]:
             where.append(f"the first epoch of {which}, at the defaults")
         lines.append(f"{' and '.join(where)}: {fault}; mend {plan.space.trial} (docs/own_model.md has the contract)")
     return lines
+
+
+def _confirm_of(plan: Plan) -> str:
+    return f"a confirm trial of {plan.arms[0].name}"
 
 
 def _records(
@@ -162,7 +174,9 @@ def _noting(faults: list[str], told: set[str]) -> Iterator[None]:
             yield
     except _BrokenContractError as error:
         faults.append(str(error))
-    except (Exception, SystemExit) as error:  # whatever a model under study does
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a model under study does
         text = f"{type(error).__name__}: {error}"
         fault = text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}… ({len(text)} letters)"
         faults.append(f"it raised {fault}")

@@ -1,0 +1,125 @@
+"""A rehearsal in a process of its own: what ends or hangs it is a fault in a line, and nothing it writes meets ours."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ablation.engine.slots import Slots
+from ablation.engine.watchdog import watched
+from ablation.faults import FaultsError
+from ablation.plan import Plan
+from ablation.planning.probe import Probe, probe
+from ablation.planning.request import Prepared
+from ablation.user_code import OUR_ROOT, UserCode
+from search_spaces.space import IS_RECORDED
+
+SHOWN_BYTES = 20_000  # of what it wrote, the end
+
+
+def probe_apart(prepared: Prepared, slots: Slots, epoch_most_s: float) -> Probe:
+    """Do what ``probe`` does; raises FaultsError, too, where a trial ends its process or an epoch takes too long.
+
+    What was written in there, by whatever means, goes to standard error if something failed, and nowhere otherwise.
+    """
+    asked = {
+        "plan": prepared.plan.model_dump(mode="json"),
+        "data": prepared.data,
+        "slots": asdict(slots),
+        "user_code": UserCode.here().model_dump(mode="json"),
+        "epoch_most_s": epoch_most_s,
+    }
+    # -P and our folder first, as for the report's process.
+    search_path = os.pathsep.join(filter(None, (str(OUR_ROOT), os.environ.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory(prefix="ablation-rehearsal-") as name:
+        place = _Place(Path(name))
+        with place.output.open("wb") as output:
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", __name__, name],
+                input=json.dumps(asked).encode(), stdout=output, stderr=output, check=False,
+                env={**os.environ, "PYTHONPATH": search_path},
+            )  # fmt: skip
+        found = place.found()
+        if found is not None and not found["faults"]:
+            return Probe(**found["probe"])
+        sys.stderr.write(place.written())
+        faults = [place.reason(done.returncode, prepared.plan, epoch_most_s)] if found is None else found["faults"]
+        raise FaultsError(faults)
+
+
+class _Place:
+    """The files by which the two processes know of each other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder / "output"
+        self._under_way = folder / "under_way"
+        self._hang = folder / "hang"
+        self._found = folder / "found.json"
+
+    @contextmanager
+    def at(self, what: str, most_s: float) -> Iterator[None]:
+        """Note what is under way, and end this process if it takes too long."""
+        self._under_way.write_text(what, "utf-8")
+        with watched(self._hang, most_s):
+            yield
+
+    def note(self, found: dict[str, Any]) -> None:
+        """Leave what was found, whole or not at all."""
+        part = self._found.with_suffix(".part")
+        part.write_text(json.dumps(found), "utf-8")
+        part.replace(self._found)
+
+    def found(self) -> dict[str, Any] | None:
+        """Return what was found; None if the process ended before."""
+        return json.loads(self._found.read_text("utf-8")) if self._found.is_file() else None
+
+    def written(self) -> str:
+        """Return the end of what was written, and the traceback of a hang."""
+        texts = (path.read_bytes()[-SHOWN_BYTES:] for path in (self.output, self._hang) if path.is_file())
+        return b"".join(texts).decode("utf-8", "backslashreplace")
+
+    def reason(self, code: int, plan: Plan, epoch_most_s: float) -> str:
+        """Say what ended the process."""
+        what = self._under_way.read_text("utf-8") if self._under_way.is_file() else "a rehearsal"
+        if self._hang.is_file() and self._hang.stat().st_size:
+            return (
+                f"{what}: no epoch within {epoch_most_s:g} s, see the traceback; mend {plan.space.trial}, or give "
+                "epochs longer by --watchdog-minutes"
+            )
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"{what}: its process {how}; mend {plan.space.trial} (docs/own_model.md has the contract)"
+
+
+def _rehearse_here(place: _Place) -> None:
+    """Rehearse what standard input asks for, and leave what came of it."""
+    asked = json.load(sys.stdin)
+    faulthandler.enable()  # of a crash, the output has the stack
+    UserCode.model_validate(asked["user_code"]).enter()
+    plan = Plan.model_validate(asked["plan"], context={IS_RECORDED: True})
+
+    @contextmanager
+    def noted(what: str, epochs: int) -> Iterator[None]:
+        with place.at(what, epochs * asked["epoch_most_s"]):
+            yield
+
+    try:
+        measured = probe(Prepared(plan, "", "", asked["data"]), Slots(**asked["slots"]), noted, place.folder)
+    except FaultsError as error:
+        place.note({"faults": list(error.faults)})
+        return
+    place.note({"faults": [], "probe": asdict(measured)})
+
+
+if __name__ == "__main__":
+    _rehearse_here(_Place(Path(sys.argv[1])))

@@ -1,0 +1,86 @@
+"""A rehearsal that kills its process, hangs or writes past Python is a fault in one line; stdout stays ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ablation import run as run_module
+from ablation.engine.slots import Slots
+from ablation.faults import FaultsError
+from ablation.planning.rehearsal_process import probe_apart
+from ablation.planning.request import Prepared
+from tests.toy_study import toy_plan
+
+APP = typer.Typer()
+APP.command()(run_module.main)
+ALONE = Slots(count=1, cpus=1.0, gpus=0.0)
+STUDY = """
+import os, signal, subprocess, threading
+from tests.toy_study import SPACE as TOY, ToyConfig, run_trial as follow
+def run_trial(config: ToyConfig, context):
+    os.write(1, b"written by number\\n")
+    subprocess.run(["echo", "written by another program"], check=True)
+    if config.toy.speed == 5:
+        {slow}
+    yield from follow(config, context)
+SPACE = TOY.model_copy(update={{"trial": "{name}:run_trial"}})
+"""
+
+
+def prepared(folder: Path, patch: pytest.MonkeyPatch, slow: str) -> Prepared:
+    """Prepare a study whose slow arms do something else first."""
+    name = f"rehearsed_{folder.name}"
+    (folder / f"{name}.py").write_text(STUDY.format(slow=slow, name=name))
+    patch.syspath_prepend(str(folder))
+    plan = toy_plan()
+    space = plan.space.model_copy(update={"trial": f"{name}:run_trial"})
+    return Prepared(plan.model_copy(update={"space": space}), "quick", "as asked for", None)
+
+
+@pytest.mark.parametrize(
+    ("slow", "most_s", "told", "shown"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", 600, "its process was killed by SIGSEGV; mend", "Segmentation fault"),
+        ("os._exit(7)", 600, "its process ended with exit code 7; mend", "written by number"),
+        ("threading.Event().wait()", 1, "no epoch within 1 s, see the traceback; mend", "in run_trial"),
+        ("raise KeyError('slow')", 600, "it raised KeyError: 'slow'; mend", "raise KeyError"),
+    ],
+    ids=["crash", "exit", "hang", "exception"],
+)
+def test_what_ends_a_rehearsal_is_a_fault_that_names_the_arm(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    slow: str,
+    most_s: float,
+    told: str,
+    shown: str,
+) -> None:
+    with pytest.raises(FaultsError) as caught:
+        probe_apart(prepared(tmp_path, monkeypatch, slow), ALONE, most_s)
+    (fault,) = caught.value.faults
+    assert fault.startswith("the first epoch of baseline") and told in fault, fault
+    said = capfd.readouterr()
+    assert said.out == "" and shown in said.err and "written by another program" in said.err
+
+
+def test_a_rehearsal_that_works_is_measured_and_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    measured = probe_apart(prepared(tmp_path, monkeypatch, "pass"), ALONE, 600)
+    assert (measured.epoch_s, measured.arms_begun) == (0.01, len(toy_plan().arms))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_plan_for_programs_is_json_from_the_first_byte(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study = tmp_path / "talkative.py"
+    study.write_text(STUDY.format(slow="pass", name="talkative"))
+    found = CliRunner().invoke(APP, ["--space", str(study), "--budget", "quick", "--plan", "--json"])
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout)["arms_begun"] == len(toy_plan().arms)
+    assert capfd.readouterr().out == ""
