@@ -9,6 +9,7 @@ import pytest
 
 from ablation import tables
 from ablation.faults import FaultsError
+from ablation.ledger.events import Ended, Happening, Retried, Started
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from analysis import live, load
@@ -48,6 +49,13 @@ def test_slots_and_idle_time_follow_from_the_clock(full: Path) -> None:
     assert running["running"].iloc[0] == 0
 
 
+HAPPENINGS: dict[str, Happening] = {
+    "started": Started(1),
+    "retried": Retried("its worker died"),
+    "ended": Ended("completed", None, 1.0, None),
+}
+
+
 def test_a_retried_trial_has_two_bars_and_time_between_sessions_is_cut_out(tmp_path: Path) -> None:
     now_s = [0.0]
     for opened_s, kinds in ((100.0, ("started", "retried", "started")), (9000.0, ("started", "ended"))):
@@ -56,7 +64,7 @@ def test_a_retried_trial_has_two_bars_and_time_between_sessions_is_cut_out(tmp_p
             append(ledger, "session_opened", process=1, resources={})
             for kind in kinds:
                 now_s[0] += 10
-                ledger.append(kind, "reference/0/search/0")  # type: ignore[arg-type]
+                ledger.append(HAPPENINGS[kind], "reference/0/search/0")
     trials = pd.DataFrame({"trial_id": ["reference/0/search/0"], "arm": "reference", "phase": "search"})
     found = timeline.attempts(live.events(tmp_path), trials.assign(status="completed"))
     assert found["start_s"].tolist() == [10, 30, 40]
