@@ -13,9 +13,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ablation import predict, rerun, status
+from ablation.console import plan_text
 from ablation.console.consoles import console
 from ablation.console.messages import Account, TextTeller
-from ablation.console import plan_text
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
 from ablation.engine.slots import Slots
