@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,7 @@ import typer
 
 from ablation.console.consoles import console, error_line
 from ablation.faults import FaultsError
-from ablation.reuse import LostCheckpointWarning, best_available, load_model
+from ablation.reuse import InputWarning, LostCheckpointWarning, best_available, load_model
 
 
 def predict(
@@ -22,18 +24,32 @@ def predict(
 ) -> None:
     """Predict images with a study's best model, chosen by validation among its confirm trials."""
     try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", LostCheckpointWarning)
+        with _notes(LostCheckpointWarning):
             best = best_available(run)
-        for warning in told:
-            console(stderr=True).print(f"note: {warning.message}")
-        predictions = load_model(run, best, trust=trust).predict(images)
+        model = load_model(run, best, trust=trust)
+        with _notes(InputWarning):
+            predictions = model.predict(images)
     except (FaultsError, FileNotFoundError, ValueError) as error:
         console(stderr=True).print(error_line(str(error)))
         raise typer.Exit(2) from error
     typer.echo(f"{best.trial_id}: validation {best.metric} {best.score:.3f}", err=True)
     for prediction in predictions:
         typer.echo(f"{prediction.path}\t{prediction.label}\t{prediction.probabilities[prediction.label]:.3f}")
+
+
+@contextmanager
+def _notes(category: type[Warning]) -> Iterator[None]:
+    """Say warnings of a category on stderr as notes, when the block ends."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", category)
+        try:
+            yield
+        finally:
+            for warning in told:
+                if issubclass(warning.category, category):
+                    console(stderr=True).print(f"note: {warning.message}")
+                else:
+                    warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,10 @@ class LostCheckpointWarning(UserWarning):
     """A better model's checkpoint is missing or damaged, and another one is used."""
 
 
+class InputWarning(UserWarning):
+    """What a predictor has to say of its inputs beside its predictions."""
+
+
 def best_trials(run: Path | str) -> list[BestTrial]:
     """List the completed confirm trials by their validation scores, the best first; test scores choose nothing.
 

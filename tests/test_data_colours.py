@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,7 @@ import pytest
 from PIL import Image
 
 from ablation.tcl.config import Data, TclConfig
-from ablation.tcl.data.colours import FLATTENED, SCALED, TURNED, in_colour
+from ablation.tcl.data.colours import FLATTENED, ROUNDED, SCALED, TURNED, in_colour
 from ablation.tcl.data.dataset import prepare_dataset
 from ablation.tcl.data.photographs import decode
 
@@ -44,12 +48,35 @@ def test_a_ramp_stays_a_ramp_whatever_its_range(tmp_path: Path, name: str, value
 
 
 def test_values_that_fit_8_bits_are_taken_as_they_are_and_not_counted(tmp_path: Path) -> None:
-    for values in ((100 * RAMP).astype(np.int32), (100 * RAMP + 2).astype(np.float32)):
+    for values in ((100 * RAMP).astype(np.int32), np.round(100 * RAMP + 2).astype(np.float32)):
         assert np.abs(grey(tmp_path / "a.tif", values) - values).max() <= 1
         remarks: Counter[str] = Counter()
         with Image.open(tmp_path / "a.tif") as image:
             in_colour(image, remarks)
         assert not remarks
+
+
+def test_floats_within_8_bits_are_rounded_which_is_counted(tmp_path: Path) -> None:
+    remarks: Counter[str] = Counter()
+    Image.fromarray(np.full((16, 16), 99.6, np.float32)).save(tmp_path / "a.tif")
+    assert (decode(tmp_path / "a.tif", 16, remarks) == 100).all()
+    assert remarks == {ROUNDED: 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shade"),
+    [
+        (3e38, np.float32, 255),
+        (-3e38, np.float32, 0),
+        (-7.0, np.float32, 0),
+        (-7, np.int32, 0),
+        (70000, np.int32, 255),
+    ],
+)
+def test_a_picture_of_one_value_outside_all_ranges_is_black_or_white(
+    tmp_path: Path, value: float, kind: type[np.generic], shade: int
+) -> None:
+    assert (grey(tmp_path / "a.tif", np.full((16, 16), value, kind)) == shade).all()
 
 
 def test_floats_that_are_not_finite_are_no_picture(tmp_path: Path) -> None:
@@ -69,6 +96,17 @@ STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
     8: lambda upright: np.rot90(upright, -1),
 }
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 99])
+def test_an_orientation_that_means_nothing_turns_nothing_and_is_not_counted(tmp_path: Path, orientation: int) -> None:
+    upright = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(upright).save(tmp_path / "a.png", exif=exif)
+    remarks: Counter[str] = Counter()
+    assert np.array_equal(decode(tmp_path / "a.png", 16, remarks), upright)
+    assert not remarks
 
 
 @pytest.mark.parametrize("orientation", STORED)
@@ -91,6 +129,65 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
     palette = Image.fromarray(clear[..., 0]).convert("P")
     palette.save(tmp_path / "p.png", transparency=0)
     assert (decode(tmp_path / "p.png", 16) == 255).all()
+
+
+def png(depth: int, colour_type: int, row: bytes, transparent: bytes) -> bytes:
+    """Write a picture of 2 × 1 pixels as PNG (ISO/IEC 15948) has it: no library writes these kinds."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+@pytest.mark.parametrize(
+    ("content", "second", "counted"),
+    [
+        (png(1, 0, bytes([0b01000000]), struct.pack(">H", 0)), 255, {FLATTENED}),
+        (png(2, 0, bytes([0b01100000]), struct.pack(">H", 1)), 170, {FLATTENED}),
+        (png(4, 0, bytes([0x73]), struct.pack(">H", 7)), 51, {FLATTENED}),
+        (png(8, 0, bytes([7, 9]), struct.pack(">H", 7)), 9, {FLATTENED}),
+        (png(16, 0, struct.pack(">2H", 0x1234, 0x8080), struct.pack(">H", 0x1234)), 128, {FLATTENED, SCALED}),
+        (png(16, 2, struct.pack(">6H", *[0x1234] * 3, *[0x8080] * 3), struct.pack(">3H", *[0x1234] * 3)), 128,
+         {FLATTENED}),
+    ],
+    ids=["1 bit", "2 bits", "4 bits", "8 bits", "16 bits", "16 bits, RGB"],
+)  # fmt: skip
+def test_a_value_that_stands_for_transparent_hides_its_colour_at_every_depth(
+    content: bytes, second: int, counted: set[str]
+) -> None:
+    """The first pixel is the transparent one, the second is opaque; grey of n bits is v · 255 / (2ⁿ − 1)."""
+    remarks: Counter[str] = Counter()
+    with Image.open(io.BytesIO(content)) as image:
+        pixels = np.asarray(in_colour(image, remarks))
+    assert pixels[0].tolist() == [[255] * 3, [second] * 3]
+    assert remarks.keys() == counted
+
+
+def damaged_exif(path: Path) -> None:
+    """Save a picture whose EXIF data says that it has more entries than there are."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (16, 16), (9, 9, 9)).save(path, exif=exif)
+    content = path.read_bytes()
+    assert content.count(b"MM\x00*\x00\x00\x00\x08\x00\x01") == 1
+    path.write_bytes(content.replace(b"MM\x00*\x00\x00\x00\x08\x00\x01", b"MM\x00*\x00\x00\x00\x08\x00\x09"))
+
+
+def test_a_warning_of_damaged_exif_data_names_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ABLATION_CACHE", str(tmp_path / "cache"))
+    for part, class_name in product(("train", "test"), "ab"):
+        (tmp_path / part / class_name).mkdir(parents=True)
+        damaged_exif(tmp_path / part / class_name / "a.jpg")
+    with pytest.warns(UserWarning) as told:
+        prepare_dataset(f"folder:{tmp_path}", TclConfig(data=Data(size_px=16)))
+    words = [str(warning.message) for warning in told]
+    assert {word.partition(": ")[0] for word in words} == {
+        str(tmp_path / part / class_name / "a.jpg") for part, class_name in product(("train", "test"), "ab")
+    }
+    assert all("EXIF" in word or "Truncated" in word for word in words)
 
 
 def test_what_was_done_is_counted_and_told_with_what_is_in_both_parts(

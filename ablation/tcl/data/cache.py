@@ -22,16 +22,16 @@ import numpy.typing as npt
 
 from ablation.faults import FaultsError
 from ablation.tcl.data import partial
-from ablation.tcl.data.colours import FLATTENED, SCALED, TURNED
+from ablation.tcl.data.colours import FLATTENED, ROUNDED, SCALED, TURNED
 from ablation.tcl.data.source import Source, SourcePart
 
 # Part of every folder's name, and recorded by studies: raise it when decoding, resizing or the layout below changes.
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 # A planned study keeps the decoding that it was planned with.
-OLDER_VERSIONS = (1,)
+OLDER_VERSIONS = (1, 2)
 # Version → remarks on the pictures that it, and those after it, decode otherwise than those before it. All others are
 # the same to the bit, so data without such remarks serve older studies too.
-DIFFERING = {2: (TURNED, SCALED, FLATTENED)}
+DIFFERING = {2: (TURNED, SCALED, ROUNDED, FLATTENED), 3: (SCALED, FLATTENED)}
 
 
 class DecodedPart(NamedTuple):

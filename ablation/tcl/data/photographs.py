@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +25,13 @@ from PIL import Image
 
 from ablation.faults import FaultsError
 from ablation.tcl.data.colours import in_colour
+from ablation.tcl.data.named_warnings import about, kept_warnings
 from ablation.tcl.data.source import SourcePart
 
 BLOCK = 256
 FAULTS_LISTED = 10
 # What Pillow raises, beside OSError, for bytes that are no whole picture.
-UNDECODABLE = (SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+UNDECODABLE = (SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -130,17 +133,22 @@ def _decode_photographs(
     photographs: Sequence[Photograph], digests: Sequence[str], size_px: int, remarks: Counter[str]
 ) -> Iterator[npt.NDArray[np.uint8]]:
     faults: list[str] = []
+    warned: set[str] = set()
     with ThreadPoolExecutor(_threads()) as pool:
         # In blocks, so that no more than one of them waits in memory for the disk.
         for start in range(0, len(photographs), BLOCK):
             block = zip(photographs[start : start + BLOCK], digests[start : start + BLOCK], strict=True)
             # Each picture has a count of its own, since threads would lose what they add to one.
-            found = list(pool.map(partial(_decode_one, size_px=size_px), block))
+            with kept_warnings() as kept:
+                found = list(pool.map(partial(_decode_one, size_px=size_px), block))
+            warned.update(kept)
             decoded = [result for result, _ in found]
             remarks.update(chain.from_iterable(counted.elements() for _, counted in found))
             faults += [result for result in decoded if isinstance(result, str)]
             if not faults:
                 yield np.stack([result for result in decoded if not isinstance(result, str)])
+    for warning in abridge(sorted(warned), "warnings of this kind"):
+        warnings.warn(warning, stacklevel=2)
     if faults:
         raise FaultsError(abridge(faults, "photographs that cannot be decoded"))
 
@@ -157,7 +165,8 @@ def _decoded_or_fault(item: tuple[Photograph, str], size_px: int, remarks: Count
         content = photograph.path.read_bytes()
         if sha256(content).hexdigest() != digest:
             return f"{photograph.path} changed while it was being read; let nothing write there and start again"
-        return decode(io.BytesIO(content), size_px, remarks)
+        with about(photograph.path):
+            return decode(io.BytesIO(content), size_px, remarks)
     except OSError as error:
         return (
             f"{photograph.path} cannot be decoded ({_first_line(error)}); restore that file from the original archive"
