@@ -1,19 +1,44 @@
-"""A request to stop, whichever signal brings it, as the one exception that Python has for it."""
+"""A request to stop, whichever signal brings it and however early: in one line, or as the exception for it."""
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+INTERRUPTED = 130  # exit code
+STDERR = 2
+NOTHING_BEGUN = "interrupted before anything was begun"
+
+
+def quit_when_interrupted() -> None:
+    """Let SIGINT end this process with one line, until ``as_keyboard_interrupts``; one that is ignored stays so.
+
+    For the time of imports, which may swallow a KeyboardInterrupt or show it as a traceback of theirs.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _quit)
+
+
+def _quit(number: int, frame: FrameType | None) -> None:
+    is_for_programs = any("json" in (word, word.removeprefix("--log-format=")) for word in sys.argv)
+    line = json.dumps({"kind": "fault", "fault": NOTHING_BEGUN}) if is_for_programs else f"error: {NOTHING_BEGUN}"
+    with suppress(OSError):
+        os.write(STDERR, f"{line}\n".encode())
+    os._exit(INTERRUPTED)
 
 
 @contextmanager
 def as_keyboard_interrupts() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does; a SIGHUP that is ignored, as by nohup, stays so.
 
-    Outside the main thread, where Python handles no signals, nothing changes.
+    What ``quit_when_interrupted`` set up ends here. Outside the main thread, where Python handles no signals, nothing
+    changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -22,6 +47,8 @@ def as_keyboard_interrupts() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    if signal.getsignal(signal.SIGINT) is _quit:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     numbers = [signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from ablation.interrupts import INTERRUPTED, NOTHING_BEGUN, as_keyboard_interrupts, quit_when_interrupted
+
+if __name__ == "__main__":
+    quit_when_interrupted()  # here, since the imports below take seconds
+
+# isort: split
 import json
 import os
 import shlex
@@ -19,7 +25,6 @@ from ablation.console.messages import Account, Teller, teller
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
 from ablation.faults import FaultsError
-from ablation.interrupts import as_keyboard_interrupts
 from ablation.ledger.log import LedgerError, OvertakenError
 from ablation.ledger.records import ConflictError
 from ablation.ledger.storage import UnwritableError
@@ -35,7 +40,6 @@ from search_spaces.space import Space
 
 LACKS_A_SECTION = 3  # exit code of analysis.report
 FAILED_SHARE_TOLERATED = 0.1
-INTERRUPTED = 130
 ONLY_ONCE = ("--resume", "--retry-failed", "--accept-changes")  # said anew by whoever goes on
 
 
@@ -126,7 +130,7 @@ def main(
     if code == INTERRUPTED and study is not None and study.paths.study.is_file():
         tell.go_on(_again(study, sys.argv[1:]))
     elif code == INTERRUPTED:
-        tell.faults(["interrupted before anything was begun"])
+        tell.faults([NOTHING_BEGUN])
     raise typer.Exit(code)
 
 
