@@ -196,13 +196,64 @@ def test_another_header_is_told_with_the_right_one(write: Write, lines: list[str
     assert f"is {header!r}, but must be 'emotion,pixels,Usage'" in fault
 
 
-@pytest.mark.parametrize("layout", ["{0}, {2}, {1}", '{0},"{1}",{2}', "{2} ,{1},{0}"])
+@pytest.mark.parametrize("layout", ["{0}, {2}, {1}", '{0},"{1}",{2}', "{2} ,{1},{0}", '"{0}", " {1} ","{2}"'])
 def test_other_orders_of_columns_blanks_and_quotes_are_read_alike(write: Write, lines: list[str], layout: str) -> None:
     plain = open_dataset(write(lines), 48)
-    names = layout.replace('"', "").format(*HEADER.split(","))
-    other = open_dataset(write([names, *(layout.format(*line.split(",")) for line in lines[1:])]), 48)
+    for names in (layout, layout.replace('"', "")):
+        other_lines = [names.format(*HEADER.split(",")), *(layout.format(*line.split(",")) for line in lines[1:])]
+        other = open_dataset(write(other_lines), 48)
+        for part, of in ((plain.train, other.train), (plain.test, other.test)):
+            assert np.array_equal(part.labels_N, of.labels_N) and np.array_equal(part.images_NHWC, of.images_NHWC)
+
+
+@pytest.fixture
+def pair(tmp_path: Path, lines: list[str]) -> Path:
+    """The same pictures as in ``lines`` in two files without Usage."""
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    for name, usage in (("train.csv", "Training"), ("test.csv", "PrivateTest")):
+        chosen = [line.removesuffix(f",{usage}") for line in lines if line.endswith(usage)]
+        (folder / name).write_text("\n".join(["emotion,pixels", *chosen]) + "\n")
+    return folder
+
+
+def test_a_pair_of_files_with_labels_is_read_as_the_whole_is(write: Write, lines: list[str], pair: Path) -> None:
+    plain, other = open_dataset(write(lines), 48), open_dataset(f"fer2013:{pair}", 48)
     for part, of in ((plain.train, other.train), (plain.test, other.test)):
         assert np.array_equal(part.labels_N, of.labels_N) and np.array_equal(part.images_NHWC, of.images_NHWC)
+    assert other.class_names == NAMES
+    assert other.test.names == tuple(f"line_{number}" for number in range(2, 9))
+
+
+def test_a_changed_file_of_a_pair_and_swapped_files_give_other_fingerprints(pair: Path) -> None:
+    found = [prepare_dataset(f"fer2013:{pair}", CONFIG).fingerprint]
+    train, test = pair / "train.csv", pair / "test.csv"
+    for path, place in ((test, pair / "other"), (train, test), (pair / "other", train)):
+        path.rename(place)
+    found.append(prepare_dataset(f"fer2013:{pair}", CONFIG).fingerprint)
+    test.write_text(test.read_text().replace("255\n", "254\n", 1))
+    found.append(prepare_dataset(f"fer2013:{pair}", CONFIG).fingerprint)
+    assert len(set(found)) == 3
+
+
+def test_faults_of_both_files_of_a_pair_are_told(pair: Path) -> None:
+    train, test = pair / "train.csv", pair / "test.csv"
+    whole = test.read_text()
+    train.write_text(train.read_text() + "7,1 2,Training\n9,1 2\n")
+    test.write_text("emotion,pixels\n")
+    told = faults_of(f"fer2013:{pair}")
+    assert len(told) == 3
+    assert f"{train} line 16 must have 2 fields, emotion,pixels, but has 3, the last of them 'Training'" in told[0]
+    assert f"{train} line 17 has emotion '9'" in told[1]
+    assert f"{test} has no usable line, but its lines are test; restore it" in told[2]
+    train.write_text(HEADER)
+    test.write_text("\n".join(line.partition(",")[2] or line for line in whole.replace("emotion,", "").split("\n")))
+    first, second = faults_of(f"fer2013:{pair}")
+    assert f"the header of {train} is 'emotion,pixels,Usage', but must be 'emotion,pixels'" in first
+    assert f"{test} has no column emotion" in second
+    test.unlink()
+    (fault,) = faults_of(f"fer2013:{pair}")
+    assert "is a folder without test.csv; give fer2013.csv of the challenge, or a folder with train.csv and" in fault
 
 
 @pytest.mark.parametrize(("header", "lacking"), [("emotion,pixels", "Usage"), ("pixels", "emotion")])
@@ -230,8 +281,8 @@ def test_what_is_no_such_file_is_told(write: Write, tmp_path: Path) -> None:
     assert "a file must follow the colon" in faults_of("fer2013:")[0]
     assert "does not exist; give fer2013.csv" in faults_of(f"fer2013:{tmp_path / 'nowhere.csv'}")[0]
     assert (
-        "is not a file; give fer2013.csv of the challenge; a folder per class opens as folder:DIR"
-        in faults_of(f"fer2013:{tmp_path}")[0]
+        "is a folder without train.csv and test.csv; give fer2013.csv of the challenge, or a folder with train.csv and "
+        "test.csv, both emotion,pixels; a folder per class opens as folder:DIR" in faults_of(f"fer2013:{tmp_path}")[0]
     )
     (tmp_path / "fer2013.csv").write_bytes(b"")
     assert "the file is empty" in faults_of(f"fer2013:{tmp_path / 'fer2013.csv'}")[0]
