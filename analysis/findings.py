@@ -124,7 +124,7 @@ def _study(found: Evidence) -> dict[str, Any]:
 def _arms(found: Evidence) -> list[dict[str, Any]]:
     levels = {arm.name: dict(arm.levels) for arm in found.study.arms}
     ends = {"mean": "", "low": "_low", "high": "_high"}
-    open_trials = Counter(found.not_completed["trial_id"].str.split("/").str[0])
+    open_trials = Counter(found.not_completed["arm"])
     effort, survival, calibration = (_by(table, "arm") for table in (found.effort, found.survival, found.calibration))
     return [
         {

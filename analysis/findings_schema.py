@@ -285,6 +285,7 @@ SCHEMA: Schema = {
                 "trials that neither completed nor were stopped by the search",
                 {
                     "trial_id": _text("trial"),
+                    "arm": _text("its arm"),
                     "phase": {"enum": ["search", "confirm"]},
                     "status": {"enum": ["diverged", "failed", "interrupted", "pending"]},
                     "epochs_trained": _count("epochs"),

@@ -54,7 +54,7 @@ class Progress:
         self._began = clock()
         self._told = self._began
         self._epochs_here = 0
-        self._counts = Counts(study.plan, study.records)
+        self._counts = Counts(study.state)
         self._trials = study.plan.trial_count
         self._epochs_expected = effort(study.plan).epochs_expected
         self._has_ended = False
@@ -82,7 +82,7 @@ class Progress:
     def note(self, event: Event) -> None:
         """Count an event; print it as JSON where asked for, and how far the sweep is where it is time to."""
         self._epochs_here += event.kind == "epoch"
-        self._counts.note(event, self._study.records)
+        self._counts.note(event)
         if self._is_json:
             place = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
             print_json_line(self._stderr, event.kind, {**place, **event.payload})

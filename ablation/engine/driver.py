@@ -100,7 +100,7 @@ def sweep(
 def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:
     """Remove checkpoints of search trials that have ended: a driver that was killed left them."""
     for trial_id, state in study.records.items():
-        if state.has_ended and "/search/" in trial_id:
+        if state.has_ended and study.state.trials[trial_id].phase == "search":
             shutil.rmtree(paths.checkpoint_dir(trial_id), ignore_errors=True)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.ledger.events import Ended, EpochTrained, Event, Retried, Started
-from ablation.ledger.records import Records, TrialState
-from ablation.plan import Plan
+from ablation.ledger.records import TrialState
+from ablation.study.state import StudyState
 
 
 @dataclass
@@ -26,7 +25,9 @@ class ArmCounts:
 class Counts:
     """What has become of a study's trials so far, over all sessions; ``running`` ones are this session's."""
 
-    def __init__(self, plan: Plan, records: Records) -> None:
+    def __init__(self, study: StudyState) -> None:
+        plan, records = study.plan, study.records
+        self._study = study
         self.arms = {arm.name: ArmCounts() for arm in plan.arms}
         self.outcomes: Counter[str] = Counter()
         self.epochs = sum(len(state.epochs) for state in records.values())
@@ -36,11 +37,11 @@ class Counts:
             if state.has_ended:
                 self._end(state)
 
-    def note(self, event: Event, records: Mapping[str, TrialState]) -> None:
-        """Count an event that ``records`` know of."""
+    def note(self, event: Event) -> None:
+        """Count an event that the study has applied."""
         if event.trial_id is None:
             return
-        running = self.arms[_arm(event.trial_id)].running
+        running = self.arms[self._study.trials[event.trial_id].arm].running
         match event.what:
             case EpochTrained():
                 self.epochs += 1
@@ -50,7 +51,7 @@ class Counts:
                 running.discard(event.trial_id)
             case Ended():
                 running.discard(event.trial_id)
-                self._end(records[event.trial_id])
+                self._end(self._study.records[event.trial_id])
             case _:
                 pass
 
@@ -90,16 +91,13 @@ class Counts:
 
     def _end(self, state: TrialState) -> None:
         assert state.outcome is not None, "an ended trial has an outcome"
-        arm = self.arms[_arm(state.trial_id)]
+        trial = self._study.trials[state.trial_id]
+        arm = self.arms[trial.arm]
         self.outcomes[state.outcome] += 1
-        if "/search/" in state.trial_id:
+        if trial.phase == "search":
             arm.searched += 1
         else:
             arm.confirmed += 1
         if state.outcome == "completed":
             value = state.last(self._metric)
             arm.best = value if arm.best is None else self._better(arm.best, value)
-
-
-def _arm(trial_id: str) -> str:
-    return trial_id.rsplit("/", 3)[0]

@@ -21,6 +21,9 @@ def open_study(file: StudyFile, ledger: Ledger, asked: Plan | None = None) -> St
     if asked is None or asked == plan:
         return study
     larger = Study(asked, ledger)  # raises where what was done is not part of it
-    confirmed = sum(state.outcome == "completed" and "/confirm/" in key for key, state in study.records.items())
+    confirmed = sum(
+        state.outcome == "completed" and study.state.trials[trial_id].phase == "confirm"
+        for trial_id, state in study.records.items()
+    )
     ledger.append(Grown(asked.model_dump(mode="json"), confirmed))
     return larger

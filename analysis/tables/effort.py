@@ -36,10 +36,10 @@ def effort_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
 def not_completed(trials: pd.DataFrame) -> pd.DataFrame:
     """List the trials that neither completed nor were stopped by the search, with the reason each gave.
 
-    Columns: trial_id, phase, status, epochs_trained, epochs_planned, attempts, reason (empty where unknown, cut where
-    it is longer than MOST_LETTERS: trials.parquet has all of it).
+    Columns: trial_id, arm, phase, status, epochs_trained, epochs_planned, attempts, reason (empty if unknown, cut if
+    longer than MOST_LETTERS: trials.parquet has all of it).
     """
-    columns = ["trial_id", "phase", "status", "epochs_trained", "epochs_planned", "attempts", "reason"]
+    columns = ["trial_id", "arm", "phase", "status", "epochs_trained", "epochs_planned", "attempts", "reason"]
     rows = trials.loc[~trials["status"].isin(["completed", "stopped"]), columns].reset_index(drop=True)
     for name in ("epochs_trained", "attempts"):
         rows[name] = rows[name].fillna(0).astype(int)
