@@ -38,13 +38,14 @@ NO_LETTERS = {
     "backbones.ResidualBlock.forward": "⌈H/stride⌉×⌈W/stride⌉",
     "data.batches._to_device": "any",
     "data.batches.split_validation": "two parts of N",
-    "data.fer2013._parse": "48×48 of a file's rows",
+    "data.fer2013_pixels._parse": "48×48 of a file's rows",
     "data.photographs._decode_one": "size_px comes as a number",
     "data.photographs._decoded_or_fault": "size_px comes as a number",
     "data.photographs.decode": "size_px comes as a number",
     "data.photographs.fit": "size_px comes as a number",
     "data.synthetic._wavering": "count comes as a number",
     "negatives.widened": "any",
+    "predictor.ExpressionPredictor._decoded": "a list, one for each path",
 }
 
 MADE = '''
