@@ -18,6 +18,7 @@ from ablation import reruns, study_file
 from ablation.agreement import Agreement, Difference, differences, verdict
 from ablation.checkpoint import newest_path
 from ablation.console.consoles import console, error_line
+from ablation.engine.process_state import ProcessState
 from ablation.faults import FaultsError
 from ablation.ledger.events import Event, SessionOpened, Started
 from ablation.ledger.log import LedgerError, read_events
@@ -127,7 +128,12 @@ def _keep(made: Path, directory: Path) -> None:
 def _records(recorded: Recorded, context: TrialContext) -> Generator[EpochRecord, None, None]:
     """Begin the trial when its first record is asked for: what goes wrong before that is its failure, too."""
     run_trial = load(recorded.file.plan.space.trial)
-    yield from run_trial(build_config(run_trial, recorded.state.config), context)
+    state = ProcessState()
+    state.seed(context.seed)
+    try:
+        yield from run_trial(build_config(run_trial, recorded.state.config), context)
+    finally:
+        state.restore()
 
 
 def _recorded(paths: RunPaths, trial_id: str, threads: int | None, epochs: int | None) -> Recorded:

@@ -72,6 +72,32 @@ def test_an_arm_that_runs_out_of_memory_fails_and_the_others_go_on(tmp_path: Pat
     assert "MemoryError: no more" in done.stderr
 
 
+def test_a_trial_that_draws_from_a_global_generator_comes_out_the_same_alone(tmp_path: Path) -> None:
+    study = tmp_path / "global_draws.py"
+    study.write_text(
+        "import dataclasses, random\n"
+        "from tests.toy_study import SPACE as TOY, ToyConfig, run_trial as follow\n"
+        "def run_trial(config: ToyConfig, context):\n"
+        "    for record in follow(config, context):\n"
+        "        yield dataclasses.replace(record, metrics={**record.metrics, 'drawn': random.random()})\n"
+        "SPACE = TOY.model_copy(update={'trial': 'global_draws:run_trial'})\n"
+    )
+    done = command(tmp_path, "--space", str(study), *SMALL[2:])
+    assert done.returncode == 0, done.stderr
+    run = RunPaths(tmp_path / "run")
+    epochs = pd.read_parquet(run.epochs)
+    last = str(epochs["trial_id"].iloc[-1])
+    again = subprocess.run(
+        [sys.executable, "-m", "ablation.rerun", str(run.root), last, "--trust"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stdout + again.stderr
+    # Trials of the same seed, in other arms, draw the same, and no others do.
+    first = epochs.groupby("trial_id")["metric.drawn"].first()
+    seeds = pd.read_parquet(run.trials).set_index("trial_id")["seed"]
+    assert (first.groupby(seeds).nunique() == 1).all() and first.nunique() == seeds.nunique() > 1
+
+
 def test_a_breakpoint_in_a_trial_stops_there_and_goes_on(tmp_path: Path) -> None:
     study = tmp_path / "stops.py"
     study.write_text(

@@ -88,10 +88,82 @@ def test_what_a_trial_sets_is_undone_before_the_next(tmp_path: Path) -> None:
     torch.set_num_threads(threads + 1)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = True
+    torch.set_default_device("meta")
+    torch.set_autocast_enabled("cpu", True)
+    torch.set_autocast_dtype("cpu", torch.float16)
+    torch.set_autocast_cache_enabled(False)
+    np.set_printoptions(precision=2)
     state.restore()
     assert (Path.cwd(), dict(os.environ), list(sys.path), random.getstate()) == before
     assert np.geterr()["divide"] == "warn"
     assert logging.getLogger().handlers == handlers
     assert torch.equal(torch.get_rng_state(), torch_before)
     assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, threads)
+    assert torch.zeros(1).device == torch.device("cpu")
+    assert (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")) == (False, torch.bfloat16)
+    assert torch.is_autocast_cache_enabled() and np.get_printoptions()["precision"] == 8
     assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
+
+
+def test_loggers_are_put_back_and_new_ones_are_as_new() -> None:
+    known, kept = logging.getLogger(f"{__name__}.known"), logging.NullHandler()
+    known.setLevel(logging.ERROR)
+    known.addHandler(kept)
+    state = ProcessState()
+    known.setLevel(logging.DEBUG)
+    known.addHandler(logging.NullHandler())
+    known.propagate = False
+    made = logging.getLogger(f"{__name__}.made")
+    made.setLevel(logging.CRITICAL)
+    made.addHandler(logging.NullHandler())
+    logging.disable(logging.CRITICAL)
+    state.restore()
+    assert (known.level, known.handlers, known.propagate) == (logging.ERROR, [kept], True)
+    assert (made.level, made.handlers, made.isEnabledFor(logging.WARNING)) == (logging.NOTSET, [], True)
+    known.handlers.clear()
+
+
+def drawn() -> list[float]:
+    legacy = float(np.random.rand())  # noqa: NPY002  # what a user's trial may draw from
+    return [random.random(), legacy, float(torch.rand(()))]
+
+
+def test_global_generators_begin_as_the_trials_seed_says_whatever_ran_before() -> None:
+    state, untouched = ProcessState(), (random.getstate(), torch.get_rng_state())
+    state.seed(7)
+    first = drawn()
+    state.restore()
+    state.seed(8)
+    other = drawn()
+    state.restore()
+    assert (random.getstate(), torch.equal(torch.get_rng_state(), untouched[1])) == (untouched[0], True)
+    state.seed(7)
+    assert drawn() == first
+    assert all(here != there for here, there in zip(first, other, strict=True))
+    # What a trial draws from generators of its own, made from the same seed, is something else.
+    assert first[2] != float(torch.rand((), generator=torch.Generator().manual_seed(7)))
+    state.restore()
+
+
+LATE = """
+import importlib.util, sys
+from ablation.engine.process_state import ProcessState
+assert "torch" not in sys.modules and "numpy" not in sys.modules
+state = ProcessState()
+state.seed(7)
+assert importlib.util.find_spec("torch") and importlib.util.find_spec("numpy")  # as libraries do that can use both
+import numpy
+import torch
+first = [float(numpy.random.rand()), float(torch.rand(()))]
+torch.set_default_dtype(torch.float64)
+state.restore()
+assert torch.get_default_dtype() == torch.float32
+state.seed(7)
+assert [float(numpy.random.rand()), float(torch.rand(()))] == first
+state.restore()
+assert not any("WhenImported" in type(finder).__name__ for finder in sys.meta_path)
+"""
+
+
+def test_libraries_that_a_trial_imports_first_are_seeded_and_put_back_too() -> None:
+    subprocess.run([sys.executable, "-c", LATE], check=True, cwd=Path(__file__).parents[1])

@@ -7,24 +7,42 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Restore = Callable[[], object]
+from ablation.engine.library_state import Restore, numpy_restores, torch_restores, when_imported
+from ablation.seeds import derive_seed
+
+SEEDS = 2**32  # as many as numpy's legacy generator takes
 
 
 class ProcessState:
-    """The process as it was when this was made; only of libraries that are imported by then, or by ``restore``."""
+    """The process as it was when this was made; numpy and torch as they were then, or when they were imported."""
 
     def __init__(self) -> None:
-        self._restores: list[Restore] = [*_python(), *_numpy(), *_torch()]
+        self._restores: list[Restore] = [*_python(), _logging()]
+        self._seed: int | None = None
+        when_imported("numpy", self._keep_numpy)
+        when_imported("torch", self._keep_torch)
+
+    def seed(self, seed: int) -> None:
+        """Let the global generators begin as a trial's seed says, whatever ran in this process before.
+
+        A stream of their own: one that the trial makes from the same seed draws other numbers.
+        """
+        self._seed = derive_seed(seed, "global generators")
+        random.seed(self._seed)
+        for name, seed_library in (("numpy", self._seed_numpy), ("torch", self._seed_torch)):
+            module = sys.modules.get(name)
+            if module is not None:
+                seed_library(module)
 
     def restore(self) -> None:
-        """Put back environment, folder, import path, filters, log handlers, global generators and torch's switches.
+        """Put back environment, folder, import path, filters, loggers, global generators, numpy's and torch's switches.
 
         Modules and their globals stay: what a trial writes there, the next one finds.
         """
+        self._seed = None
         for restore in self._restores:
             try:
                 restore()
@@ -32,28 +50,37 @@ class ProcessState:
             except (RuntimeError, OSError) as error:
                 print(f"a trial's change to its process could not be undone: {error}")
 
+    def _keep_numpy(self, numpy: Any) -> None:
+        self._restores += numpy_restores(numpy)
+        self._seed_numpy(numpy)
+
+    def _keep_torch(self, torch: Any) -> None:
+        self._restores += torch_restores(torch)
+        self._seed_torch(torch)
+
+    def _seed_numpy(self, numpy: Any) -> None:
+        if self._seed is not None:
+            numpy.random.seed(self._seed % SEEDS)
+
+    def _seed_torch(self, torch: Any) -> None:
+        if self._seed is not None:
+            torch.manual_seed(self._seed)
+
 
 def _python() -> list[Restore]:
     environment, folder, path = dict(os.environ), Path.cwd(), list(sys.path)
     filters, state = list(warnings.filters), random.getstate()
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
 
     def restore_environment() -> None:
         if dict(os.environ) != environment:
             os.environ.clear()
             os.environ.update(environment)
 
-    def restore_logging() -> None:
-        root.setLevel(level)
-        root.handlers[:] = handlers
-
     def restore_filters() -> None:
         warnings.filters[:] = filters  # type: ignore[index]  # typeshed promises a sequence; it is a list
 
     return [
         restore_environment,
-        restore_logging,
         restore_filters,
         lambda: os.chdir(folder),
         lambda: sys.path.__setitem__(slice(None), path),
@@ -61,38 +88,29 @@ def _python() -> list[Restore]:
     ]
 
 
-def _numpy() -> list[Restore]:
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is None:
-        return []
-    # The legacy generator is what a trial of the user's own may draw from.
-    state, errors = numpy.random.get_state(), numpy.geterr()
-    return [lambda: numpy.random.set_state(state), lambda: numpy.seterr(**errors)]
+def _logging() -> Restore:
+    """Keep all loggers. One that comes later is unset, unless it belongs to a module that comes later, too."""
+    manager = logging.root.manager
+    known = {name: _facts(logger) for name, logger in _loggers()}
+    modules, disabled = set(sys.modules), manager.disable
+
+    def restore() -> None:
+        logging.disable(disabled)
+        for name, logger in _loggers():
+            package = name.partition(".")[0]
+            if name not in known and package in sys.modules and package not in modules:
+                continue  # its module has set it up, once
+            level, handlers, filters, logger.propagate, logger.disabled = known.get(name, (0, [], [], True, False))
+            logger.setLevel(level)
+            logger.handlers[:], logger.filters[:] = handlers, filters
+
+    return restore
 
 
-def _torch() -> list[Restore]:
-    torch: Any = sys.modules.get("torch")
-    if torch is None:
-        return []
-    dtype, threads, state = torch.get_default_dtype(), torch.get_num_threads(), torch.get_rng_state()
-    precision, is_strict = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    warns, has_gradients = torch.is_deterministic_algorithms_warn_only_enabled(), torch.is_grad_enabled()
-    anomalies = torch.is_anomaly_enabled()
-    switches = ("benchmark", "deterministic", "enabled", "allow_tf32")
-    cudnn = {name: getattr(torch.backends.cudnn, name) for name in switches}
+def _loggers() -> list[tuple[str, logging.Logger]]:
+    named = list(logging.root.manager.loggerDict.items())
+    return [("", logging.root), *((name, logger) for name, logger in named if isinstance(logger, logging.Logger))]
 
-    def restore_switches() -> None:
-        for name, value in cudnn.items():
-            if getattr(torch.backends.cudnn, name) != value:
-                setattr(torch.backends.cudnn, name, value)
 
-    return [
-        restore_switches,
-        lambda: torch.set_default_dtype(dtype),
-        lambda: torch.set_num_threads(threads),
-        lambda: torch.set_rng_state(state),
-        lambda: torch.set_float32_matmul_precision(precision),
-        lambda: torch.use_deterministic_algorithms(is_strict, warn_only=warns),
-        lambda: torch.set_grad_enabled(has_gradients),
-        lambda: torch.autograd.set_detect_anomaly(anomalies),
-    ]
+def _facts(logger: logging.Logger) -> tuple[int, list[logging.Handler], list[Any], bool, bool]:
+    return logger.level, list(logger.handlers), list(logger.filters), logger.propagate, logger.disabled

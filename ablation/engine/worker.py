@@ -134,6 +134,7 @@ class Worker:
         if self._state is None:
             self._code = CodeRecord.of_trial(environment.run_trial, environment.user_code)
             self._state = ProcessState()
+        self._state.seed(self.assignment.trial.seed)
         return run_trial
 
     def _context(self) -> TrialContext:

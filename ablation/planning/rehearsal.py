@@ -65,6 +65,7 @@ def rehearse(plan: Plan, scratch: Path, around: Around = alone, **surroundings: 
     confirm = next(trial for trial in plan.trials() if trial.phase == "confirm" and trial.arm == first.name)
     short = confirm.model_copy(update={"trial_id": "probe", "epochs": min(CONFIRM_EPOCHS, plan.budget.epochs)})
     state = ProcessState()  # each trial finds the process as a worker's first one does
+    state.seed(short.seed)
     with around(_confirm_of(plan), short.epochs), _noting(found.confirm_faults, told):
         found.epochs.extend(_records(plan, short, first, scratch / "confirm", surroundings))
     state.restore()
@@ -78,6 +79,7 @@ def rehearse(plan: Plan, scratch: Path, around: Around = alone, **surroundings: 
         trial = trials[arm.name].model_copy(update={"trial_id": f"probe/{place}", "phase": "search"})
         faults: list[str] = []
         records = _records(plan, trial, arm, scratch / f"search-{place}", surroundings)
+        state.seed(trial.seed)
         with around(f"the first epoch of {arm.name}", 1), _noting(faults, told), closing(records):
             next(records)
         state.restore()
