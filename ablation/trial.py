@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from ablation.faults import FaultsError, nearest
 from ablation.user_code import study_module
+
+if TYPE_CHECKING:
+    from ablation.reporting import ReportingContext
 
 Phase = Literal["search", "confirm"]
 
@@ -145,3 +148,14 @@ def _spell_fault(error: Any) -> str:
     if not where:
         return rule  # a rule between several values names them itself
     return f"{where} is {error['input']!r}, but must be {rule}"
+
+
+def reporting(train: Callable[[Any, ReportingContext], None]) -> RunTrial:
+    """Make a ``run_trial`` of a function that calls ``context.report({...})`` after each epoch.
+
+    It trains in a thread, asleep while the study decides. A trial that is stopped leaves ``report`` by TrialStopped,
+    which is no Exception. A function that resumes from a checkpoint of epoch e reports ``epoch=e + 1`` next.
+    """
+    from ablation.reporting import reporting as made
+
+    return made(train)

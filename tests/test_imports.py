@@ -36,7 +36,7 @@ def importers(package: str) -> set[str]:
 
 # From the ground up: who stands on a floor imports from it and from below, never from above.
 FLOORS = (
-    "paths faults seeds machine git interrupts resources trial spaces user_code code_record",
+    "paths faults seeds machine git interrupts resources trial reporting spaces user_code code_record",
     "ledger",
     "plan study_file power spread_asked tables failures checkpoint reuse trust reruns agreement",
     "study",
