@@ -19,6 +19,7 @@ $(BIN)/uv:
 
 $(VENV)/.installed: requirements.lock | $(BIN)/uv
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed $(S3)/.installed
@@ -31,7 +32,7 @@ $(S3)/.installed: requirements-s3-server.lock | $(BIN)/uv
 	VIRTUAL_ENV=$(CURDIR)/$(S3) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements-s3-server.lock
 	@touch $@
 
-install: $(VENV)/.installed  ## the environment, in .venv
+install: $(VENV)/.installed  ## the environment, in .venv, with this project in it
 
 sweep: $(VENV)/.installed  ## the study of the seed paper on generated faces, minutes on two cores
 	$(BIN)/python -m ablation.run --space tcl $(ARGS)
@@ -67,9 +68,9 @@ bench: $(VENV)/.installed-test  ## the measurements: speed, fairness and planted
 
 lock: | $(BIN)/uv  ## renew the exact, hashed versions from the ranges in pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
-	    pyproject.toml -o requirements.lock
+	    --extra tcl pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
-	    -c requirements.lock --group test pyproject.toml -o requirements-test.lock
+	    -c requirements.lock --extra tcl --group test pyproject.toml -o requirements-test.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
 	    --group s3-server -o requirements-s3-server.lock
 

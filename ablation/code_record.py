@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ablation.user_code import OUR_PACKAGES, UserCode, source_of, study_module
+from ablation.version import VERSION
 from search_spaces.space import Frozen
 
-PACKAGES = ("torch", "ray", "optuna", "ablation")
+PACKAGES = ("torch", "ray", "optuna")
 DIGEST_LETTERS = 12
 
 
@@ -56,10 +57,12 @@ def changes(before: CodeRecord, now: CodeRecord) -> list[str]:
         for name in sorted(before.files.keys() | now.files.keys())
         if before.files.get(name) != now.files.get(name)
     ]
+    # Before 0.2 this project's version was recorded only if it was installed.
+    known = {"ablation": now.versions.get("ablation"), **before.versions}
     versions = [
         f"{name} is {now.versions.get(name, 'missing')}, but was {before.versions.get(name, 'missing')}"
-        for name in sorted(before.versions.keys() | now.versions.keys())
-        if before.versions.get(name) != now.versions.get(name)
+        for name in sorted(known.keys() | now.versions.keys())
+        if known.get(name) != now.versions.get(name)
     ]
     return files + versions
 
@@ -76,11 +79,12 @@ def _kind(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 def _versions() -> Iterator[tuple[str, str]]:
     yield "python", platform.python_version()
+    yield "ablation", VERSION
     for package in PACKAGES:
         try:
             yield package, version(package)
         except PackageNotFoundError:
-            continue  # a study of another model need not have torch, and this project may run from its folder
+            continue  # a study of another model need not have torch
 
 
 class _Project:

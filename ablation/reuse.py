@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ablation import checkpoint, study_file
 from ablation.paths import RunPaths
+from ablation.plan import Plan
 from ablation.trial import load
 from ablation.trust import allow_code, is_shipped
 
@@ -67,23 +68,25 @@ def best_trials(run: Path | str) -> list[BestTrial]:
     """
     paths = RunPaths(Path(run))
     plan = study_file.read(paths).plan
-    metric = f"metric.val_{plan.metric}"
-    rows: list[dict[str, Any]] = []
-    if paths.trials.is_file():
-        rows = pq.read_table(paths.trials).to_pylist()
-    done = [
-        row
-        for row in rows
-        if row["phase"] == "confirm" and row["status"] == "completed" and row["checkpoint"] is not None
-    ]
+    done = [row for row in confirmed_rows(paths, plan) if row["checkpoint"] is not None]
     if not done:
         raise FileNotFoundError(
             f"{paths.root} has no finished confirm trial with a checkpoint yet; let the sweep go on"
         )
-    done.sort(key=lambda row: row[metric], reverse=plan.space.direction == "maximize")
     return [
-        BestTrial(row["trial_id"], row["arm"], row[metric], plan.metric, paths.root / row["checkpoint"]) for row in done
+        BestTrial(
+            row["trial_id"], row["arm"], row[f"metric.val_{plan.metric}"], plan.metric, paths.root / row["checkpoint"]
+        )
+        for row in done
     ]
+
+
+def confirmed_rows(paths: RunPaths, plan: Plan) -> list[dict[str, Any]]:
+    """List the rows of trials.parquet of completed confirm trials by their validation scores, the best first."""
+    rows: list[dict[str, Any]] = pq.read_table(paths.trials).to_pylist() if paths.trials.is_file() else []
+    done = [row for row in rows if row["phase"] == "confirm" and row["status"] == "completed"]
+    metric, is_more_better = f"metric.val_{plan.metric}", plan.space.direction == "maximize"
+    return sorted(done, key=lambda row: float(row[metric]), reverse=is_more_better)
 
 
 def best_trial(run: Path | str) -> BestTrial:

@@ -141,7 +141,8 @@ def _again(study: PreparedRun, typed: Sequence[str] | None, *, retry_failed: boo
     command = [argument for argument in typed if argument not in ONLY_ONCE]
     named = [] if study.is_named else ["--name", study.paths.root.name]
     retried = ["--retry-failed"] * retry_failed
-    return shlex.join([sys.executable, "-m", "ablation.run", *command, *named, "--resume", *retried])
+    program = ["ablation", "run"] if sys.argv[0] == "ablation run" else [sys.executable, "-m", "ablation.run"]
+    return shlex.join([*program, *command, *named, "--resume", *retried])
 
 
 def run(

@@ -18,10 +18,11 @@ from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths, no_run
 from ablation.plan import Plan
 from ablation.user_code import UserCode, study_module
+from ablation.version import VERSION
 from search_spaces.space import IS_RECORDED, Frozen
 
 DIGEST = "sha256_of_the_rest"
-RECORDED_PACKAGES = ("ablation", "ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
+RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
 
 
 class DamagedStudyError(ValueError):
@@ -136,7 +137,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "ablation": VERSION}
     for package in RECORDED_PACKAGES:
         try:
             found[package] = version(package)

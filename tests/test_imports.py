@@ -36,14 +36,14 @@ def importers(package: str) -> set[str]:
 
 # From the ground up: who stands on a floor imports from it and from below, never from above.
 FLOORS = (
-    "paths faults seeds machine git interrupts resources trial reporting spaces user_code code_record",
+    "paths faults seeds machine git interrupts resources trial reporting spaces user_code code_record version",
     "ledger",
     "plan study_file power spread_asked tables failures checkpoint reuse trust reruns agreement",
     "study",
     "engine",
     "planning",
     "console",
-    "run status rerun predict",
+    "run status rerun predict best cli",
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 MODELS = ("tcl", "sorting")

@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 
 from ablation.ledger.events import Event, from_payload
 from ablation.ledger.storage import Folder
+from ablation.version import VERSION
 
 SCHEMA_VERSION = 1
 SCHEMA = pa.schema(
@@ -225,8 +225,4 @@ def digest(content: bytes) -> str:
 
 @cache
 def _writer() -> dict[str, Any]:
-    try:
-        ours = version("ablation")
-    except PackageNotFoundError:
-        ours = "not installed as a package"
-    return {"ablation": ours, "pyarrow": pa.__version__, "host": platform.node(), "process": os.getpid()}
+    return {"ablation": VERSION, "pyarrow": pa.__version__, "host": platform.node(), "process": os.getpid()}

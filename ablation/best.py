@@ -1,0 +1,92 @@
+"""Command: ``python -m ablation.best RUN_DIR`` prints the best configuration, its score and how to load it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from scipy import special
+
+from ablation import study_file
+from ablation.console.consoles import console, error_line
+from ablation.paths import RunPaths
+from ablation.reuse import confirmed_rows
+
+CONFIDENCE = 0.95
+
+
+def facts(run: Path, arm: str | None = None) -> dict[str, Any]:
+    """Return the best confirm trial by validation, of one arm or of all, with its arm's test score over replicates.
+
+    ``test`` is the mean over the arm's completed confirm trials; ``low`` and ``high`` are the ends of Student's t
+    interval over replicates, None for fewer than two. Raises FileNotFoundError without a finished confirm trial,
+    ValueError for an arm that has none.
+    """
+    paths = RunPaths(run)
+    plan = study_file.read(paths).plan
+    rows = confirmed_rows(paths, plan)
+    arms = list(dict.fromkeys(str(row["arm"]) for row in rows))
+    if not rows:
+        raise FileNotFoundError(f"{run} has no finished confirm trial yet; let the sweep go on")
+    if arm is not None and arm not in arms:
+        raise ValueError(f"--arm is {arm!r}, but the arms with a finished confirm trial are {', '.join(arms)}")
+    best = next(row for row in rows if arm is None or row["arm"] == arm)
+    config = {name.removeprefix("config."): value for name, value in best.items() if name.startswith("config.")}
+    return {
+        "trial_id": best["trial_id"],
+        "arm": best["arm"],
+        "metric": plan.metric,
+        "validation": best[f"metric.val_{plan.metric}"],
+        **_test([row for row in rows if row["arm"] == best["arm"]], f"metric.test_{plan.metric}"),
+        "config": {name: value for name, value in config.items() if value is not None},
+        "checkpoint": None if best["checkpoint"] is None else str(run / best["checkpoint"]),
+    }
+
+
+def _test(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    by_replicate: dict[int, list[float]] = {}
+    for row in rows:
+        by_replicate.setdefault(row["replicate"], []).append(float(row[metric]))
+    means_R = np.array([np.mean(values) for values in by_replicate.values()])
+    n, mean = len(means_R), float(means_R.mean())
+    if n < 2:
+        return {"test": mean, "low": None, "high": None, "replicates": n}
+    reach = float(means_R.std(ddof=1) / n**0.5 * special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
+    return {"test": mean, "low": mean - reach, "high": mean + reach, "replicates": n}
+
+
+def show(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    arm: Annotated[str | None, typer.Option(help="The best of this arm; default: of all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print the best configuration by validation, its arm's test score with interval, and how to load the model."""
+    try:
+        found = facts(run, arm)
+        predictor = study_file.read(RunPaths(run)).plan.space.predictor
+    except (FileNotFoundError, ValueError) as error:
+        console(stderr=True).print(error_line(str(error)))
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    out = console()
+    out.print(f"{found['trial_id']}: validation {found['metric']} {found['validation']:.4g}")
+    interval = "" if found["low"] is None else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})"
+    out.print(f"test {found['metric']} of {found['arm']}: {found['test']:.4g}{interval}, n = {found['replicates']}")
+    for name, value in found["config"].items():
+        out.print(f"  {name} = {value!r}")
+    if found["checkpoint"] is None:
+        return
+    out.print(f"checkpoint: {found['checkpoint']}")
+    if predictor is None:
+        out.print(f"load it:\n  from ablation import checkpoint\n  checkpoint.load(Path({found['checkpoint']!r}))")
+    else:
+        out.print(f"load it:\n  from ablation.reuse import load_best\n  model = load_best({str(run)!r})")
+
+
+if __name__ == "__main__":
+    typer.run(show)
