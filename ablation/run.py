@@ -24,12 +24,14 @@ from ablation import study_file, tables
 from ablation.console.messages import Account, Teller, teller
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
+from ablation.engine.slots import local_slots
 from ablation.faults import FaultsError
 from ablation.ledger.log import LedgerError, OvertakenError
 from ablation.ledger.records import ConflictError
 from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import PreparedRun, begin, prepare_run
+from ablation.planning.rehearsal_process import try_confirm_trial
 from ablation.planning.request import Request, checked_options
 from ablation.resources import Resources
 from ablation.reuse import again, lost_checkpoints
@@ -40,6 +42,7 @@ from search_spaces.space import Space
 
 LACKS_A_SECTION = 3  # exit code of analysis.report
 FAILED_SHARE_TOLERATED = 0.1
+CONFIRM_TRIED_MOST_S = 60.0
 ONLY_ONCE = ("--resume", "--retry-failed", "--accept-changes")  # said anew by whoever goes on
 
 
@@ -186,6 +189,7 @@ def run_prepared(
     plan, tell = study.prepared.plan, teller(study.resources.log_format)
     try:
         if not study.resume:
+            _try_confirm_trial(study, tell)
             begin(study)
         paths = study.paths
         tell.header(study.prepared, paths.root, study.resume)
@@ -217,6 +221,19 @@ def run_prepared(
     retry = _again(study, typed, retry_failed=True) if summary["failed"] else None
     tell.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry))
     return code
+
+
+def _try_confirm_trial(study: PreparedRun, tell: Teller) -> None:
+    """Raise FaultsError where a sweep's confirm trials, which come last, would break the contract.
+
+    Not for a cluster, whose data and GPUs this machine need not have, nor where trials run in this process, in which
+    somebody may wait for breakpoints.
+    """
+    if study.resources.address is None and study.resources.executor == "ray":
+        slots, epoch_most_s = local_slots(study.resources), 60 * study.resources.watchdog_minutes
+        fault = try_confirm_trial(study.prepared, slots, epoch_most_s, CONFIRM_TRIED_MOST_S)
+        if fault is not None:
+            tell.rehearsed(fault)
 
 
 def _halt(error: Exception, paths: RunPaths, tell: Teller) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from ablation import run as run_module
+from ablation.engine import driver
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.planning.rehearsal_process import probe_apart
@@ -84,3 +85,53 @@ def test_a_plan_for_programs_is_json_from_the_first_byte(tmp_path: Path, capfd: 
     assert found.exit_code == 0, found.stderr
     assert json.loads(found.stdout)["arms_begun"] == len(toy_plan().arms)
     assert capfd.readouterr().out == ""
+
+
+def sweep(folder: Path, patch: pytest.MonkeyPatch, last: str) -> Result:
+    """Begin a sweep, which is interrupted at once, of a study whose confirm trials do something in their last epoch."""
+
+    def interrupt(*rest: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    patch.setattr(driver, "sweep", interrupt)
+    study = folder / f"confirms_{folder.name}.py"
+    study.write_text(
+        "import dataclasses, os\n"
+        "from tests.toy_study import SPACE as TOY, ToyConfig, run_trial as follow\n"
+        "def run_trial(config: ToyConfig, context):\n"
+        "    for record in follow(config, context):\n"
+        "        if context.phase == 'confirm' and record.epoch == context.epochs:\n"
+        f"            {last}\n"
+        "        yield record\n"
+        f"SPACE = TOY.model_copy(update={{'trial': '{study.stem}:run_trial'}})\n"
+    )
+    asked = ["--space", str(study), "--budget", "quick", "--out", str(folder / "runs"), "--name", "run"]
+    return CliRunner().invoke(APP, asked)
+
+
+def test_a_sweep_whose_confirm_trials_would_break_the_contract_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = sweep(tmp_path, monkeypatch, "record = dataclasses.replace(record, metrics={'val_score': 0.5})")
+    assert found.exit_code == 2
+    assert "a confirm trial of reference: the record of epoch 2 lacks test_score" in found.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("last", "told"), [("raise KeyError('labels')", "it raised KeyError: 'labels'"), ("os._exit(7)", "exit code 7")]
+)
+def test_what_a_confirm_trial_raises_is_a_note_and_the_sweep_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, told: str
+) -> None:
+    found = sweep(tmp_path, monkeypatch, last)
+    assert found.exit_code == 130
+    assert "note: tried before the sweep: a confirm trial of reference" in found.stderr and told in found.stderr
+    assert (tmp_path / "runs" / "run" / "study.json").is_file()
+
+
+def test_epochs_too_long_to_be_tried_hold_a_sweep_up_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "CONFIRM_TRIED_MOST_S", 0.01)
+    found = sweep(tmp_path, monkeypatch, "pass")
+    assert found.exit_code == 130
+    assert "two epochs take longer than 0.01 s, so no confirm trial was tried" in found.stderr

@@ -57,6 +57,9 @@ class Teller(Protocol):
     def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
         """Say what is about to run."""
 
+    def rehearsed(self, fault: str) -> None:
+        """Say what went wrong in a confirm trial that was tried before the sweep, which goes on."""
+
     def halted(self, error: Exception, root: Path) -> None:
         """Say what keeps the sweep from going on."""
 
@@ -95,6 +98,10 @@ class TextTeller:
     def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
         """Print budget and data."""
         print_header(self.console, prepared)
+
+    def rehearsed(self, fault: str) -> None:
+        """Print it as a note."""
+        self.console.print(f"note: tried before the sweep: {fault}")
 
     def halted(self, error: Exception, root: Path) -> None:
         """Print the error, which names the run."""
@@ -158,6 +165,10 @@ class JsonTeller:
     def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
         """Print the study."""
         print_json_line(self.stream, "study", {**header_facts(prepared), "run": str(root), "resume": is_resumed})
+
+    def rehearsed(self, fault: str) -> None:
+        """Print a line."""
+        print_json_line(self.stream, "rehearsed", {"fault": fault})
 
     def halted(self, error: Exception, root: Path) -> None:
         """Print the error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,23 @@ class Probe:
     arms_begun: int
 
 
-def probe(prepared: Prepared, slots: Slots, around: Around = alone, folder: Path | None = None) -> Probe:
-    """Rehearse a study as in one of ``slots``; raises FaultsError with all that fails or breaks the contract.
+class RehearsalError(FaultsError):
+    """All that fails or breaks the contract; ``broken`` is what breaks it."""
+
+    def __init__(self, faults: Sequence[str], broken: Sequence[str]) -> None:
+        super().__init__(faults)
+        self.broken = tuple(broken)
+
+
+def probe(
+    prepared: Prepared,
+    slots: Slots,
+    around: Around = alone,
+    folder: Path | None = None,
+    *,
+    only_confirm: bool = False,
+) -> Probe:
+    """Rehearse a study as in one of ``slots``; raises RehearsalError with all that fails or breaks the contract.
 
     ``around`` is entered for each trial; what trials write lies in ``folder``, or in the usual one, until the end.
     """
@@ -43,6 +59,7 @@ def probe(prepared: Prepared, slots: Slots, around: Around = alone, folder: Path
             plan,
             Path(scratch),
             around,
+            only_confirm=only_confirm,
             data=None if data is None else data["uri"],
             data_fingerprint=None if data is None else data["fingerprint"],
             data_decoding=None if data is None else data.get("decoding"),
@@ -53,7 +70,7 @@ def probe(prepared: Prepared, slots: Slots, around: Around = alone, folder: Path
         size = 0 if checkpoint is None else checkpoint.stat().st_size
     faults = faults_in_words(found, plan)
     if faults:
-        raise FaultsError(faults)
+        raise RehearsalError(faults, faults_in_words(found, plan, only_broken=True))
     # The shortest: the first has the start-up, and the last may have the scoring of test data.
     epoch_s = min(record.epoch_s for record in found.epochs)
     return Probe(epoch_s, size, time.monotonic() - began, len(found.arms))

@@ -40,12 +40,14 @@ class Rehearsal:
         arms: names of the arms whose first epoch was trained.
         confirm_faults: what went wrong in the confirm trial.
         arm_faults: names of arms by what went wrong in their first epoch.
+        broken: those faults that break the contract, so that they are in every such trial; others were raised.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
     arms: list[str] = field(default_factory=list)
     confirm_faults: list[str] = field(default_factory=list)
     arm_faults: dict[str, list[str]] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
 
 
 def alone(what: str, epochs: int) -> AbstractContextManager[None]:
@@ -53,8 +55,10 @@ def alone(what: str, epochs: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def rehearse(plan: Plan, scratch: Path, around: Around = alone, **surroundings: Any) -> Rehearsal:
-    """Train a confirm trial and, as far as time allows, each arm's first epoch at its defaults.
+def rehearse(
+    plan: Plan, scratch: Path, around: Around = alone, *, only_confirm: bool = False, **surroundings: Any
+) -> Rehearsal:
+    """Train a confirm trial and, unless ``only_confirm``, as far as time allows each arm's first epoch at its defaults.
 
     ``around`` is entered for each trial, with its name in words and its epochs. Trials write below ``scratch``;
     ``surroundings`` are what TrialContext has beside a planned trial's fields. What they print goes to standard error
@@ -66,9 +70,11 @@ def rehearse(plan: Plan, scratch: Path, around: Around = alone, **surroundings: 
     short = confirm.model_copy(update={"trial_id": "probe", "epochs": min(CONFIRM_EPOCHS, plan.budget.epochs)})
     state = ProcessState()  # each trial finds the process as a worker's first one does
     state.seed(short.seed)
-    with around(_confirm_of(plan), short.epochs), _noting(found.confirm_faults, told):
+    with around(_confirm_of(plan), short.epochs), _noting(found, found.confirm_faults, told):
         found.epochs.extend(_records(plan, short, first, scratch / "confirm", surroundings))
     state.restore()
+    if only_confirm:
+        return found
     trials = {trial.arm: trial for trial in islice(plan.trials(), len(plan.arms))}
     began = time.monotonic()
     for place, arm in enumerate(by_novelty(plan.arms)):
@@ -80,7 +86,7 @@ def rehearse(plan: Plan, scratch: Path, around: Around = alone, **surroundings: 
         faults: list[str] = []
         records = _records(plan, trial, arm, scratch / f"search-{place}", surroundings)
         state.seed(trial.seed)
-        with around(f"the first epoch of {arm.name}", 1), _noting(faults, told), closing(records):
+        with around(f"the first epoch of {arm.name}", 1), _noting(found, faults, told), closing(records):
             next(records)
         state.restore()
         for fault in faults:
@@ -105,10 +111,12 @@ def by_novelty(arms: Sequence[Arm]) -> Iterator[Arm]:
     yield first
 
 
-def faults_in_words(found: Rehearsal, plan: Plan) -> list[str]:
-    """Say each fault once, with where it was met and what to mend."""
+def faults_in_words(found: Rehearsal, plan: Plan, *, only_broken: bool = False) -> list[str]:
+    """Say each fault once, or those that break the contract, with where it was met and what to mend."""
     lines = []
     for fault in dict.fromkeys((*found.confirm_faults, *found.arm_faults)):
+        if only_broken and fault not in found.broken:
+            continue
         where = [_confirm_of(plan)] if fault in found.confirm_faults else []
         names = found.arm_faults.get(fault, [])
         if names:
@@ -168,7 +176,7 @@ def _next_record(
 
 
 @contextmanager
-def _noting(faults: list[str], told: set[str]) -> Iterator[None]:
+def _noting(found: Rehearsal, faults: list[str], told: set[str]) -> Iterator[None]:
     """Take what a trial raises as a fault; ``told`` are those whose output has been shown."""
     said = io.StringIO()  # a plan for programs is JSON and nothing else
     try:
@@ -176,6 +184,7 @@ def _noting(faults: list[str], told: set[str]) -> Iterator[None]:
             yield
     except _BrokenContractError as error:
         faults.append(str(error))
+        found.broken.add(str(error))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a model under study does

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ablation.engine.slots import Slots
 from ablation.engine.watchdog import watched
 from ablation.faults import FaultsError
 from ablation.plan import Plan
-from ablation.planning.probe import Probe, probe
+from ablation.planning.probe import Probe, RehearsalError, probe
 from ablation.planning.request import Prepared
 from ablation.user_code import OUR_ROOT, UserCode
 from search_spaces.space import IS_RECORDED
@@ -27,17 +27,54 @@ from search_spaces.space import IS_RECORDED
 SHOWN_BYTES = 20_000  # of what it wrote, the end
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a rehearsal: its probe, or faults, with those that break the contract, and what was written."""
+
+    probe: dict[str, Any] | None
+    faults: tuple[str, ...]
+    broken: tuple[str, ...]
+    written: str
+
+
 def probe_apart(prepared: Prepared, slots: Slots, epoch_most_s: float) -> Probe:
     """Do what ``probe`` does; raises FaultsError, too, where a trial ends its process or an epoch takes too long.
 
     What was written in there, by whatever means, goes to standard error if something failed, and nowhere otherwise.
     """
+    outcome = _rehearse_apart(prepared, slots, epoch_most_s)
+    if outcome.probe is None:
+        sys.stderr.write(outcome.written)
+        raise FaultsError(outcome.faults)
+    return Probe(**outcome.probe)
+
+
+def try_confirm_trial(prepared: Prepared, slots: Slots, epoch_most_s: float, most_s: float) -> str | None:
+    """Rehearse a confirm trial before a sweep, whose own come last; return what went wrong, in words, if anything did.
+
+    Raises FaultsError with what breaks the contract. What a trial raises may be that trial's alone, and the sweep
+    counts it.
+    """
+    try:
+        outcome = _rehearse_apart(prepared, slots, min(epoch_most_s, most_s), only_confirm=True, most_s=most_s)
+    except subprocess.TimeoutExpired:
+        return f"two epochs take longer than {most_s:g} s, so no confirm trial was tried"
+    if outcome.broken:
+        raise FaultsError(outcome.broken)
+    return "; ".join(outcome.faults) or None
+
+
+def _rehearse_apart(
+    prepared: Prepared, slots: Slots, epoch_most_s: float, *, only_confirm: bool = False, most_s: float | None = None
+) -> _Outcome:
+    """Rehearse in another process; raises subprocess.TimeoutExpired where all takes longer than ``most_s``."""
     asked = {
         "plan": prepared.plan.model_dump(mode="json"),
         "data": prepared.data,
         "slots": asdict(slots),
         "user_code": UserCode.here().model_dump(mode="json"),
         "epoch_most_s": epoch_most_s,
+        "only_confirm": only_confirm,
     }
     # -P and our folder first, as for the report's process.
     search_path = os.pathsep.join(filter(None, (str(OUR_ROOT), os.environ.get("PYTHONPATH"))))
@@ -46,15 +83,14 @@ def probe_apart(prepared: Prepared, slots: Slots, epoch_most_s: float) -> Probe:
         with place.output.open("wb") as output:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", __name__, name],
-                input=json.dumps(asked).encode(), stdout=output, stderr=output, check=False,
+                input=json.dumps(asked).encode(), stdout=output, stderr=output, check=False, timeout=most_s,
                 env={**os.environ, "PYTHONPATH": search_path},
             )  # fmt: skip
         found = place.found()
-        if found is not None and not found["faults"]:
-            return Probe(**found["probe"])
-        sys.stderr.write(place.written())
-        faults = [place.reason(done.returncode, prepared.plan, epoch_most_s)] if found is None else found["faults"]
-        raise FaultsError(faults)
+        if found is None:
+            reason = place.reason(done.returncode, prepared.plan, epoch_most_s)
+            return _Outcome(None, (reason,), (), place.written())
+        return _Outcome(found["probe"], tuple(found["faults"]), tuple(found["broken"]), place.written())
 
 
 class _Place:
@@ -114,11 +150,12 @@ def _rehearse_here(place: _Place) -> None:
             yield
 
     try:
-        measured = probe(Prepared(plan, "", "", asked["data"]), Slots(**asked["slots"]), noted, place.folder)
-    except FaultsError as error:
-        place.note({"faults": list(error.faults)})
+        study, slots = Prepared(plan, "", "", asked["data"]), Slots(**asked["slots"])
+        measured = probe(study, slots, noted, place.folder, only_confirm=asked["only_confirm"])
+    except RehearsalError as error:
+        place.note({"faults": error.faults, "broken": error.broken, "probe": None})
         return
-    place.note({"faults": [], "probe": asdict(measured)})
+    place.note({"faults": [], "broken": [], "probe": asdict(measured)})
 
 
 if __name__ == "__main__":
