@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from ablation.interrupts import quit_when_interrupted
 from ablation.version import VERSION
 
 PROGRAM = "ablation"
@@ -66,6 +67,8 @@ def main() -> None:
         return
     module, function, about = COMMANDS[typed]
     sys.argv[:2] = [f"{PROGRAM} {typed}"]
+    if typed in ("run", "plan"):
+        quit_when_interrupted()  # their imports take seconds
     if typed == "plan":
         sys.argv.append("--plan")
     app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)

@@ -14,23 +14,26 @@ import pytest
 from ablation.interrupts import as_keyboard_interrupts, quit_when_interrupted
 
 ROOT = Path(__file__).parents[1]
-PLAN = ("-m", "ablation.run", "--space", "tests.toy_study:SPACE", "--plan")
+PLAN = ("--space", "tests.toy_study:SPACE", "--plan")
 
 
-def interrupted_in_imports(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Plan a study where the import of typer gets SIGINT, as from Ctrl-C, and swallows KeyboardInterrupt."""
-    (folder / "typer.py").write_text(
+def interrupted_in_imports(
+    folder: Path, *arguments: str, command: tuple[str, ...] = ("ablation.run",)
+) -> subprocess.CompletedProcess[str]:
+    """Plan a study where the import of pydantic gets SIGINT, as from Ctrl-C, and swallows KeyboardInterrupt."""
+    (folder / "pydantic.py").write_text(
         "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    signal.pause()\n"
         "except BaseException:\n    raise ImportError('swallowed') from None\n"
     )
     return subprocess.run(
-        [sys.executable, *PLAN, *arguments],
+        [sys.executable, "-m", *command, *PLAN, *arguments],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def test_an_interrupt_while_the_command_is_being_imported_is_one_line(tmp_path: Path) -> None:
-    done = interrupted_in_imports(tmp_path)
+@pytest.mark.parametrize("command", [("ablation.run",), ("ablation.cli", "run")], ids=" ".join)
+def test_an_interrupt_while_the_command_is_being_imported_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = interrupted_in_imports(tmp_path, command=command)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted before anything was begun\n")
 
 
