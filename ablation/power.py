@@ -1,61 +1,95 @@
-"""What a planned number of replicates can detect, and how many it takes: power of the paired t test.
+"""What a number of replicates can detect, and how many it takes: power of the paired t test, for plan and report.
 
-Effects are in standard deviations of paired differences (``_sd``) until a spread is known, from an earlier run or as
-stated by the user.
+A plan's effects are in standard deviations of paired differences until a spread is known, from an earlier run or as
+stated by the user. The formulas are our own: ``TTestPower.solve_power`` of statsmodels 0.14 fails at few replicates.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy import optimize, stats
+from scipy import special
 
-from ablation import study_file
 from ablation.faults import FaultsError, nearest
 from ablation.paths import RunPaths
-from ablation.plan import Plan
 
-POWER = 0.8
-LEVEL = 0.05
+if TYPE_CHECKING:
+    from ablation.plan import Plan
+
+ALPHA = 0.05
+POWER = 0.80
+MOST_REPLICATES = 100_000
+_HALVINGS = 60  # to the last digit of float64
 
 
-def detectable_effect_sd(replicates: int, comparisons: int, power: float = POWER, level: float = LEVEL) -> float:
-    """Return the paired difference, in standard deviations of such differences, found with the given power.
+def power_of_paired_t(difference: float, sd: float, n: int, alpha: float = ALPHA) -> float:
+    """Compute the chance that a two-sided paired t test at ``alpha`` finds a true ``difference``.
 
-    Paired t over at least 2 ``replicates`` at ``level`` divided by the number of declared comparisons, at least 1:
-    Holm's first and strictest step. Source: noncentral t.
+    ``sd`` is the standard deviation of single differences, in the unit of ``difference``. Give ``alpha`` divided by
+    the number of declared comparisons for Holm's first and strictest step.
+    Raises ValueError where ``n`` < 2 or ``sd`` <= 0. Source: noncentral t.
     """
-    critical = stats.t.isf(level / comparisons / 2, replicates - 1)
-
-    def shortfall(effect_sd: float) -> float:
-        return float(stats.nct.sf(critical, replicates - 1, effect_sd * math.sqrt(replicates))) - power
-
-    highest = 1.0
-    while shortfall(highest) < 0:
-        highest *= 2
-    return float(optimize.brentq(shortfall, 0.0, highest))
+    _check(n, sd)
+    return _power(abs(difference) / sd * n**0.5, n - 1, alpha)
 
 
-def replicates_needed(effect_sd: float, comparisons: int, power: float = POWER, level: float = LEVEL) -> int:
-    """Return the fewest replicates, at least 2, that detect a paired difference of ``effect_sd`` > 0."""
-    return _least(2, lambda replicates: detectable_effect_sd(replicates, comparisons, power, level) <= effect_sd)
+def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
+    """Compute the smallest true difference that ``n`` pairs find with ``power``, in the unit of ``sd``.
+
+    Raises ValueError where ``n`` < 2 or ``sd`` <= 0.
+    """
+    _check(n, sd)
+    return sd * _noncentrality(n - 1, alpha, power) / math.sqrt(n)
 
 
-def _least(start: int, suffices: Callable[[int], bool]) -> int:
-    few, enough = start - 1, start
-    while not suffices(enough):
+def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power: float = POWER) -> int:
+    """Find the fewest pairs that detect a true ``difference`` with ``power``.
+
+    Raises ValueError where no 100,000 pairs would do, as for a difference of 0.
+    """
+    few, enough = 1, 2
+    while power_of_paired_t(difference, sd, enough, alpha) < power:
         few, enough = enough, 2 * enough
+        if enough > MOST_REPLICATES:
+            rule = f"must be within reach of {MOST_REPLICATES} pairs; ask for a larger one"
+            raise ValueError(f"difference is {difference} at sd {sd}, but {rule}")
     while enough - few > 1:
         middle = (few + enough) // 2
-        few, enough = (few, middle) if suffices(middle) else (middle, enough)
+        few, enough = (middle, enough) if power_of_paired_t(difference, sd, middle, alpha) < power else (few, middle)
     return enough
+
+
+def _power(noncentrality: float, df: int, alpha: float) -> float:
+    edge = special.stdtrit(df, 1 - alpha / 2)
+    wrong_side = special.nctdtr(df, noncentrality, -edge)  # NaN where it is too small to be computed
+    return float(1 - special.nctdtr(df, noncentrality, edge) + np.nan_to_num(wrong_side))
+
+
+@cache
+def _noncentrality(df: int, alpha: float, power: float) -> float:
+    low, high = 0.0, 1.0
+    while _power(high, df, alpha) < power:
+        high *= 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _power(middle, df, alpha) < power else (low, middle)
+    return high
+
+
+def _check(n: int, sd: float) -> None:
+    if n < 2:
+        raise ValueError(f"n is {n}, but a spread needs at least 2 pairs; plan more replicates")
+    if not sd > 0:
+        raise ValueError(f"sd is {sd}, but must be > 0; the spread of single differences is meant")
 
 
 @dataclass(frozen=True)
@@ -80,6 +114,9 @@ def spread_from(run: Path, plan: Plan) -> Spread:
     Variances of test differences are pooled over the comparisons that the run declared, by their degrees of freedom;
     a replicate counts where all its confirm trials completed. Raises FaultsError where the run has no such numbers.
     """
+    # Here, since a report that wants the power alone needs none of the plan's classes.
+    from ablation import study_file
+
     paths, column = RunPaths(run), f"metric.test_{plan.metric}"
     try:
         earlier = study_file.read(paths).plan
@@ -99,6 +136,39 @@ def spread_from(run: Path, plan: Plan) -> Spread:
         raise FaultsError([f"--spread-from: {run} {lacks}; let it finish, or state a guess with --spread"])
     pairs = sum(map(len, samples))
     return Spread(math.sqrt(pooled), f"as in {run}: {pairs} pairs of {len(samples)} comparisons")
+
+
+@dataclass(frozen=True)
+class SpreadAsked:
+    """What --spread and --spread-from give; None where they are left out.
+
+    Attributes:
+        stated: a standard deviation of differences between arms, in units of the metric.
+        run: the directory of a run to take it from.
+    """
+
+    stated: float | None
+    run: Path | None
+
+    def faults(self, is_for_plan: bool) -> list[str]:
+        """Say what is wrong with them, before there is a plan."""
+        faults = []
+        if not is_for_plan and (self.stated is not None or self.run is not None):
+            faults.append("--spread and --spread-from are for --plan; add it, or leave them out")
+        if self.stated is not None and self.run is not None:
+            faults.append("--spread and --spread-from both give a spread; keep one")
+        try:
+            if self.stated is not None:
+                stated_spread(self.stated)
+        except FaultsError as error:
+            faults += error.faults
+        return faults
+
+    def spread(self, plan: Plan) -> Spread | None:
+        """Return the spread, if one is given; raises FaultsError where the run has none for this plan."""
+        if self.run is not None:
+            return spread_from(self.run, plan)
+        return None if self.stated is None else stated_spread(self.stated)
 
 
 def _confirm_rows(paths: RunPaths, column: str) -> list[dict[str, Any]]:

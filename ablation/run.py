@@ -33,9 +33,9 @@ from ablation.paths import RunPaths
 from ablation.planning.planned_run import PreparedRun, begin, prepare_run
 from ablation.planning.rehearsal_process import try_confirm_trial
 from ablation.planning.request import Request, checked_options
+from ablation.power import SpreadAsked
 from ablation.resources import Resources
 from ablation.reuse import again, lost_checkpoints
-from ablation.spread_asked import SpreadAsked
 from ablation.study_file import DamagedStudyError
 from ablation.user_code import OUR_ROOT
 from search_spaces.space import Space

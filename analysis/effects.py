@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ablation.power import detectable_difference
 from analysis import inference
 from analysis.inference import Array
 from analysis.load import Study
@@ -129,7 +130,7 @@ def comparisons_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     frame["p_flip_floor"] = [inference.sign_flip_floor(int(n)) for n in found.n]
     # Differences without spread say nothing of the noise, and a single pair has none.
     frame["detectable"] = [
-        float(inference.detectable_difference(float(sd), int(n), alpha)) if sd > 0 else np.nan
+        detectable_difference(float(sd), int(n), alpha) if sd > 0 else np.nan
         for sd, n in zip(found.sd, found.n, strict=True)
     ]
     frame["d_z"], frame["g_z"], frame["g_low"], frame["g_high"] = sizes

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablation.power import POWER
 from analysis import inference, verdicts
 from analysis.evidence import Evidence, gather
 from analysis.findings_schema import VERSION
@@ -117,7 +118,7 @@ def _study(found: Evidence) -> dict[str, Any]:
         "data": {key: data.get(key) for key in ("uri", "fingerprint")},
         "alpha": inference.ALPHA,
         "confidence": inference.CONFIDENCE,
-        "power": inference.POWER,
+        "power": POWER,
     }
 
 

@@ -8,22 +8,19 @@ paired t covers 95 %.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ablation.power import ALPHA as ALPHA
+
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 CONFIDENCE = 0.95
-ALPHA = 0.05
-POWER = 0.80
 MOST_SIGN_FLIPS = 44  # two halves of 2^22 sums each: 32 MiB a half
-MOST_REPLICATES = 100_000
-_HALVINGS = 60  # to the last digit of float64
 _NO_SPREAD = 1e-12  # relative: what differences of equal decimals leave behind in float64
 
 
@@ -107,49 +104,6 @@ def sign_flip_floor(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n))
 
 
-def power_of_paired_t(difference: float, sd: float, n: int, alpha: float = ALPHA) -> float:
-    """Compute the chance that a two-sided paired t test at ``alpha`` finds a true ``difference``.
-
-    ``sd`` is the standard deviation of single differences, in the unit of ``difference``.
-    Raises ValueError where ``n`` < 2 or ``sd`` <= 0. Source: noncentral t.
-    """
-    _check(n, sd)
-    return _power(abs(difference) / sd * n**0.5, n - 1, alpha)
-
-
-def detectable_difference(sd: ArrayLike, n: int, alpha: float = ALPHA, power: float = POWER) -> Array:
-    """Compute the smallest true difference that ``n`` pairs find with ``power``, in the unit of ``sd``.
-
-    Give ``alpha`` divided by the length of the list for what the first step of Holm can detect.
-    Raises ValueError where ``n`` < 2.
-    """
-    _check(n)
-    per_sd = _noncentrality(n - 1, alpha, power) / n**0.5
-    return np.asarray(np.asarray(sd, dtype=float) * per_sd)
-
-
-def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power: float = POWER) -> int:
-    """Find the fewest pairs that detect a true ``difference`` with ``power``.
-
-    Raises ValueError where no 100,000 pairs would do, as for a difference of 0.
-    """
-    _check(2, sd)
-    enough = 2
-    while power_of_paired_t(difference, sd, enough, alpha) < power:
-        enough *= 2
-        if enough > MOST_REPLICATES:
-            rule = f"must be within reach of {MOST_REPLICATES} pairs; ask for a larger one"
-            raise ValueError(f"difference is {difference} at sd {sd}, but {rule}")
-    few = enough // 2
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        if power_of_paired_t(difference, sd, middle, alpha) < power:
-            few = middle
-        else:
-            enough = middle
-    return enough
-
-
 def _one_sample(values_R: Array, confidence: float, scale: Array | float = 0.0) -> Paired:
     known_R = ~np.isnan(values_R)
     n = known_R.sum(axis=-1)
@@ -187,27 +141,3 @@ def _signed_sums(values_R: Array) -> Array:
     for value in values_R:
         sums = np.concatenate([sums + value, sums - value])
     return sums
-
-
-def _power(noncentrality: float, df: int, alpha: float) -> float:
-    edge = special.stdtrit(df, 1 - alpha / 2)
-    wrong_side = special.nctdtr(df, noncentrality, -edge)  # NaN where it is too small to be computed
-    return float(1 - special.nctdtr(df, noncentrality, edge) + np.nan_to_num(wrong_side))
-
-
-@cache
-def _noncentrality(df: int, alpha: float, power: float) -> float:
-    low, high = 0.0, 1.0
-    while _power(high, df, alpha) < power:
-        high *= 2
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _power(middle, df, alpha) < power else (low, middle)
-    return high
-
-
-def _check(n: int, sd: float = 1.0) -> None:
-    if n < 2:
-        raise ValueError(f"n is {n}, but a spread needs at least 2 pairs; plan more replicates")
-    if not sd > 0:
-        raise ValueError(f"sd is {sd}, but must be > 0; the spread of single differences is meant")

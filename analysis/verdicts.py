@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from ablation.power import replicates_needed
 from analysis import inference
 from analysis.effects import REFERENCE
 from analysis.load import Study
@@ -45,7 +46,7 @@ def verdict(row: Mapping[Any, Any], study: Study, unit: Unit) -> Verdict:
     detectable = float(row["detectable"])
     alpha = inference.ALPHA / len(study.comparisons)
     asked = float(f"{detectable / 2:.2g}")
-    needed = inference.replicates_needed(asked, float(row["sd"]), alpha)
+    needed = replicates_needed(asked, float(row["sd"]), alpha)
     if not row["significant"]:
         text = (
             f"cannot be told apart from {against} with {n} replicates: a true difference of {spell(detectable, unit)} "

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ablation.power import detectable_difference
 from analysis import effects, inference, load
 from analysis.tables import effort, recall
 from search_spaces.space import Arm
@@ -37,7 +38,7 @@ def test_planted_differences_are_found_with_their_interval_and_p(tmp_path: Path)
     row = effects.comparisons_table(study, table).set_index("arm").loc["material=wood"]
     assert row["p"] == pytest.approx(stats.ttest_rel(WOOD, REFERENCE).pvalue)
     assert (row["p_flip"], row["p_flip_floor"], row["n"]) == (0.25, 0.25, 3)
-    assert row["detectable"] == pytest.approx(float(inference.detectable_difference(0.01, 3, 0.05 / 4)))
+    assert row["detectable"] == pytest.approx(detectable_difference(0.01, 3, 0.05 / 4))
 
 
 def test_holm_runs_over_the_declared_list(tmp_path: Path) -> None:

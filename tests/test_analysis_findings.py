@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from ablation.ledger.log import Ledger
-from analysis import effects, inference, load, verdicts
+from ablation.power import replicates_needed
+from analysis import effects, load, verdicts
 from analysis.evidence import gather
 from analysis.findings import as_text, findings
 from analysis.findings_schema import SCHEMA
@@ -128,7 +129,7 @@ def test_an_undecided_comparison_says_how_many_replicates_would_see_half_as_much
     row = evidence.comparisons.set_index("arm").loc["span=100.0"]
     assert found.kind == "undecided"
     assert found.asked == pytest.approx(row["detectable"] / 2, rel=0.05)
-    assert found.replicates_for_asked == inference.replicates_needed(
+    assert found.replicates_for_asked == replicates_needed(
         float(found.asked or 0), float(np.asarray(row["sd"])), 0.05 / 4
     )
     assert found.text.startswith("cannot be told apart from the reference with 3 replicates: ")

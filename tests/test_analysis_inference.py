@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 from analysis import inference
 
@@ -137,43 +136,3 @@ def test_sign_flip_floor_is_what_equal_signs_reach() -> None:
 def test_too_many_sign_flips_are_refused_with_a_remedy() -> None:
     with pytest.raises(ValueError, match="at most 44"):
         inference.sign_flip_p(np.ones(45))
-
-
-@pytest.mark.parametrize("n", [3, 6, 20])
-def test_power_and_detectable_difference_agree_with_statsmodels(n: int) -> None:
-    assert inference.power_of_paired_t(0.8, 1.0, n) == pytest.approx(TTestPower().power(0.8, n, 0.05), abs=1e-6)
-    expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
-    assert inference.detectable_difference(2.0, n) == pytest.approx(2 * expected, rel=1e-4)
-
-
-@pytest.mark.parametrize("n", [2, 3, 10])
-def test_detectable_difference_has_its_power_at_tiny_alphas_too(n: int) -> None:
-    # scipy's noncentral t gives NaN for the far tail here; the power must not.
-    found = float(inference.detectable_difference(1.0, n, alpha=0.05 / 50))
-    assert inference.power_of_paired_t(found, 1.0, n, alpha=0.05 / 50) == pytest.approx(0.8)
-
-
-def test_simulated_power_is_what_was_asked_for() -> None:
-    shift = float(inference.detectable_difference(1.0, 5, alpha=0.01))
-    draws = np.random.default_rng(2).normal(shift, 1.0, (20_000, 5))
-    found = inference.paired_difference(draws, np.zeros_like(draws)).p < 0.01
-    assert found.mean() == pytest.approx(0.8, abs=0.01)
-
-
-def test_replicates_needed_is_the_first_number_with_enough_power() -> None:
-    n = inference.replicates_needed(1.0, 1.0)
-    assert n == 10
-    assert inference.power_of_paired_t(1.0, 1.0, n) >= 0.8 > inference.power_of_paired_t(1.0, 1.0, n - 1)
-    assert inference.replicates_needed(100.0, 1.0) == 2
-
-
-def test_no_number_of_replicates_detects_nothing() -> None:
-    with pytest.raises(ValueError, match="within reach of 100000 pairs"):
-        inference.replicates_needed(0.0, 1.0)
-
-
-def test_a_single_pair_or_no_spread_is_refused() -> None:
-    with pytest.raises(ValueError, match="n is 1"):
-        inference.detectable_difference(1.0, 1)
-    with pytest.raises(ValueError, match="sd is 0"):
-        inference.power_of_paired_t(1.0, 0.0, 5)

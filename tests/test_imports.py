@@ -38,7 +38,7 @@ def importers(package: str) -> set[str]:
 FLOORS = (
     "paths faults seeds machine git interrupts resources trial reporting spaces user_code code_record version",
     "ledger",
-    "plan study_file power spread_asked tables failures checkpoint reuse trust reruns agreement",
+    "plan study_file power tables failures checkpoint reuse trust reruns agreement",
     "study",
     "engine",
     "planning",
@@ -89,8 +89,8 @@ def test_spaces_import_nothing_of_the_project_but_spaces() -> None:
         assert not any(path.startswith("search_spaces/") for path in importers(package)), package
 
 
-def test_analysis_sees_of_ablation_only_ledger_paths_faults_and_console() -> None:
-    allowed = {"ablation.ledger", "ablation.paths", "ablation.faults", "ablation.console"}
+def test_analysis_sees_of_ablation_only_ledger_paths_faults_console_and_power() -> None:
+    allowed = {"ablation.ledger", "ablation.paths", "ablation.faults", "ablation.console", "ablation.power"}
     for path in (path for path in MODULES if path.is_relative_to(ROOT / "analysis")):
         seen = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("ablation.")}
         assert seen <= allowed, path

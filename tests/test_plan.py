@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 from ablation.console.plan_text import plan_facts
 from ablation.engine.slots import Slots
@@ -19,11 +13,10 @@ from ablation.plan import Plan
 from ablation.planning.effort import effort
 from ablation.planning.probe import Probe, probe
 from ablation.planning.request import Prepared, Request, prepare
-from ablation.power import Spread, detectable_effect_sd, replicates_needed, spread_from, stated_spread
+from ablation.power import Spread
 from ablation.seeds import derive_seed
 from ablation.trial import EpochRecord, TrialContext
 from tests import toy_study
-from tests.plain_loop import run_study
 from tests.toy_study import ToyConfig, toy_plan
 
 ALONE = Slots(count=1, cpus=1.0, gpus=0.0)
@@ -70,29 +63,6 @@ def test_expected_effort_lies_between_survivors_only_and_no_stopping() -> None:
     assert effort(no_stopping).epochs_expected == effort(no_stopping).epochs_most
 
 
-@pytest.mark.parametrize("replicates", [3, 6, 10])
-def test_the_detectable_difference_is_found_with_the_stated_power(replicates: int) -> None:
-    draws = np.random.default_rng(0).normal(detectable_effect_sd(replicates, 4), 1, (40_000, replicates))
-    p = stats.ttest_1samp(draws, 0, axis=1).pvalue
-    assert np.mean(p < 0.05 / 4) == pytest.approx(0.8, abs=0.01)
-
-
-@pytest.mark.parametrize("comparisons", [1, 14])
-@pytest.mark.parametrize("replicates", [2, 5, 40])
-def test_the_detectable_difference_is_that_of_the_t_test(replicates: int, comparisons: int) -> None:
-    effect_sd = detectable_effect_sd(replicates, comparisons)
-    # Its two-sided power is NaN where the wrong side weighs less than 1e-16.
-    found = TTestPower().power(effect_sd, replicates, 0.05 / comparisons / 2, alternative="larger")
-    assert found == pytest.approx(0.8, abs=1e-6)
-
-
-@pytest.mark.parametrize("comparisons", [1, 4, 14])
-@pytest.mark.parametrize("effect_sd", [0.2, 0.9, 3.0])
-def test_replicates_needed_are_the_fewest_that_have_the_power(effect_sd: float, comparisons: int) -> None:
-    found = TTestPower().solve_power(effect_sd, alpha=0.05 / comparisons, power=0.8)
-    assert replicates_needed(effect_sd, comparisons) == max(2, ceil(float(np.squeeze(found))))
-
-
 def test_costs_follow_from_the_probe() -> None:
     plan = toy_plan()
     facts = plan_facts(
@@ -124,49 +94,6 @@ def test_half_the_difference_takes_more_replicates_or_fewer_comparisons() -> Non
     assert plan_facts(_prepared(fewer), measured, ALONE)["detectable_sd"] == half["detectable_sd_of_one_comparison"]
     nothing = plan_facts(_prepared(plan.model_copy(update={"comparisons": ()})), measured, ALONE)
     assert nothing["half"] is None and nothing["detectable_sd"] is None
-
-
-def test_spread_of_an_earlier_run_is_pooled_over_its_comparisons(tmp_path: Path) -> None:
-    plan = _with_budget(seeds=2)
-    paths = run_study(plan, tmp_path / "toy")
-    trials = pd.read_parquet(paths.trials)
-    # One trial of one replicate did not complete: the replicate has no value, its pair does not count.
-    is_lost = trials["trial_id"] == "baseline/1/confirm/0"
-    trials.loc[is_lost, "status"] = "failed"
-    trials.to_parquet(paths.trials)
-    found = spread_from(paths.root, plan)
-    confirmed = trials[trials["phase"] == "confirm"]
-    means = confirmed.pivot_table(index="replicate", columns="arm", values="metric.test_score")
-    means.loc[1, "baseline"] = np.nan
-    differences = means.sub(means["reference"], axis=0).drop(columns="reference")
-    freedom = differences.count() - 1
-    assert found.sd == pytest.approx(np.sqrt((differences.var() * freedom).sum() / freedom.sum()))
-    assert "11 pairs of 4 comparisons" in found.source and str(paths.root) in found.source
-
-
-def test_a_run_without_spread_is_told(tmp_path: Path) -> None:
-    plan = toy_plan()
-    with pytest.raises(FaultsError, match="is no run directory"):
-        spread_from(tmp_path / "nowhere", plan)
-    paths = run_study(plan, tmp_path / "toy", most_epochs=5)
-    with pytest.raises(FaultsError, match="no test scores of 'score'"):
-        spread_from(paths.root, plan)
-    paths = run_study(plan, tmp_path / "toy")
-    with pytest.raises(FaultsError, match="no test scores of 'scores'; did you mean 'score'"):
-        spread_from(paths.root, plan.model_copy(update={"metric": "scores"}))
-    trials = pd.read_parquet(paths.trials)
-    trials[trials["replicate"] == 0].to_parquet(paths.trials)
-    with pytest.raises(FaultsError, match="no declared comparison with two finished replicates"):
-        spread_from(paths.root, plan)
-    paths.trials.write_bytes(b"no table")
-    with pytest.raises(FaultsError, match="--spread-from"):
-        spread_from(paths.root, plan)
-
-
-@pytest.mark.parametrize("sd", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_stated_spread_is_a_positive_number(sd: float) -> None:
-    with pytest.raises(FaultsError, match="must be a number > 0"):
-        stated_spread(sd)
 
 
 def test_the_probe_measures_a_checkpoint_and_leaves_nothing(

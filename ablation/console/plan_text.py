@@ -20,7 +20,7 @@ from ablation.planning.effort import effort
 from ablation.planning.probe import Probe
 from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import Prepared
-from ablation.power import Spread, detectable_effect_sd, replicates_needed
+from ablation.power import ALPHA, Spread, detectable_difference, replicates_needed
 from ablation.resources import Resources
 
 START_UP_S = 10.0
@@ -129,14 +129,14 @@ def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
     facts |= {"spread": None if spread is None else asdict(spread), "detectable_sd": None, "detectable": None}
     facts |= {"half": None}
     if plan.comparisons:
-        replicates, comparisons = plan.budget.replicates, len(plan.comparisons)
-        found_sd = detectable_effect_sd(replicates, comparisons)
+        replicates, alpha = plan.budget.replicates, ALPHA / len(plan.comparisons)
+        found_sd = detectable_difference(1.0, replicates, alpha)
         facts |= {"detectable_sd": found_sd, "detectable": None if spread is None else found_sd * spread.sd}
         facts["half"] = {
             "detectable_sd": found_sd / 2,
-            "replicates_needed": replicates_needed(found_sd / 2, comparisons),
-            "detectable_sd_of_one_comparison": detectable_effect_sd(replicates, 1),
-            "replicates_needed_for_one_comparison": replicates_needed(found_sd / 2, 1),
+            "replicates_needed": replicates_needed(found_sd / 2, 1.0, alpha),
+            "detectable_sd_of_one_comparison": detectable_difference(1.0, replicates),
+            "replicates_needed_for_one_comparison": replicates_needed(found_sd / 2, 1.0),
         }
     return facts
 
