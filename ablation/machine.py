@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 CPU_INFO = Path("/proc/cpuinfo")
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -44,6 +45,19 @@ def usable_cpus() -> UsableCpus:
     if quota < bound:
         return UsableCpus(max(1, math.floor(quota)), f"a control group limits this process to {quota:g} CPUs")
     return UsableCpus(bound, f"this process is bound to {bound} of {there} CPUs" if bound < there else "")
+
+
+def started(process: int) -> str | None:
+    """Return what tells a process from a later one of the same number: when it began, in the machine's own ticks.
+
+    None if there is no such process, or the system does not tell.
+    """
+    try:
+        # Behind the name, which may hold blanks and brackets; the start is the 22nd field.
+        ticks = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{BOOT.read_text().strip()}/{ticks}"
+    except (OSError, IndexError):
+        return None
 
 
 def hardware() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ablation.console.consoles import console, error_line
 from ablation.failures import by_reason, in_words
 from ablation.ledger.log import Event, LedgerError, newest_driver, read_events
 from ablation.ledger.records import ConflictError, Records, TrialState, fold
+from ablation.machine import started
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.study_file import StudyFile
@@ -45,6 +46,8 @@ def is_at_work(driver: dict[str, Any], last_event_unix_s: float) -> bool:
     """Tell whether a driver lives: its process, on this machine; on another, whether it recorded anything lately."""
     if driver["host"] != platform.node():
         return time.time() - last_event_unix_s < QUIET_S
+    if driver.get("started") is not None and started(int(driver["process"])) != driver["started"]:
+        return False  # another process has got its number
     with suppress(PermissionError):  # another user's, and there
         try:
             os.kill(int(driver["process"]), 0)
@@ -53,14 +56,22 @@ def is_at_work(driver: dict[str, Any], last_event_unix_s: float) -> bool:
     return True
 
 
-def retry_command(file: StudyFile, plan: Plan) -> str:
-    """Return the command, or the call of ``run``, that runs a study's failed trials again."""
+def _not_going_on(driver: dict[str, Any], events: Sequence[Event], file: StudyFile, plan: Plan) -> str:
+    """Say that no trial is under way, and why."""
+    who = f"driver {driver['process']} on {driver['host']}"
+    if is_at_work(driver, max((event.unix_s for event in events), default=0.0)):
+        return f"{who} is at work, and no trial has started yet"
+    return f"{who} is gone; go on with: {go_on_command(file, plan)}"
+
+
+def go_on_command(file: StudyFile, plan: Plan, *, retry_failed: bool = False) -> str:
+    """Return the command, or the call of ``run``, that goes on with a study, or runs its failed trials again."""
     if file.command[1:3] != ("-m", "ablation.run"):
-        return f"run(…, name={file.name!r}, resume=True, retry_failed=True)"
+        return f"run(…, name={file.name!r}, resume=True{', retry_failed=True' * retry_failed})"
     named = [] if "--name" in file.command else ["--name", file.name]
     # Of an option that is given twice, the last one counts: a study that grew is as large as it is now.
     grown = ["--replicates", str(plan.budget.replicates)] if plan.budget != file.plan.budget else []
-    return shlex.join([*file.command, *named, *grown, "--resume", "--retry-failed"])
+    return shlex.join([*file.command, *named, *grown, "--resume", *["--retry-failed"] * retry_failed])
 
 
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
@@ -72,17 +83,20 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     except (FileNotFoundError, study_file.DamagedStudyError, LedgerError, ConflictError) as error:
         console(stderr=True).print(error_line(str(error)))
         raise typer.Exit(2) from error
-    running = running_trials(events, records, newest_driver(paths.ledger))
+    driver = newest_driver(paths.ledger)
+    running = running_trials(events, records, driver)
     states = [records.get(trial.trial_id, TrialState(trial.trial_id)) for trial in plan.trials()]
     counts = Counter("running" if state.trial_id in running else status(state) for state in states)
     out.print(f"{run}: {plan.trial_count} trials planned")
     for name in ("running", *STATUSES) if running else STATUSES:
         out.print(f"{name:>12} {counts[name]:>6}")
+    if driver is not None and counts["pending"] + counts["interrupted"] and not running:
+        out.print(_not_going_on(driver, events, file, plan))
     failures = by_reason((state.trial_id, status(state), state.reason) for state in states)
     for line in in_words(failures, paths):
         out.print(line)
     if any(failed.status == "failed" for failed in failures):
-        out.print(f"run failed trials again, once it is mended, with: {retry_command(file, plan)}")
+        out.print(f"run failed trials again, once it is mended, with: {go_on_command(file, plan, retry_failed=True)}")
 
 
 if __name__ == "__main__":

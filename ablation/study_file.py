@@ -116,6 +116,8 @@ def read(paths: RunPaths) -> StudyFile:
         raise FileNotFoundError(no_run(paths.root))
     try:
         content = json.loads(paths.study.read_bytes())
+        if DIGEST not in content:
+            raise ValueError(f"it has no {DIGEST}")
         digest = content.pop(DIGEST)
         if digest != _digest(content):
             raise ValueError("its content does not match its digest")

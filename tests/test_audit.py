@@ -137,7 +137,7 @@ DAMAGES: dict[str, tuple[Callable[[RunPaths], None], str]] = {
     "a ledger byte flipped": (flip_byte, "not what its digest says"),
     "a ledger outcome forged": (forge_part, "but the ledger says completed"),
     "a table lost": (lambda paths: paths.epochs.unlink(), "is missing"),
-    "a table torn": (tear_table, "cannot be read"),
+    "a table torn": (tear_table, "trials.parquet is damaged"),
 }
 
 

@@ -113,6 +113,7 @@ def test_a_folder_of_runs_that_leads_nowhere_is_told(
 ) -> None:
     put_in_place(monkeypatch)
     out = tmp_path / "runs"
-    out.symlink_to(tmp_path / "unmounted")
-    assert run_prepared(prepared(out, name), report=False) == 1
+    run = prepared(out, name)
+    out.symlink_to(tmp_path / "unmounted")  # in between
+    assert run_prepared(run, report=False) == 1
     assert "it cannot be begun" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -16,8 +17,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ablation import status, study_file
+from ablation import best, rerun, status, study_file
 from ablation.ledger.log import Ledger, newest_driver
+from ablation.machine import started
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import _folder_faults
 from ablation.study.study import MOST_REASON_LETTERS, Study
@@ -103,8 +105,49 @@ def test_a_folder_that_no_run_can_be_written_into_is_named(tmp_path: Path, monke
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: full)
     assert "its disk is full" in _folder_faults(tmp_path)[0]
-    monkeypatch.setattr("os.access", lambda folder, mode: False)
-    assert "cannot be written" in _folder_faults(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, "nothing can be written there (Read-only file system)"),
+        (errno.EDQUOT, "its disk is full (Disk quota exceeded)"),
+        (errno.ENOSPC, "its disk is full (No space left on device)"),  # also without a free inode
+    ],
+)
+def test_what_only_trying_tells_of_a_folder_is_a_fault_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def refuse(**options: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    (fault,) = _folder_faults(tmp_path)
+    assert said in fault
+
+
+def test_names_that_are_too_long_links_into_nothing_and_kernel_folders_are_faults(tmp_path: Path) -> None:
+    assert "no folder can have so long a name" in _folder_faults(tmp_path / ("x" * 256))[0]
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert f"is a link to {tmp_path / 'gone'}, which is not there" in _folder_faults(tmp_path / "link/runs")[0]
+    assert "nothing can be written there" in _folder_faults(Path("/proc/runs"))[0]
+    assert list(tmp_path.iterdir()) == [tmp_path / "link"]  # nothing is left of the try
+
+
+def test_a_process_that_has_a_drivers_number_by_now_is_not_the_driver(half: RunPaths) -> None:
+    mine = {"host": platform.node(), "process": os.getpid(), "started": started(os.getpid())}
+    assert status.is_at_work(mine, 0.0)
+    assert not status.is_at_work({**mine, "started": "another boot/17"}, 0.0)
+    code, text = shown(status.show, str(half.root))
+    assert code == 0 and "is at work" not in text
+
+
+def test_a_study_that_stands_still_says_how_to_go_on(half: RunPaths) -> None:
+    say_driver_is(half, platform.node(), ENDED)
+    assert (
+        f"driver {ENDED} on {platform.node()} is gone; go on with: run(…, name='toy', resume=True)"
+        in shown(status.show, str(half.root))[1]
+    )
 
 
 def test_a_study_without_failures_names_no_command(half: RunPaths) -> None:
@@ -115,7 +158,18 @@ def test_the_command_that_retries_is_that_of_the_study_as_large_as_it_is_now(hal
     command = ("python", "-m", "ablation.run", "--space", "tests.toy_study:SPACE")
     file = study_file.read(half).model_copy(update={"command": command})
     again = shlex.join([*command, "--name", "toy", "--resume", "--retry-failed"])
-    assert status.retry_command(file, file.plan) == again
+    assert status.go_on_command(file, file.plan, retry_failed=True) == again
     budget = file.plan.budget.model_copy(update={"replicates": 7})
     grown = file.plan.model_copy(update={"budget": budget})
-    assert status.retry_command(file, grown) == again.replace("--resume", "--replicates 7 --resume")
+    assert status.go_on_command(file, grown, retry_failed=True) == again.replace("--resume", "--replicates 7 --resume")
+
+
+@pytest.mark.parametrize("text", ["", "no json", "{}", '{"plan": 3}', "[]", '{"plan": {"space": 1}}'])
+@pytest.mark.parametrize("command", [status.show, audit, best.show, rerun.show])
+def test_a_damaged_study_json_is_named_with_what_to_do(tmp_path: Path, command: Any, text: str) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy", most_epochs=1)
+    paths.study.write_text(text)
+    trial = ("reference/0/search/0",) if command is rerun.show else ()
+    code, said = shown(command, str(paths.root), *trial)
+    assert code == (1 if command is audit else 2)
+    assert f"{paths.study} is damaged" in said and "restore it from a copy" in said

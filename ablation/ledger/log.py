@@ -33,6 +33,7 @@ from ablation.ledger.parts import (
 )
 from ablation.ledger.parts import LedgerError as LedgerError
 from ablation.ledger.storage import Folder as Folder
+from ablation.machine import started
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def _claims(folder: Folder) -> list[tuple[int, str]]:
 def _claim(folder: Folder) -> int:
     """Take the next session number; of drivers that ask at once each gets its own, and the highest goes on."""
     token = uuid.uuid4().hex[:12]
-    about = json.dumps({"host": platform.node(), "process": os.getpid()}).encode()
+    about = json.dumps({"host": platform.node(), "process": os.getpid(), "started": started(os.getpid())}).encode()
     written = max((part.session for part in list_parts(folder)), default=0)
     while True:
         session = 1 + max(written, max((number for number, _ in _claims(folder)), default=0))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import re
 import shlex
 import shutil
 import sys
+import tempfile
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from search_spaces.space import Space
 RUNS_SHOWN = 5
 LEAST_FREE_BYTES = 2**20
 LONGEST_LABEL = 80
+SHOWN_LETTERS = 60
 
 
 @dataclass
@@ -160,7 +162,11 @@ def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) ->
         faults.append(
             f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first"
         )
-    faults += _folder_faults(out)
+    unusable = _folder_faults(out)
+    if unusable:
+        return faults + unusable
+    if resume and paths.root.is_dir():
+        faults += _folder_faults(paths.root)
     if resume and not paths.study.is_file():
         looked = f"found no run in {paths.root}" if name is not None else "goes on with a run, but none is named"
         faults.append(f"--resume {looked}; give the --name of one{_runs_in(out)}, or leave --resume out")
@@ -173,14 +179,24 @@ def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) ->
 
 def _folder_faults(out: Path) -> list[str]:
     """Say what keeps runs from being written into a folder, which need not be there yet."""
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    remedy = "give another folder"
-    if not there.is_dir():
-        return [f"--out is {str(out)!r}, but {there} is a file; {remedy}"]
-    if not os.access(there, os.W_OK | os.X_OK):
-        return [f"--out is {str(out)!r}, but {there} cannot be written; allow it, or {remedy}"]
-    if shutil.disk_usage(there).free < LEAST_FREE_BYTES:
-        return [f"--out is {str(out)!r}, but its disk is full; make room, or {remedy}"]
+    asked, remedy = f"--out is {str(out)!r}, but", "give another folder"
+    try:
+        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists() or folder.is_symlink())
+        if not there.exists():
+            return [f"{asked} {there} is a link to {there.readlink()}, which is not there; {remedy}"]
+        if not there.is_dir():
+            return [f"{asked} {there} is a file; {remedy}"]
+        # Permissions, quotas, inodes, file systems that take no files: only trying tells.
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".ablation-") as file:
+            file.write(bytes(512))
+        if shutil.disk_usage(there).free < LEAST_FREE_BYTES:
+            return [f"{asked} its disk is full; make room, or {remedy}"]
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return [f"{asked} its disk is full ({error.strerror}); make room, or {remedy}"]
+        if error.errno == errno.ENAMETOOLONG:
+            return [f"--out is {str(out)[:SHOWN_LETTERS]!r}…, but no folder can have so long a name; {remedy}"]
+        return [f"{asked} nothing can be written there ({error.strerror or error}); allow it, or {remedy}"]
     return []
 
 

@@ -177,9 +177,8 @@ class Study:
         """End a trial for good and let its replicate move on; what has ended stays as it ended."""
         if self.state.of(trial_id).has_ended:
             return
-        if reason is not None:  # it goes into a table, and may name files whose names are no text
-            reason = _cut(reason.encode("utf-8", "backslashreplace").decode())
-        self._apply(Ended(outcome, reason, wall_s, checkpoint), trial_id)
+        recorded = None if reason is None else _recorded(reason)
+        self._apply(Ended(outcome, recorded, wall_s, checkpoint), trial_id)
         self._confirm_when_searched(replicate_key(self._trials[trial_id]))
 
     def requeue(self, trial_id: str, reason: str) -> None:
@@ -190,7 +189,7 @@ class Study:
 
     def retried(self, trial_id: str, reason: str) -> None:
         """Note that a trial lost its worker and will start again."""
-        self._apply(Retried(reason), trial_id)
+        self._apply(Retried(_recorded(reason)), trial_id)
 
     def _decide(self, trial: PlannedTrial, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
         diverged = not_finite(record.metrics)
@@ -250,7 +249,8 @@ class Study:
             self.observer(event)
 
 
-def _cut(reason: str) -> str:
-    """Keep the start of a long reason: it goes into ledger, tables and page, and a trial's log has all of it."""
+def _recorded(reason: str) -> str:
+    """Return a reason as ledger, tables and page have it: text, and only its start if it is long; logs have it all."""
+    reason = reason.encode("utf-8", "backslashreplace").decode()  # it may name files whose names are no text
     more = len(reason) - MOST_REASON_LETTERS
     return f"{reason[:MOST_REASON_LETTERS]}… ({more} letters more)" if more > 0 else reason

@@ -55,17 +55,33 @@ class Run:
 def read(paths: RunPaths) -> tuple[Run, list[str]]:
     """Read a run directory, and say what of its ledger is damaged.
 
-    Raises OSError, ValueError or KeyError where a file cannot be read at all.
+    Raises OSError or ValueError, naming the file, if one cannot be read at all.
     """
     events, faults = _read_ledger(paths.ledger)
     grown = [json.loads(text)["plan"] for text in events["payload"][events["kind"] == "grown"]]
     run = Run(
-        plan=[json.loads(paths.study.read_text())["plan"], *grown][-1],
+        plan=[_plan(paths.study), *grown][-1],
         events=events,
-        trials=pd.read_parquet(paths.trials),
-        epochs=pd.read_parquet(paths.epochs),
+        trials=_table(paths.trials),
+        epochs=_table(paths.epochs),
     )
     return run, faults
+
+
+def _plan(path: Path) -> dict[str, Any]:
+    """Read the plan of study.json; that its digest fits is not asked, and that it is a plan shows in the checks."""
+    try:
+        plan = json.loads(path.read_bytes())["plan"]
+        return {**plan, "space": {**plan["space"]}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it from a copy, it never changes") from error
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ValueError as error:  # pyarrow's ArrowInvalid is one
+        raise ValueError(f"{path} is damaged ({error}); python -m ablation.tables RUN makes it again") from error
 
 
 def _read_ledger(directory: Path) -> tuple[pd.DataFrame, list[str]]:
