@@ -9,6 +9,7 @@ from pathlib import Path
 
 LONGEST_NAME_BYTES = 128
 DIGEST_LETTERS = 16
+MOST_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,15 @@ class RunPaths:
 
     def checkpoint_dir(self, trial_id: str) -> Path:
         """Folder of one trial's checkpoints."""
-        return self.root / "checkpoints" / file_safe(trial_id)
+        return _own(self.root / "checkpoints", trial_id)
 
     def artifact_dir(self, trial_id: str) -> Path:
         """Folder of one confirm trial's artifacts."""
-        return self.artifacts / file_safe(trial_id)
+        return _own(self.artifacts, trial_id)
 
     def log(self, trial_id: str) -> Path:
         """One trial's output and traceback."""
-        return self.logs / f"{file_safe(trial_id)}.txt"
+        return _own(self.logs, trial_id, ".txt")
 
 
 def no_run(root: Path) -> str:
@@ -91,6 +92,16 @@ def no_run(root: Path) -> str:
         return f"{root} is no run directory: it has no study.json; give a folder under runs/"
     address = str(root).replace(":/", "://", 1)
     return f"{address} is an address, and a folder is wanted; copy the run here (analysis.report reads it where it is)"
+
+
+def _own(folder: Path, trial_id: str, suffix: str = "") -> Path:
+    """Return a trial's own file or folder; before 0.2 long ids were not shortened, and what was written then stays."""
+    name = file_safe(trial_id)
+    if "~" in name:
+        whole = folder / f"{trial_id.replace('/', '__')}{suffix}"
+        if len(whole.name.encode()) <= MOST_NAME_BYTES and whole.exists():
+            return whole
+    return folder / f"{name}{suffix}"
 
 
 def file_safe(trial_id: str) -> str:

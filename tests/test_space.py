@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import permutations, product
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
-from ablation.paths import file_safe
+from ablation.paths import RunPaths, file_safe
 from ablation.trial import build_config, load
 from analysis.tables import components
 from search_spaces.space import IS_RECORDED, Budget, Choice, Comparison, Design, Float, Level, Levels, Space, When
@@ -259,3 +260,14 @@ def test_a_long_trial_id_is_shortened_to_a_name_that_every_file_system_takes_and
     names = [file_safe(trial_id) for trial_id in ids]
     assert len(set(names)) == 4 and names[3] == "short__0__search__0"
     assert all(len(f"{name}.hang.txt".encode()) <= 143 for name in names)
+
+
+def test_files_that_were_named_by_a_whole_long_id_are_still_found(tmp_path: Path) -> None:
+    trial_id = f"{'long-' * 30}/0/confirm/0"
+    paths = RunPaths(tmp_path)
+    assert "~" in paths.log(trial_id).name
+    old = tmp_path / "logs" / f"{trial_id.replace('/', '__')}.txt"
+    old.parent.mkdir()
+    old.touch()
+    assert paths.log(trial_id) == old and "~" in paths.checkpoint_dir(trial_id).name
+    assert "~" in paths.log(f"{'x' * 300}/0/confirm/0").name

@@ -5,7 +5,6 @@ Shapes: B pictures of a block, N of a part; sides are 48 pixels as read and size
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ablation.faults import FaultsError
+from ablation.machine import usable_cpus
 from ablation.tcl.data.photographs import abridge, fit
 from ablation.tcl.data.source import SourcePart
 
@@ -53,7 +53,7 @@ def _decode_lines(
     path: Path, lines: Sequence[Line], size_px: int, remarks: Counter[str]
 ) -> Iterator[npt.NDArray[np.uint8]]:
     faults: list[str] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, usable_cpus().count)) as pool:
         for start in range(0, len(lines), BLOCK):
             block = lines[start : start + BLOCK]
             try:

@@ -6,7 +6,6 @@ Shapes: B pictures of a block, H = W = size_px, C = 3 colours.
 from __future__ import annotations
 
 import io
-import os
 import struct
 import warnings
 from collections import Counter
@@ -24,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ablation.faults import FaultsError
+from ablation.machine import usable_cpus
 from ablation.tcl.data.colours import in_colour
 from ablation.tcl.data.named_warnings import about, kept_warnings
 from ablation.tcl.data.source import SourcePart
@@ -187,4 +187,4 @@ def _digest_file(path: Path) -> str:
 
 
 def _threads() -> int:
-    return min(8, os.cpu_count() or 1)
+    return min(8, usable_cpus().count)

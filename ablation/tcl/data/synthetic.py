@@ -10,7 +10,6 @@ Shapes: N faces, S side in pixels.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ablation.faults import FaultsError
+from ablation.machine import usable_cpus
 from ablation.tcl.data.faces import F32, draw_faces
 from ablation.tcl.data.source import Source, SourcePart
 
@@ -161,5 +161,5 @@ def _draw_part(
         noise_BCSS = rng.random((len(chosen["skin"]), 3, size_px, size_px), dtype=np.float32) * 2 - 1
         return draw_faces(chosen, noise_BCSS, size_px)
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, usable_cpus().count)) as pool:
         yield from pool.map(draw, range(0, len(labels_N), block))
