@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ablation.power import POWER
-from analysis import inference, verdicts
+from analysis import inference
+from analysis.caveats import caveats
 from analysis.evidence import Evidence, gather
 from analysis.findings_schema import VERSION
-from analysis.numbers import count
 from analysis.places import Run
-from analysis.tables.code_versions import mixture
 
 DIGITS = 10  # significant: what a sum in another order may change lies beyond
 
@@ -58,7 +57,7 @@ def findings(source: Run | Evidence) -> dict[str, Any]:
         "code": _records(found.code),
         "reruns": dict(found.reruns),
         "growths": [dict(growth) for growth in study.growths],
-        "warnings": [{"code": code, "text": text} for code, text in warnings(found)],
+        "warnings": [caveat._asdict() for caveat in caveats(found)],
     }
     plain: dict[str, Any] = _plain(document)
     return plain
@@ -67,42 +66,6 @@ def findings(source: Run | Evidence) -> dict[str, Any]:
 def as_text(document: Mapping[str, Any]) -> str:
     """Spell findings as the text of findings.json."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def warnings(found: Evidence) -> Iterator[tuple[str, str]]:
-    """Yield what weakens the claims, as (code, sentence)."""
-    counts, comparisons = found.counts, found.comparisons
-    lost, waiting = counts["failed"] + counts["diverged"], counts["pending"] + counts["interrupted"]
-    if lost:
-        yield "failed", f"{count(lost, 'trial')} failed or diverged."
-    if waiting:
-        yield "open", f"{count(waiting, 'trial')} not ended: these are numbers of an unfinished study."
-    grown = verdicts.growth(found.study)
-    if grown:
-        yield "grew", grown
-    mixed = mixture(found.code)
-    if mixed:
-        yield "mixed_code", mixed
-    if found.effort["search"].nunique() > 1:
-        yield "unequal_effort", "Arms were given unequal searches: do not compare them."
-    if found.unequal_survival.is_unequal:
-        arms = ", ".join(found.survival.loc[found.survival["flagged"], "arm"])
-        rule = f"Monte Carlo exact chi-square, p = {found.unequal_survival.p:.2g}"
-        which = f"; most of all in {arms}" if arms else ""
-        yield "unequal_survival", f"Search trials reached the full budget unequally often ({rule}){which}."
-    short = int((comparisons["dropped"] != "").sum())
-    if short:
-        yield "lost_pairs", f"{count(short, 'comparison')} lost replicates that one of the arms did not finish."
-    if found.study.search_is_random:
-        yield "random_search", "Searches were too short to learn from their own trials: they were random."
-    bare = comparisons[comparisons["significant"] & (comparisons["p_flip_floor"] > inference.ALPHA)]
-    if len(bare):
-        yield (
-            "sign_flip_floor",
-            "Significance leans on normal differences: sign flips cannot reach 0.05 with so few pairs.",
-        )
-    for failure in found.failures:
-        yield "not_computed", f"{failure.name} could not be computed: {failure.error}"
 
 
 def _study(found: Evidence) -> dict[str, Any]:

@@ -65,6 +65,12 @@ def verdict(row: Mapping[Any, Any], study: Study, unit: Unit) -> Verdict:
     return Verdict(kind, text, asked, needed)
 
 
+def word(verdict: Verdict, n: int) -> str:
+    """Say what a comparison over ``n`` pairs showed in a word or four."""
+    untested = "too little data" if n < 2 else "no spread, not tested"
+    return {"undecided": "cannot be told apart", "untested": untested}.get(verdict.kind, verdict.kind)
+
+
 def verdicts(study: Study, comparisons: pd.DataFrame, unit: Unit) -> list[Verdict]:
     """Judge every declared comparison, in order."""
     return [verdict(row, study, unit) for row in comparisons.to_dict("records")]
@@ -75,26 +81,3 @@ def spell(difference: float, unit: Unit) -> str:
     size = abs(difference) * unit.scale
     digits = 1 - math.floor(math.log10(size)) if size else 0
     return replace(unit, digits=max(unit.digits, min(digits, MOST_DIGITS))).size(difference)
-
-
-def growth(study: Study) -> str | None:
-    """Say that the study grew after it was begun, and how much could be seen by then; None where it did not grow.
-
-    Whoever adds replicates because of what they saw tests more than once: looking after 5, 10 and 20 replicates calls
-    identical arms different in about twice as many studies as the p values say.
-    """
-    if not study.growths:
-        return None
-    first = study.growths[0]
-    arms, replicates = len(study.arms), study.plan["budget"].get("replicates")
-    times = "once" if len(study.growths) == 1 else f"{len(study.growths)} times"
-    grew = (
-        f"This study grew {times} after it was begun, from {first['arms']} arms and {first['replicates']} replicates "
-        f"to {arms} and {replicates}"
-    )
-    seen = [growth.get("confirmed_before") for growth in study.growths]
-    if all(confirmed == 0 for confirmed in seen):
-        return f"{grew}, before any confirm trial had a result."
-    known = [int(confirmed) for confirmed in seen if confirmed is not None]
-    when = f", with {max(known)} confirm results there to be looked at" if known else ""
-    return f"{grew}{when}. If results had been looked at, false alarms are likelier than the p values say."

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 
 from ablation.ledger.log import Ledger
 from ablation.power import replicates_needed
-from analysis import effects, load, verdicts
+from analysis import caveats, effects, load, verdicts
 from analysis.evidence import gather
 from analysis.findings import as_text, findings
 from analysis.findings_schema import SCHEMA
-from analysis.numbers import Unit, unit_of
+from analysis.numbers import THIN, Unit, unit_of
 from analysis.report.build import render
+from analysis.tables import marginals
 from search_spaces.space import Arm
 from tests.made_runs import write_run
 from tests.support.ledgers import append
@@ -194,8 +196,36 @@ def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> 
     assert "grew once after it was begun, from 5 arms and 3 replicates to 5 and 5, with 4 confirm results" in said
     assert html.escape(said).split(",")[0] in render(run).page
     unseen = load.Study({**study.document, "growths": [{"arms": 5, "replicates": 3, "confirmed_before": 0}]})
-    assert str(verdicts.growth(unseen)).endswith("before any confirm trial had a result.")
-    assert verdicts.growth(load.study(write_run(tmp_path / "other"))) is None
+    assert str(caveats.growth(unseen)).endswith("before any confirm trial had a result.")
+    assert caveats.growth(load.study(write_run(tmp_path / "other"))) is None
+
+
+def test_the_page_and_findings_say_the_same_weakens_the_claims(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shaky = {f"span=1.0/{replicate}/search/0": ("diverged", "nan") for replicate in range(8)}
+    one_left = {f"baseline/{replicate}/confirm/0": ("failed", "lost") for replicate in range(7)}
+    shaken = write_run(tmp_path / "run", replicates=8, statuses={**shaky, **one_left})
+    few = write_run(tmp_path / "few", replicates=5)
+    seen: set[str] = set()
+    for shown in (run, shaken, few):
+        if shown == few:
+            monkeypatch.setattr(marginals, "marginals", lambda *_: 1 // 0)
+        report = render(shown)
+        said = json.loads(report.findings)["warnings"]
+        answer = report.page.partition('<section class="answer"')[2].partition("</section>")[0]
+        assert [html.unescape(text) for text in re.findall("<li>(.*)</li>", answer)] == [row["text"] for row in said]
+        seen |= {row["code"] for row in said}
+    assert seen >= {
+        "failed",
+        "open",
+        "lost_pairs",
+        "random_search",
+        "unequal_survival",
+        "too_few_pairs",
+        "not_computed",
+    }
+    assert seen >= {"sign_flip_floor"}
 
 
 def test_unequal_survival_is_flagged(tmp_path: Path) -> None:
@@ -204,7 +234,7 @@ def test_unequal_survival_is_flagged(tmp_path: Path) -> None:
     assert document["unequal_survival"]["is_unequal"]
     assert [arm["arm"] for arm in document["arms"] if arm["survival"]["flagged"]] == ["span=1.0"]
     (said,) = [warning["text"] for warning in document["warnings"] if warning["code"] == "unequal_survival"]
-    assert said.endswith("most of all in span=1.0.")
+    assert "% of span=1.0. Arms that lose more" in said.replace(THIN, " ")
 
 
 def test_numbers_that_are_not_there_are_null(tmp_path: Path) -> None:

@@ -280,12 +280,12 @@ def test_what_could_not_be_tested_is_not_called_undecided(tmp_path: Path, wood: 
     assert "1 comparison could not be tested: two replicates that both arms have are needed." in text
     assert "1 comparison could not be tested: the difference is the same in every replicate" in text
     # The table of the page and findings.json tell the same apart.
-    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
-    shown = [wording.verdict(row, True) for row in records]
     kinds = [row["verdict"]["kind"] for row in findings(run)["comparisons"]]
-    assert [kind for kind in kinds if kind == "untested"] == ["untested"] * 2
+    assert kinds.count("untested") == 2
+    shown = re.findall(r'<td class="text(?: sure)?">([^<]+)</td>\s*<td>', report.page.partition('id="comparisons"')[2])
     words = {"no spread, not tested": "untested", "too little data": "untested", "cannot be told apart": "undecided"}
-    assert [words.get(word, word) for word in shown] == kinds
+    assert [words.get(word, word) for word in shown[: len(kinds)]] == kinds
+    assert {"no spread, not tested", "too little data"} <= set(shown)
 
 
 def test_a_score_that_overflowed_has_no_say_in_how_scores_are_printed(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ BROKEN = {
     "Factors on average": (marginals, "marginals"),
     "Best models, picture by picture": (agreement, "mcnemar_table"),
     "Run": (wording, "effort_sentence"),
-    "The answer": (wording, "caveats"),
+    "The answer": (wording, "answer"),
 }
 
 

@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from analysis import effects
+from analysis.caveats import caveats
 from analysis.effects import REFERENCE
 from analysis.report.effects import figures as effects_figures
 from analysis.report.effects import wording
 from analysis.report.figures import Figure, Section, View
 from analysis.report.inputs import Inputs
+from analysis.verdicts import word
 
 SHOWN = ("components", "ablation_path", "marginals", "interactions")
 
@@ -39,7 +41,7 @@ def _answer(inputs: Inputs) -> View:
     return View(
         facts={
             "answer": wording.answer(study, comparisons, inputs.unit, inputs.open_trials, inputs.confirm_counts),
-            "caveats": wording.caveats(study, inputs.counts, comparisons, inputs.evidence.code),
+            "caveats": [caveat.text for caveat in caveats(inputs.evidence)],
         }
     )
 
@@ -62,8 +64,9 @@ def _shown(inputs: Inputs, name: str) -> View:
 
 
 def _comparisons(inputs: Inputs) -> View:
-    rows = _rows(inputs.evidence.comparisons)
-    texts = [(row["arm"], verdict.text) for row, verdict in zip(rows, inputs.evidence.verdicts, strict=True)]
+    judged = list(zip(_rows(inputs.evidence.comparisons), inputs.evidence.verdicts, strict=True))
+    rows = [{**row, "word": word(verdict, row["n"])} for row, verdict in judged]
+    texts = [(row["arm"], verdict.text) for row, verdict in judged]
     return View(facts={"comparisons": rows, "verdicts": texts})
 
 

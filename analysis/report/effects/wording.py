@@ -1,4 +1,4 @@
-"""Sentences that follow the evidence: what was found, what could not be, and what weakens both."""
+"""Sentences that follow the evidence: what was found, what could not be, and what it cost."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import inference, verdicts
+from analysis import caveats, verdicts
 from analysis.effects import REFERENCE
 from analysis.load import Study
-from analysis.numbers import THIN, Unit, count, duration, missing, p_value
+from analysis.numbers import THIN, Unit, count, duration, p_value
 from analysis.report.effects.untested import nothing_tested
-from analysis.tables.code_versions import mixture
 
 MOST_NAMED = 6  # a sentence that names more comparisons is a table
 
@@ -43,69 +42,13 @@ def answer(
     return (first, _second(found, undecided, untested, unit))
 
 
-def caveats(study: Study, counts: Mapping[str, int], comparisons: pd.DataFrame, code: pd.DataFrame) -> list[str]:
-    """List what weakens the answer: growth, other code, trials without result, lost pairs, random search, floors."""
-    grown = verdicts.growth(study)
-    said = [sentence for sentence in (grown, mixture(code)) if sentence is not None]
-    lost = counts["failed"] + counts["diverged"]
-    open_trials = counts["pending"] + counts["interrupted"]
-    if lost:
-        said.append(f"{count(lost, 'trial')} failed or diverged; they count as effort and are listed below.")
-    if open_trials:
-        verb = "has" if open_trials == 1 else "have"
-        said.append(
-            f"{count(open_trials, 'trial')} {verb} not ended: this is a look at an unfinished study, and looking "
-            "more than once makes false alarms likelier than the p values say."
-        )
-    short = comparisons[comparisons["dropped"] != ""]
-    if len(short):
-        said.append(
-            f"{count(len(short), 'comparison')} lost replicates that one arm did not finish; "
-            "pairs are what both arms have."
-        )
-    untested = comparisons["p"].isna()
-    few = int((untested & (comparisons["n"] < 2)).sum())
-    still = int(untested.sum()) - few
-    if few:
-        said.append(f"{count(few, 'comparison')} could not be tested: two replicates that both arms have are needed.")
-    if still:
-        said.append(
-            f"{count(still, 'comparison')} could not be tested: the difference is the same in every replicate, "
-            "which says nothing of the noise."
-        )
-    if study.search_is_random:
-        said.append("With so few trials a replicate the search was random: no proposal learned from another.")
-    sure = comparisons[comparisons["significant"]]
-    floors = sure[sure["p_flip_floor"] > inference.ALPHA]
-    if len(floors):
-        n = int(floors["n"].min())
-        said.append(
-            f"Significance here leans on the t test's assumption of normal differences: with {n} pairs the "
-            f"assumption-free sign-flip test cannot go below p = {p_value(inference.sign_flip_floor(n))}."
-        )
-    return said
-
-
-def verdict(row: Mapping[str, Any], higher_is_better: bool) -> str:
-    """Say what a declared comparison showed, in a word or four."""
-    if missing(row["p"]):
-        return "too little data" if row["n"] < 2 else "no spread, not tested"
-    if not row["significant"]:
-        return "cannot be told apart"
-    return "better" if (row["difference"] > 0) == higher_is_better else "worse"
-
-
 def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | None) -> str:
     """Sum up what the study cost, and say whether every arm was given the same search."""
     rows = list(rows)
     planned = sorted({row["search"] for row in rows})
     epochs = count(sum(row["epochs"] for row in rows), "epoch")
     took = f"; the sweep took {duration(sweep_wall_s)}" if sweep_wall_s is not None else ""
-    fair = (
-        f"Every arm was given {count(planned[0], 'search trial')}."
-        if len(planned) == 1
-        else f"Arms were given unequal searches ({planned[0]} to {planned[-1]} trials): do not compare them."
-    )
+    fair = caveats.unequal_search(planned) or f"Every arm was given {count(planned[0], 'search trial')}."
     trial_time = duration(sum(row["wall_s"] for row in rows))
     return f"{fair} In all, {epochs} were trained in {trial_time} of trial time{took}."
 

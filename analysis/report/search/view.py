@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.caveats import unequal_survival
 from analysis.importance import alike, importance
 from analysis.numbers import Unit
 from analysis.report.figures import Figure, Section, View, axis
@@ -38,7 +39,7 @@ def _curves(inputs: Inputs, opened: tuple[str, ...]) -> View:
 def _survival(inputs: Inputs, opened: tuple[str, ...]) -> View:
     study, found = inputs.study, inputs.evidence
     survival = search_phase.survival_curve(study, inputs.trials)
-    warning = search_wording.survival_warning(found.survival, found.unequal_survival)
+    warning = unequal_survival(found.survival, found.unequal_survival)
     if survival.empty:
         return View(facts={"survival_warning": warning})
     share = survival.assign(percent=100 * survival["share"])

@@ -1,4 +1,4 @@
-"""Sentences about the searches: what arms chose, which lost more trials, and how little a correlation says."""
+"""Sentences about the searches: what arms chose, and how little a correlation says."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from statistics import median
 
 import pandas as pd
 
-from analysis.numbers import THIN, p_value
-from analysis.statistics.survival import Unequal
-
 
 def chosen_values(values: Sequence[object]) -> str:
     """Spell what replicates chose: each value of a few, median and range of more than four numbers."""
@@ -17,23 +14,6 @@ def chosen_values(values: Sequence[object]) -> str:
     if len(values) > 4 and len(figures) == len(values):
         return f"{median(figures):.3g} ({min(figures):.3g} to {max(figures):.3g})"
     return " · ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)
-
-
-def survival_warning(table: pd.DataFrame, test: Unequal) -> str:
-    """Warn where arms lost different shares of their search trials, beyond chance; empty where they did not.
-
-    ``table`` and ``test`` are what ``survival.survival_table`` returns.
-    """
-    if not test.is_unequal:
-        return ""
-    ranked = table.dropna(subset="share").sort_values("share", kind="stable")
-    lost, kept = ranked.iloc[0], ranked.iloc[-1]
-    return (
-        f"Survival is unequal beyond chance (exact chi-square, p = {p_value(test.p)}): "
-        f"{kept['share'] * 100:.0f}{THIN}% of the search trials of {kept['arm']} reached full length, "
-        f"{lost['share'] * 100:.0f}{THIN}% of {lost['arm']}. "
-        "Arms that lose more trials choose from fewer full-length scores."
-    )
 
 
 def edge_warnings(edges: pd.DataFrame) -> list[str]:

@@ -1,0 +1,133 @@
+"""What weakens a study's claims: one list, for the page and for findings.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.evidence import Evidence
+from analysis.inference import ALPHA, sign_flip_floor
+from analysis.load import Study
+from analysis.numbers import THIN, count, p_value
+from analysis.statistics.survival import Unequal
+from analysis.tables.code_versions import mixture
+
+
+class Caveat(NamedTuple):
+    """One reason to believe the claims less: its stable name, and the sentence."""
+
+    code: str
+    text: str
+
+
+def caveats(found: Evidence) -> list[Caveat]:
+    """List what weakens the claims: growth, mixed code, trials and pairs without result, unequal chances, floors."""
+    search = "With so few trials a replicate the search was random: no proposal learned from another."
+    said = {
+        "grew": growth(found.study),
+        "mixed_code": mixture(found.code),
+        **dict(_without_result(found)),
+        **dict(_untested(found.comparisons)),
+        "unequal_effort": unequal_search(found.effort["search"]),
+        "unequal_survival": unequal_survival(found.survival, found.unequal_survival),
+        "random_search": search if found.study.search_is_random else None,
+        "sign_flip_floor": _floor(found.comparisons),
+    }
+    listed = [Caveat(code, text) for code, text in said.items() if text is not None]
+    return listed + [
+        Caveat("not_computed", f"{failure.name} could not be computed: {failure.error}") for failure in found.failures
+    ]
+
+
+def growth(study: Study) -> str | None:
+    """Say that the study grew after it was begun, and how much could be seen by then; None where it did not grow.
+
+    Whoever adds replicates because of what they saw tests more than once: looking after 5, 10 and 20 replicates calls
+    identical arms different in about twice as many studies as the p values say.
+    """
+    if not study.growths:
+        return None
+    first = study.growths[0]
+    arms, replicates = len(study.arms), study.plan["budget"].get("replicates")
+    times = "once" if len(study.growths) == 1 else f"{len(study.growths)} times"
+    grew = (
+        f"This study grew {times} after it was begun, from {first['arms']} arms and {first['replicates']} replicates "
+        f"to {arms} and {replicates}"
+    )
+    seen = [growth.get("confirmed_before") for growth in study.growths]
+    if all(confirmed == 0 for confirmed in seen):
+        return f"{grew}, before any confirm trial had a result."
+    known = [int(confirmed) for confirmed in seen if confirmed is not None]
+    when = f", with {max(known)} confirm results there to be looked at" if known else ""
+    return f"{grew}{when}. If results had been looked at, false alarms are likelier than the p values say."
+
+
+def unequal_search(planned: Iterable[int]) -> str | None:
+    """Say that arms were given different numbers of search trials; None where all were given the same."""
+    numbers = sorted(set(planned))
+    if len(numbers) < 2:
+        return None
+    return f"Arms were given unequal searches ({numbers[0]} to {numbers[-1]} trials): do not compare them."
+
+
+def unequal_survival(table: pd.DataFrame, test: Unequal) -> str | None:
+    """Say that arms lost different shares of their search trials, beyond chance; None where they did not.
+
+    ``table`` and ``test`` are what ``survival.survival_table`` returns.
+    """
+    if not test.is_unequal:
+        return None
+    ranked = table.dropna(subset="share").sort_values("share", kind="stable")
+    lost, kept = ranked.iloc[0], ranked.iloc[-1]
+    return (
+        f"Survival is unequal beyond chance (exact chi-square, p = {p_value(test.p)}): "
+        f"{kept['share'] * 100:.0f}{THIN}% of the search trials of {kept['arm']} reached full length, "
+        f"{lost['share'] * 100:.0f}{THIN}% of {lost['arm']}. "
+        "Arms that lose more trials choose from fewer full-length scores."
+    )
+
+
+def _without_result(found: Evidence) -> Iterator[tuple[str, str]]:
+    lost = found.counts["failed"] + found.counts["diverged"]
+    waiting = found.counts["pending"] + found.counts["interrupted"]
+    short = int((found.comparisons["dropped"] != "").sum())
+    if lost:
+        yield "failed", f"{count(lost, 'trial')} failed or diverged; they count as effort and are listed."
+    if waiting:
+        verb = "has" if waiting == 1 else "have"
+        yield (
+            "open",
+            f"{count(waiting, 'trial')} {verb} not ended: this is a look at an unfinished study, and looking more than "
+            "once makes false alarms likelier than the p values say.",
+        )
+    if short:
+        rest = "lost replicates that one arm did not finish; pairs are what both arms have."
+        yield "lost_pairs", f"{count(short, 'comparison')} {rest}"
+
+
+def _untested(comparisons: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    untested = comparisons[comparisons["p"].isna()]
+    few = int((untested["n"] < 2).sum())
+    reasons = {
+        "too_few_pairs": (few, "two replicates that both arms have are needed."),
+        "no_spread": (
+            len(untested) - few,
+            "the difference is the same in every replicate, which says nothing of the noise.",
+        ),
+    }
+    for code, (number, why) in reasons.items():
+        if number:
+            yield code, f"{count(number, 'comparison')} could not be tested: {why}"
+
+
+def _floor(comparisons: pd.DataFrame) -> str | None:
+    floors = comparisons[comparisons["significant"] & (comparisons["p_flip_floor"] > ALPHA)]
+    if floors.empty:
+        return None
+    n = int(floors["n"].min())
+    return (
+        f"Significance here leans on the t test's assumption of normal differences: with {n} pairs the "
+        f"assumption-free sign-flip test cannot go below p = {p_value(sign_flip_floor(n))}."
+    )
