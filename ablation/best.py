@@ -39,8 +39,8 @@ def facts(run: Path, arm: str | None = None) -> dict[str, Any]:
         "trial_id": best["trial_id"],
         "arm": best["arm"],
         "metric": plan.metric,
-        "validation": best[f"metric.val_{plan.metric}"],
-        **_test([row for row in rows if row["arm"] == best["arm"]], f"metric.test_{plan.metric}"),
+        "validation": best[plan.primary.validation_column],
+        **_test([row for row in rows if row["arm"] == best["arm"]], plan.primary.test_column),
         "config": {name: value for name, value in config.items() if value is not None},
         "checkpoint": None if best["checkpoint"] is None else str(run / best["checkpoint"]),
     }

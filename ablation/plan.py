@@ -8,6 +8,7 @@ from typing import Any
 
 from ablation.seeds import derive_seed
 from ablation.trial import Phase, TrialContext
+from search_spaces.metrics import Metric
 from search_spaces.space import Arm, Budget, Design, Frozen, Space
 
 
@@ -57,6 +58,11 @@ class Plan(Frozen):
     def arm(self, name: str) -> Arm:
         """Return the arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    @property
+    def primary(self) -> Metric:
+        """Return the metric that guides searches and that claims are about."""
+        return self.space.metric(self.metric)
 
     @property
     def rungs(self) -> tuple[int, ...]:

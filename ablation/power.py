@@ -21,6 +21,7 @@ from scipy import special
 
 from ablation.faults import FaultsError, nearest
 from ablation.paths import RunPaths
+from search_spaces.metrics import Metric, names_with_test
 
 if TYPE_CHECKING:
     from ablation.plan import Plan
@@ -117,10 +118,10 @@ def spread_from(run: Path, plan: Plan) -> Spread:
     # Here, since a report that wants the power alone needs none of the plan's classes.
     from ablation import study_file
 
-    paths, column = RunPaths(run), f"metric.test_{plan.metric}"
+    paths, column = RunPaths(run), plan.primary.test_column
     try:
         earlier = study_file.read(paths).plan
-        rows = _confirm_rows(paths, column)
+        rows = _confirm_rows(paths, plan.primary)
     except (FileNotFoundError, ValueError, pa.ArrowException) as error:
         raise FaultsError([f"--spread-from: {error}"]) from error
     values = _replicate_means(rows, column)
@@ -171,15 +172,15 @@ class SpreadAsked:
         return None if self.stated is None else stated_spread(self.stated)
 
 
-def _confirm_rows(paths: RunPaths, column: str) -> list[dict[str, Any]]:
+def _confirm_rows(paths: RunPaths, metric: Metric) -> list[dict[str, Any]]:
     if not paths.trials.is_file():
         raise FileNotFoundError(f"{paths.root} has no trials.parquet yet; let its sweep go on")
     names = pq.read_schema(paths.trials).names
-    if column not in names:
-        known = [name.removeprefix("metric.test_") for name in names if name.startswith("metric.test_")]
-        metric = column.removeprefix("metric.test_")
-        raise ValueError(f"{paths.root} has no test scores of {metric!r}; {nearest(metric, known)}")
-    rows = pq.read_table(paths.trials, columns=["arm", "replicate", "phase", "status", column]).to_pylist()
+    if metric.test_column not in names:
+        raise ValueError(
+            f"{paths.root} has no test scores of {metric.name!r}; {nearest(metric.name, names_with_test(names))}"
+        )
+    rows = pq.read_table(paths.trials, columns=["arm", "replicate", "phase", "status", metric.test_column]).to_pylist()
     return [row for row in rows if row["phase"] == "confirm"]
 
 

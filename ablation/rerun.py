@@ -102,7 +102,7 @@ def _run_again(
                 if tell is not None:
                     tell(row, record)
             if does_fail:
-                failure_again = refusal_of(next(records), recorded.trial, state, recorded.file.plan.metric)
+                failure_again = refusal_of(next(records), recorded.trial, state, recorded.file.plan.primary)
         except StopIteration:
             failure_again = f"run_trial ended before epoch {recorded.trial.epochs}"
         except (Exception, SystemExit) as error:  # whatever a model under study does

@@ -68,16 +68,15 @@ def best_trials(run: Path | str) -> list[BestTrial]:
     """
     paths = RunPaths(Path(run))
     plan = study_file.read(paths).plan
+    metric = plan.primary
     done = [row for row in confirmed_rows(paths, plan) if row["checkpoint"] is not None]
     if not done:
         raise FileNotFoundError(
             f"{paths.root} has no finished confirm trial with a checkpoint yet; let the sweep go on"
         )
+    column = metric.validation_column
     return [
-        BestTrial(
-            row["trial_id"], row["arm"], row[f"metric.val_{plan.metric}"], plan.metric, paths.root / row["checkpoint"]
-        )
-        for row in done
+        BestTrial(row["trial_id"], row["arm"], row[column], metric.name, paths.root / row["checkpoint"]) for row in done
     ]
 
 
@@ -85,8 +84,8 @@ def confirmed_rows(paths: RunPaths, plan: Plan) -> list[dict[str, Any]]:
     """List the rows of trials.parquet of completed confirm trials by their validation scores, the best first."""
     rows: list[dict[str, Any]] = pq.read_table(paths.trials).to_pylist() if paths.trials.is_file() else []
     done = [row for row in rows if row["phase"] == "confirm" and row["status"] == "completed"]
-    metric, is_more_better = f"metric.val_{plan.metric}", plan.space.direction == "maximize"
-    return sorted(done, key=lambda row: float(row[metric]), reverse=is_more_better)
+    metric = plan.primary
+    return sorted(done, key=lambda row: metric.upwards(float(row[metric.validation_column])), reverse=True)
 
 
 def best_trial(run: Path | str) -> BestTrial:

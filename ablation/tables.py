@@ -25,6 +25,7 @@ from ablation.ledger.records import ConflictError, Records, Status, TrialState, 
 from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
+from search_spaces.metrics import as_columns, is_column
 
 STATUSES: tuple[Status, ...] = ("completed", "stopped", "diverged", "failed", "interrupted", "pending")
 
@@ -102,7 +103,7 @@ def trials_table(plan: Plan, records: Records) -> pa.Table:
             values = [row.get(name) for row in rows]
         is_real = getattr(searched.get(name.removeprefix("config.")), "kind", "") == "float"
         columns[name] = pa.float64() if is_real else _column_type(values)
-    for name in sorted({key for row in rows for key in row if key.startswith("metric.")}):
+    for name in sorted({key for row in rows for key in row if is_column(key)}):
         columns[name] = pa.float64()
     return pa.Table.from_pylist(rows, schema=pa.schema(columns.items(), metadata={"schema_version": "1"}))
 
@@ -115,13 +116,13 @@ def epochs_table(plan: Plan, records: Records) -> pa.Table:
             "epoch": row.epoch,
             "seq": row.seq,
             "epoch_s": row.epoch_s,
-            **{f"metric.{name}": value for name, value in row.metrics.items()},
+            **as_columns(row.metrics),
         }
         for trial in sorted(plan.trials(), key=lambda trial: trial.trial_id)
         if trial.trial_id in records
         for row in records[trial.trial_id].epochs
     ]
-    metrics = sorted({key for row in rows for key in row if key.startswith("metric.")})
+    metrics = sorted({key for row in rows for key in row if is_column(key)})
     columns = dict(EPOCH_FIELDS) | {name: pa.float64() for name in metrics}
     return pa.Table.from_pylist(rows, schema=pa.schema(columns.items(), metadata={"schema_version": "1"}))
 
@@ -147,7 +148,7 @@ def _trial_row(trial: PlannedTrial, state: TrialState) -> dict[str, Any]:
         "images_per_s": images / trained_s if images and trained_s else None,
         "checkpoint": state.checkpoint,
         **{f"config.{name}": value for name, value in state.config.items()},
-        **({f"metric.{name}": value for name, value in state.epochs[-1].metrics.items()} if state.epochs else {}),
+        **(as_columns(state.epochs[-1].metrics) if state.epochs else {}),
     }
 
 

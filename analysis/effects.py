@@ -36,7 +36,7 @@ def replicates(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     completed = confirm["status"] == "completed"
     frame = confirm[["arm", "replicate"]].assign(seeds=1, ended=completed.astype(int))
     for metric in study.metrics:
-        column = f"metric.test_{metric}"
+        column = study.declared[metric].test_column
         values = confirm[column].astype(float) if column in confirm else pd.Series(np.nan, index=confirm.index)
         frame[metric] = values.where(completed & (values.abs() < LARGEST))
     groups = frame.groupby(["arm", "replicate"], sort=True)
@@ -118,7 +118,7 @@ def comparisons_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     against_CR, _ = matrix(table, against, study.metric)
     found = inference.paired_difference(arm_CR, against_CR)
     sizes = effect_sizes.standardised_difference(arm_CR, against_CR)
-    sign = 1 if study.higher_is_better else -1
+    sign = study.primary.sign
     better = effect_sizes.probability_of_improvement(sign * arm_CR, sign * against_CR)
     alpha = inference.ALPHA / len(arms)
     frame = pd.DataFrame({"arm": arms, "against": against, "n": found.n})

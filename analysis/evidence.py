@@ -86,7 +86,10 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
         statuses = trials["status"]
         counts = {"planned": len(trials)} | {status: int((statuses == status).sum()) for status in STATUSES}
     table = effects.replicates(study, trials)
-    units = {name: unit_of(table[name], study.higher_is_better) for name in study.metrics}
+    units = {
+        name: unit_of(table[name], study.declared[name].higher_is_better, study.declared[name].unit)
+        for name in study.metrics
+    }
     comparisons = effects.comparisons_table(study, table)
     ids = trials["trial_id"].tolist()
     predictions, confusions = load.predictions(run, among=ids), load.confusions(run, ids)

@@ -38,7 +38,7 @@ def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.D
     """
     epoch = comparison_epoch(study)
     scores = scores_at(study, trials, epochs, epoch)
-    sign = 1.0 if study.higher_is_better else -1.0
+    sign = study.primary.sign
     known = domains(study)
     searched = {arm.name: arm.searched for arm in study.arms}
     rows: list[tuple[object, ...]] = []

@@ -16,6 +16,7 @@ from ablation.ledger.log import Event
 from analysis.ledger_parts import columns_of_parts, whole_log
 from analysis.load import EPOCH_COLUMNS, TRIAL_COLUMNS, Study
 from analysis.places import Place, Run, patiently, place
+from search_spaces.metrics import COLUMN, as_columns
 
 EVENT_COLUMNS = ("seq", "session", "kind", "trial_id", "unix_s")
 ENDED = ("completed", "stopped", "diverged", "failed")
@@ -60,7 +61,7 @@ def tables(run: Run, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *TRIAL_COLUMNS])))
     trials["reason"] = trials["reason"].astype(object).where(trials["reason"].notna(), None)
     epochs = pd.DataFrame(rows, columns=None if rows else list(EPOCH_COLUMNS))
-    last = epochs.groupby("trial_id").tail(1).set_index("trial_id").filter(like="metric.")
+    last = epochs.groupby("trial_id").tail(1).set_index("trial_id").filter(like=COLUMN)
     trials = trials.join(last, on="trial_id")
     known = [*TRIAL_COLUMNS, "code"]
     rest = sorted(name for name in trials.columns if name not in known)
@@ -91,8 +92,7 @@ def _apply(row: dict[str, Any], curve: list[dict[str, Any]], event: Event) -> No
             row["wall_s"] += payload["epoch_s"]
             del curve[payload["epoch"] - 1 :]  # the newest attempt wins
             known = {"trial_id": row["trial_id"], "epoch": payload["epoch"], "seq": event.seq}
-            metrics = {f"metric.{name}": value for name, value in payload["metrics"].items()}
-            curve.append({**known, "epoch_s": payload["epoch_s"], **metrics})
+            curve.append({**known, "epoch_s": payload["epoch_s"], **as_columns(payload["metrics"])})
         case "decided" if not payload["goes_on"]:
             row["stopped_at_rung"] = payload["rung"]
         case "ended":

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from search_spaces.metrics import MetricUnit
+
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 FIGURE_SPACE = "\N{FIGURE SPACE}"
@@ -69,15 +71,18 @@ class Unit:
 
 
 SHARE = Unit(100.0, f"{THIN}%", " percentage points", 1)
+PERCENT = replace(SHARE, scale=1.0)
 
 
-def unit_of(values: Iterable[float], higher_is_better: bool) -> Unit:
-    """Choose how to print a metric: a maximised one that stays within 0..1 is taken for a share.
+def unit_of(values: Iterable[float], higher_is_better: bool, declared: MetricUnit | None = None) -> Unit:
+    """Return how to print a metric: as declared; else a maximised one that stays within 0..1 is taken for a share.
 
     Infinite values, such as a loss that overflowed, have no say.
     """
+    if declared in ("share", "percent"):
+        return SHARE if declared == "share" else PERCENT
     known = [value for value in values if not missing(value) and math.isfinite(value)]
-    if known and higher_is_better and all(0 <= value <= 1 for value in known):
+    if declared is None and known and higher_is_better and all(0 <= value <= 1 for value in known):
         return SHARE
     largest = max((abs(value) for value in known), default=1.0)
     digits = 3 if largest == 0 else max(0, 3 - math.floor(math.log10(largest)))

@@ -12,6 +12,7 @@ from typing import Any
 from ablation.faults import FaultsError
 from analysis.ledger_parts import columns_of_parts
 from analysis.places import Place, Run, patiently, place
+from search_spaces.metrics import Metric, whole_metrics
 
 PHASES = ("search", "confirm")
 SCHEMA_VERSION = 1
@@ -100,7 +101,18 @@ class Study:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric of the space, the primary one first."""
-        return (self.metric, *(name for name in self.space["metrics"] if name != self.metric))
+        return (self.metric, *(name for name in self.declared if name != self.metric))
+
+    @cached_property
+    def declared(self) -> Mapping[str, Metric]:
+        """The space's metrics by name; a space of version 1 has names alone."""
+        whole = whole_metrics(self.space["metrics"], self.space.get("direction", "maximize"))
+        return {one["name"]: Metric.model_validate(one) for one in whole}
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that claims are about."""
+        return self.declared[self.metric]
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -114,8 +126,8 @@ class Study:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether the space maximises its metrics."""
-        return bool(self.space.get("direction", "maximize") == "maximize")
+        """Whether a larger value of the primary metric is the better one."""
+        return self.primary.higher_is_better
 
     @property
     def growths(self) -> tuple[Mapping[str, Any], ...]:

@@ -76,9 +76,9 @@ def make_run(root: Path, trials: int, epochs: int, metrics: int = 13) -> int:
     curves = _curves(table, metrics, random)
     last = curves.groupby("trial_id", sort=False).tail(1).set_index("trial_id").filter(like="metric.")
     table = table.join(last, on="trial_id")
-    for name in SPACE.metrics:
+    for metric in SPACE.metrics:
         done = (table["phase"] == "confirm").to_numpy()
-        table[f"metric.test_{name}"] = (table[f"metric.val_{name}"] - 0.01).where(done)
+        table[metric.test_column] = (table[metric.validation_column] - 0.01).where(done)
     log = _write_ledger(paths.ledger, table, curves)
     seq = log[log["kind"] == "epoch"].sort_values(["trial_id", "seq"], kind="stable")["seq"].to_numpy()
     curves = curves.sort_values(["trial_id", "epoch"], kind="stable").assign(seq=seq)

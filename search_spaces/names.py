@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from search_spaces.domains import Choice, Level
+from search_spaces.metrics import is_prefixed
 
 # Columns that the report's tables have beside one for each metric.
 RESERVED_METRICS = frozenset(
@@ -60,7 +61,7 @@ def metric_faults(metrics: Iterable[str]) -> Iterator[str]:
     for name in dict.fromkeys(metrics):
         if name in RESERVED_METRICS:
             yield f"metric {name!r} is a column of the report's tables already; rename it, such as '{name}_score'"
-        if name.startswith(("val_", "test_")):
+        if is_prefixed(name):
             yield f"metric {name!r} begins as records do; leave 'val_' and 'test_' away, trials put them before it"
         if "/" in name or not name.isprintable() or not name.strip():
             yield f"metric {name!r} holds '/' or what cannot be printed, or is empty; rename it"

@@ -6,7 +6,7 @@ the sequence, so averaging can do what softmax attention does, and sinusoids tel
 A study of these factors ought to find the first two effects, and no difference where there is none to find.
 """
 
-from search_spaces.space import Budget, Choice, Float, Int, Space, When
+from search_spaces.space import Budget, Choice, Float, Int, Metric, Space, When
 
 SPACE = Space(
     name="sorting",
@@ -46,7 +46,10 @@ SPACE = Space(
         "model.heads": Choice(values=(4, 2, 1), source="how many heads suit is a matter of the positions' kind"),
     },
     fixed={"model.layers": 2, "optim.clip_norm": 1.0, "train.batch_size": 64},
-    metrics=("exact_match", "token_accuracy"),
+    metrics=(
+        Metric(name="exact_match", unit="share", of="sequences"),
+        Metric(name="token_accuracy", unit="share", of="symbols"),
+    ),
     budgets={
         "quick": Budget(
             replicates=3,

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 from math import isfinite
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 
 from search_spaces.conditions import When, condition_faults, meaning
 from search_spaces.domains import Choice, Domain, Float, Frozen, Int, Level, Levels
+from search_spaces.metrics import Direction, Metric, whole_metrics
 from search_spaces.names import arm_name_faults, level_faults, metric_faults, short_names
 
 # Whoever declares a space finds all it takes here.
@@ -31,6 +32,7 @@ __all__ = [
     "Int",
     "Level",
     "Levels",
+    "Metric",
     "Space",
     "When",
 ]
@@ -89,10 +91,17 @@ class Space(Frozen):
     baseline: Levels
     conditions: tuple[When, ...] = ()
     comparisons: tuple[Comparison, ...] = (Comparison(against="reference"),)
-    metrics: tuple[str, ...] = Field(min_length=1, description="trials report val_<metric> and test_<metric>")
-    direction: Literal["maximize", "minimize"] = "maximize"
+    metrics: tuple[Metric, ...] = Field(min_length=1, description="a name alone stands for Metric(name=…)")
+    direction: Direction = Field(default="maximize", description="of the metrics that are given by name alone")
     budgets: dict[str, Budget]
     predictor: str | None = Field(default=None, description="import path of what turns a checkpoint into predictions")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_is_metric(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(data.get("metrics"), tuple | list):
+            return data
+        return {**data, "metrics": whole_metrics(data["metrics"], data.get("direction", "maximize"))}
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
@@ -138,7 +147,7 @@ class Space(Frozen):
                 yield f"fixed {name} is {value}, but must be finite"
         choices = {name: domain for name, domain in self.nuisance.items() if isinstance(domain, Choice)}
         yield from level_faults({**self.factors, **choices})
-        yield from metric_faults(self.metrics)
+        yield from metric_faults(metric.name for metric in self.metrics)
 
     def _mentioned(self) -> Iterator[tuple[str, Level]]:
         """Yield the (factor, level) pairs that conditions and comparisons name."""
@@ -225,6 +234,10 @@ class Space(Frozen):
     def default(self, name: str) -> Level:
         """Return where a search starts: a factor's reference level, a hyperparameter's default."""
         return self.reference[name] if name in self.factors else self.nuisance[name].default
+
+    def metric(self, name: str) -> Metric:
+        """Return the metric of that name."""
+        return next(metric for metric in self.metrics if metric.name == name)
 
     def domain(self, name: str) -> Float | Int | Choice:
         """Return the domain of a factor or nuisance hyperparameter."""

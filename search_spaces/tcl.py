@@ -4,7 +4,7 @@
 Atyabi, Afghah; CISS 2023, arXiv 2302.04108). docs/method.md says what is the paper's and what is our reading.
 """
 
-from search_spaces.space import Budget, Choice, Comparison, Float, Space, When
+from search_spaces.space import Budget, Choice, Comparison, Float, Metric, Space, When
 
 STRATEGIES = ("prediction", "semi-synthesized", "fully-synthesized")
 
@@ -55,7 +55,10 @@ SPACE = Space(
         "optim.schedule": "one-cycle",
         "train.batch_size": 64,
     },
-    metrics=("accuracy", "macro_recall"),
+    metrics=(
+        Metric(name="accuracy", unit="share", of="images"),
+        Metric(name="macro_recall", unit="share", of="classes"),
+    ),
     budgets={
         "quick": Budget(
             replicates=3,

@@ -96,7 +96,7 @@ def _trial(
     levels |= {"build.rate": 0.1 * 2**replicate} if "build.rate" in levels else {}
     row |= {f"config.{name}": levels.get(name) for name in (*space.fixed, *space.factors, *space.nuisance)}
     score = value(arm, replicate, index if phase == "confirm" else 0)
-    for place, metric in enumerate(space.metrics):
+    for place, metric in enumerate(metric.name for metric in space.metrics):
         row[f"metric.val_{metric}"] = score - 0.01 * place if trained else None
         row[f"metric.test_{metric}"] = score - 0.05 * place if phase == "confirm" and whole else None
     return row
@@ -113,14 +113,14 @@ def _curve(space: Space, budget: Budget, row: Mapping[str, Any]) -> list[dict[st
             "epoch_s": 2.5,
             "metric.train_loss": 1 / epoch,
         }
-        record |= {f"metric.val_{name}": row[f"metric.val_{name}"] * share for name in space.metrics}
+        record |= {(name := f"metric.val_{metric.name}"): row[name] * share for metric in space.metrics}
         records.append(record)
     return records
 
 
 def _write_artifacts(folder: Path, row: Mapping[str, Any], space: Space, classes: tuple[str, ...]) -> None:
     folder.mkdir(parents=True)
-    recall = row[f"metric.test_{space.metrics[0]}"]
+    recall = row[f"metric.test_{space.metrics[0].name}"]
     cells = []
     for label in range(len(classes)):
         hits = round(1000 * recall) - 20 * label
@@ -138,7 +138,7 @@ def _study(
     plan = {
         "space": space.model_dump(mode="json"),
         "design": design,
-        "metric": space.metrics[0],
+        "metric": space.metrics[0].name,
         "budget": budget.model_dump(mode="json"),
         "seed": 7,
         "arms": [arm.model_dump(mode="json") for arm in arms],

@@ -87,14 +87,14 @@ def odd_plan(
     **space: Any,
 ) -> Plan:
     """Plan the odd study by rule; ``budget`` and ``space`` replace what the ordinary one has."""
-    whole = SPACE.model_copy(update=space)
-    rule = {"rule.scores": scores, "rule.ends": ends, "rule.metrics": ",".join(whole.metrics)}
-    whole = Space.model_validate(whole.model_copy(update={"fixed": {**whole.fixed, **rule}}).model_dump())
+    asked = {**dict(SPACE), "metrics": ("score",), **space}
+    rule = {"rule.scores": scores, "rule.ends": ends, "rule.metrics": ",".join(asked["metrics"])}
+    whole = Space.model_validate({**asked, "fixed": {**asked["fixed"], **rule}})
     arms = whole.arms(design)
     return Plan(
         space=whole,
         design=design,
-        metric=whole.metrics[0],
+        metric=whole.metrics[0].name,
         budget=whole.budgets["quick"].model_copy(update=dict(budget or {})),
         seed=0,
         arms=arms,

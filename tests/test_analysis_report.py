@@ -23,10 +23,12 @@ from analysis.report.build import build, render
 from analysis.report.effects import wording
 from analysis.report.folder import ReportFolder
 from analysis.report.search import curves
+from search_spaces.metrics import Metric
 from search_spaces.space import Arm, Choice
 from tests.made_runs import BRIDGES, write_run
 from tests.plain_loop import run_study
 from tests.report_runs import write_full_run
+from tests.support.spaces import with_direction
 from tests.toy_study import toy_plan
 
 ROOT = Path(__file__).parents[1]
@@ -180,7 +182,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "description": NASTY,
             "factors": {**BRIDGES.factors, "deck.material": Choice(values=("steel", NASTY))},
             "baseline": {"deck.material": NASTY, "deck.span": 1.0},
-            "metrics": (f"strength_{NASTY}", "beauty"),
+            "metrics": (Metric(name=f"strength_{NASTY}"), Metric(name="beauty")),
         }
     )
     lost = {"reference/0/search/0": ("failed", NASTY)}
@@ -322,7 +324,7 @@ def test_a_result_too_large_to_be_squared_is_no_result(tmp_path: Path) -> None:
 
 
 def test_where_less_is_better_a_smaller_value_is_called_better(tmp_path: Path) -> None:
-    space = BRIDGES.model_copy(update={"direction": "minimize"})
+    space = with_direction(BRIDGES, "minimize")
     page = Page(render(write_run(tmp_path / "run", space)).page)
     assert "material=wood is better than the reference by 0.0996 (95 % interval 0.0936 to 0.1056)" in page.text
     assert "Left of the line is better" in page.text
@@ -528,7 +530,7 @@ def test_the_report_needs_neither_torch_nor_ray_nor_optuna() -> None:
         "assert not {'pandas', 'plotly', 'scipy', 'jinja2'} & set(sys.modules)\n"
         "import analysis.report.build\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
-        "print(sorted(loaded & {'torch', 'ray', 'optuna', 'search_spaces'}))\n"
+        "print(sorted(loaded & {'torch', 'ray', 'optuna'}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

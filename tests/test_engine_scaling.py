@@ -22,6 +22,7 @@ from ablation.study.searcher import Search, propose
 from ablation.study.study import Study
 from benchmarks.engine_scaling import Spent, carry_out, plan_of
 from search_spaces.space import Choice, Domain, Float, Int
+from tests.support.spaces import with_direction
 from tests.toy_study import SPACE, toy_plan
 
 ROOT = Path(__file__).parent.parent
@@ -134,7 +135,7 @@ def _counting_lines() -> Iterator[Counter[str]]:
 
 
 def _plan(seed: int, trials: int, domains: dict[str, Domain]) -> Plan:
-    space = SPACE.model_copy(update={"nuisance": domains, "direction": "minimize" if seed % 2 else "maximize"})
+    space = with_direction(SPACE, "minimize" if seed % 2 else "maximize").model_copy(update={"nuisance": domains})
     plan = toy_plan(seed)
     budget = plan.budget.model_copy(update={"trials": trials})
     return plan.model_copy(update={"space": space, "arms": space.arms(), "budget": budget})

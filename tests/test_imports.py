@@ -94,7 +94,7 @@ def test_analysis_sees_of_ablation_only_ledger_paths_faults_console_and_power() 
     for path in (path for path in MODULES if path.is_relative_to(ROOT / "analysis")):
         seen = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("ablation.")}
         assert seen <= allowed, path
-        assert not any(name.split(".")[0] in ("torch", "ray", "search_spaces") for name in imports(path)), path
+        assert not any(name.split(".")[0] in ("torch", "ray") for name in imports(path)), path
 
 
 def test_nothing_in_ablation_imports_analysis() -> None:

@@ -20,6 +20,7 @@ from ablation.power import (
     spread_from,
     stated_spread,
 )
+from search_spaces.metrics import Metric
 from tests.plain_loop import run_study
 from tests.toy_study import toy_plan
 
@@ -116,7 +117,8 @@ def test_a_run_without_spread_is_told(tmp_path: Path) -> None:
         spread_from(paths.root, plan)
     paths = run_study(plan, tmp_path / "toy")
     with pytest.raises(FaultsError, match="no test scores of 'scores'; did you mean 'score'"):
-        spread_from(paths.root, plan.model_copy(update={"metric": "scores"}))
+        space = plan.space.model_copy(update={"metrics": (Metric(name="scores"),)})
+        spread_from(paths.root, plan.model_copy(update={"space": space, "metric": "scores"}))
     trials = pd.read_parquet(paths.trials)
     trials[trials["replicate"] == 0].to_parquet(paths.trials)
     with pytest.raises(FaultsError, match="no declared comparison with two finished replicates"):

@@ -20,6 +20,7 @@ from ablation.planning.rehearsal import by_novelty, faults_in_words, rehearse
 from ablation.planning.request import Prepared
 from ablation.trial import EpochRecord, TrialContext
 from search_spaces import tcl
+from search_spaces.metrics import Metric
 from tests import toy_study
 from tests.toy_study import ToyConfig, toy_plan
 
@@ -92,7 +93,9 @@ def test_records_that_break_the_contract_are_told_with_what_to_change(
 
 def test_a_metric_beside_the_primary_one_is_asked_for_too() -> None:
     plan = toy_plan()
-    plan = plan.model_copy(update={"space": plan.space.model_copy(update={"metrics": ("score", "recall")})})
+    plan = plan.model_copy(
+        update={"space": plan.space.model_copy(update={"metrics": (Metric(name="score"), Metric(name="recall"))})}
+    )
     with pytest.raises(FaultsError) as caught:
         probe(Prepared(plan, "quick", "as asked for", None), ALONE)
     (fault,) = caught.value.faults

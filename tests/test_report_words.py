@@ -15,6 +15,7 @@ from analysis.report.build import Report, render
 from analysis.report.figures import escaped, in_template
 from search_spaces.space import Arm
 from tests.made_runs import BRIDGES, write_run
+from tests.support.spaces import with_direction
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
@@ -93,7 +94,7 @@ def test_where_nothing_differs_the_page_says_that(tmp_path: Path, effect: float,
 
 
 def test_tables_say_when_less_is_better(tmp_path: Path) -> None:
-    less = render(write_run(tmp_path / "run", BRIDGES.model_copy(update={"direction": "minimize"})))
+    less = render(write_run(tmp_path / "run", with_direction(BRIDGES, "minimize")))
     for name in ("arms.md", "arms.tex", "comparisons.md", "comparisons.tex"):
         assert "less is better" in less.files[name].splitlines()[0 if name.endswith("md") else 2], name
     assert less.page.count("(less is better)") >= 3

@@ -20,9 +20,11 @@ from ablation.study.searcher import propose
 from ablation.study.study import Study
 from ablation.trial import EpochRecord
 from analysis.audit.checks import audit
+from search_spaces.metrics import Direction
 from search_spaces.space import Design
 from tests.plain_loop import run_study
 from tests.support.ledgers import append
+from tests.support.spaces import with_direction
 from tests.toy_study import toy_plan
 
 
@@ -157,12 +159,12 @@ def test_a_trial_that_misbehaves_ends_alone_and_is_counted(
     ],
 )
 def test_a_replicate_confirms_the_best_full_length_trial_by_its_last_epoch(
-    tmp_path: Path, direction: str, curves: list[list[float]], chosen: int
+    tmp_path: Path, direction: Direction, curves: list[list[float]], chosen: int
 ) -> None:
     plan = toy_plan()
     # No rungs: the curves say who is stopped.
     budget = plan.budget.model_copy(update={"trials": len(curves), "epochs": 3, "grace_epochs": 3})
-    space = plan.space.model_copy(update={"direction": direction})
+    space = with_direction(plan.space, direction)
     plan = plan.model_copy(update={"budget": budget, "space": space})
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(plan, ledger)

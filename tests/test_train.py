@@ -85,7 +85,7 @@ def test_every_arm_trains_and_reports_what_the_space_measures(arm: Arm, uri: str
     records = list(run_trial(config(**flat), context(uri, tmp_path, epochs=1)))
     assert [record.epoch for record in records] == [1]
     last = records[0].metrics
-    assert {f"val_{metric}" for metric in SPACE.metrics} <= set(last)
+    assert {f"val_{metric.name}" for metric in SPACE.metrics} <= set(last)
     has_distances = arm.levels["loss.negatives"] != "none"
     assert np.isfinite(last["d_pos"]) == has_distances
     assert np.isfinite(last["d_neg"]) == (has_distances and arm.levels["loss.negatives"] != "center")

@@ -17,6 +17,7 @@ from ablation.engine.process_state import ProcessState
 from ablation.plan import Plan, PlannedTrial
 from ablation.study.contract import fault_of, plain
 from ablation.trial import EpochRecord, build_config, load
+from search_spaces.metrics import Metric
 from search_spaces.space import Arm
 
 FIRST_EPOCHS_MOST_S = 20.0  # for all arms together: an epoch of a large network may take minutes
@@ -148,7 +149,7 @@ def _records(
         )
     try:
         for known in range(trial.epochs):
-            yield plain(_next_record(records, trial, known, (plan.metric, *plan.space.metrics)))
+            yield plain(_next_record(records, trial, known, (plan.primary, *plan.space.metrics)))
     finally:
         close = getattr(records, "close", None)
         if close is not None:
@@ -156,7 +157,7 @@ def _records(
 
 
 def _next_record(
-    records: Iterator[EpochRecord], trial: PlannedTrial, known: int, metrics: Iterable[str]
+    records: Iterator[EpochRecord], trial: PlannedTrial, known: int, metrics: Iterable[Metric]
 ) -> EpochRecord:
     """Return the record that follows ``known`` epochs; raises _BrokenContractError if it is not as the contract says.
 

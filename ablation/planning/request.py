@@ -68,9 +68,10 @@ def prepare(
         name, reason = ("standard", f"{gpus:g} GPUs seen") if gpus else ("quick", "no GPU seen")
     budget = _budget(request, space, name, faults)
     settings = read_settings(request.settings, space, run_trial, faults)
-    metric = request.metric or space.metrics[0]
-    if metric not in space.metrics:
-        faults.append(f"--metric is {metric!r}; {nearest(metric, space.metrics)}")
+    metrics = [metric.name for metric in space.metrics]
+    metric = request.metric or metrics[0]
+    if metric not in metrics:
+        faults.append(f"--metric is {metric!r}; {nearest(metric, metrics)}")
     if request.design not in DESIGNS:
         faults.append(f"--design is {request.design!r}; {nearest(request.design, DESIGNS)}")
     if request.seed < 0:

@@ -9,17 +9,17 @@ from numbers import Real
 from ablation.ledger.records import TrialState
 from ablation.plan import PlannedTrial
 from ablation.trial import EpochRecord
+from search_spaces.metrics import Metric, is_judged, is_test
 
-JUDGED = ("train_", "val_", "test_")
 SHOWN_LETTERS = 200  # of what a model yields in place of a record
 
 
-def fault_of(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: str) -> str | None:
+def fault_of(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: Metric) -> str | None:
     """Say what in a record breaks the contract of ``ablation.trial``, and what to change; None if nothing does."""
     return next(_faults(record, planned, epochs_known, metric), None)
 
 
-def _faults(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: str) -> Iterator[str]:
+def _faults(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: Metric) -> Iterator[str]:
     """Yield what is wrong, in an order such that each rule may rely on those before it."""
     if not isinstance(record, EpochRecord) or not isinstance(record.metrics, Mapping):
         yield f"run_trial must yield EpochRecords with a mapping of metrics, but yielded {_cut(record)}"
@@ -43,18 +43,18 @@ def _faults(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metri
     yield from _name_faults(record, planned, metric)
 
 
-def _name_faults(record: EpochRecord, planned: PlannedTrial, metric: str) -> Iterator[str]:
+def _name_faults(record: EpochRecord, planned: PlannedTrial, metric: Metric) -> Iterator[str]:
     is_tested = planned.phase == "confirm" and record.epoch == planned.epochs
-    wanted = (f"val_{metric}", f"test_{metric}") if is_tested else (f"val_{metric}",)
+    wanted = (metric.validation, metric.test) if is_tested else (metric.validation,)
     missing = [name for name in wanted if name not in record.metrics]
     if missing:
         there = ", ".join(map(repr, record.metrics)) or "no metric"
-        when = " in the last epoch of a confirm trial" if missing == [f"test_{metric}"] else ""
+        when = " in the last epoch of a confirm trial" if missing == [metric.test] else ""
         yield (
             f"the record of epoch {record.epoch} lacks {' and '.join(missing)}; its metrics must have "
             f"{'that name' if len(missing) == 1 else 'those names'}{when}, but it has {_cut_text(there)}"
         )
-    early = [name for name in record.metrics if name.startswith("test_")]
+    early = [name for name in record.metrics if is_test(name)]
     if early and not is_tested:
         yield f"{early[0]} in epoch {record.epoch}: test data are scored at the end of confirm trials only"
 
@@ -67,7 +67,7 @@ def _cut_text(text: str) -> str:
     return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}… ({len(text)} letters)"
 
 
-def refusal_of(record: EpochRecord, planned: PlannedTrial, state: TrialState, metric: str) -> str | None:
+def refusal_of(record: EpochRecord, planned: PlannedTrial, state: TrialState, metric: Metric) -> str | None:
     """Say why a record is refused that a trial yields in ``state``; None if it is taken.
 
     One of an epoch already known must be the same, unless a newer attempt yields it.
@@ -89,7 +89,7 @@ def plain(record: EpochRecord) -> EpochRecord:
 
 def not_finite(metrics: Mapping[str, float]) -> list[str]:
     """Name the metrics by which a trial has diverged."""
-    return [name for name, value in metrics.items() if name.startswith(JUDGED) and not math.isfinite(value)]
+    return [name for name, value in metrics.items() if is_judged(name) and not math.isfinite(value)]
 
 
 def are_same(known: Mapping[str, float], repeated: Mapping[str, float]) -> bool:

@@ -31,8 +31,7 @@ class Counts:
         self.arms = {arm.name: ArmCounts() for arm in plan.arms}
         self.outcomes: Counter[str] = Counter()
         self.epochs = sum(len(state.epochs) for state in records.values())
-        self._metric = f"val_{plan.metric}"
-        self._better = max if plan.space.direction == "maximize" else min
+        self._metric = plan.primary
         for state in records.values():
             if state.has_ended:
                 self._end(state)
@@ -69,14 +68,12 @@ class Counts:
     def best(self) -> tuple[str, float] | None:
         """Return the arm with the best completed trial, and its score."""
         scores = {name: arm.best for name, arm in self.arms.items() if arm.best is not None}
-        return self._better(scores.items(), key=lambda item: item[1]) if scores else None
+        return max(scores.items(), key=lambda item: self._metric.upwards(item[1])) if scores else None
 
     def rank(self, name: str) -> float:
         """Return a key that puts an arm with a better best first."""
         best = self.arms[name].best
-        if best is None:
-            return math.inf
-        return -best if self._better is max else best
+        return math.inf if best is None else -self._metric.upwards(best)
 
     def facts(self) -> dict[str, Any]:
         """Return the counts for programs."""
@@ -86,7 +83,7 @@ class Counts:
             **{outcome: self.outcomes[outcome] for outcome in ("completed", "stopped", "diverged", "failed")},
             "running": self.running,
             "epochs": self.epochs,
-            "best": None if best is None else {"arm": best[0], self._metric: best[1]},
+            "best": None if best is None else {"arm": best[0], self._metric.validation: best[1]},
         }
 
     def _end(self, state: TrialState) -> None:
@@ -99,5 +96,5 @@ class Counts:
         else:
             arm.confirmed += 1
         if state.outcome == "completed":
-            value = state.last(self._metric)
-            arm.best = value if arm.best is None else self._better(arm.best, value)
+            value = state.last(self._metric.validation)
+            arm.best = value if arm.best is None else max(arm.best, value, key=self._metric.upwards)

@@ -74,7 +74,7 @@ class Search:
         if self._study is None or is_other:  # asked again, or a trial was reopened
             self._storage, self._told, changed = InMemoryStorage(), [], []
             self._study = optuna.create_study(
-                storage=self._storage, sampler=sampler, direction=self._plan.space.direction
+                storage=self._storage, sampler=sampler, direction=self._plan.primary.direction
             )
         self._study.sampler = sampler
         for number in changed:
@@ -145,7 +145,7 @@ def _distribution(domain: Float | Int | Choice) -> BaseDistribution:
 
 def _told(plan: Plan, state: records.TrialState, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
     """Tell Optuna of a trial: a stopped one is censored (PRUNED with its curve), never a COMPLETE of few epochs."""
-    metric = f"val_{plan.metric}"
+    metric = plan.primary.validation
     outcome = {
         "completed": TrialState.COMPLETE,
         "stopped": TrialState.PRUNED,

@@ -142,12 +142,9 @@ class StudyState:
     def best(self, replicate: Replicate) -> TrialState | None:
         """Return the best full-budget search trial by its last epoch's validation; ties go to the lower index."""
         finished = [self.records[trial.trial_id] for trial in replicate.search]
+        metric = self.plan.primary
         survivors = [state for state in finished if state.outcome == "completed"]
-        return max(survivors, key=lambda state: self.upwards(state.last(f"val_{self.plan.metric}")), default=None)
-
-    def upwards(self, value: float) -> float:
-        """Turn a score so that larger is better."""
-        return value if self.plan.space.direction == "maximize" else -value
+        return max(survivors, key=lambda state: metric.upwards(state.last(metric.validation)), default=None)
 
 
 def replicate_key(trial: PlannedTrial) -> ReplicateKey:

@@ -155,7 +155,7 @@ class Study:
         state = self.records[trial_id]
         if state.has_ended:
             return False
-        fault = refusal_of(record, self._trials[trial_id], state, self.plan.metric)
+        fault = refusal_of(record, self._trials[trial_id], state, self.plan.primary)
         if fault is not None:
             self.end(trial_id, "failed", fault, elapsed_s)
             return False
@@ -210,7 +210,8 @@ class Study:
         return stays
 
     def _decide_at_rung(self, trial: PlannedTrial, record: EpochRecord) -> bool:
-        value = self.state.upwards(record.metrics[f"val_{self.plan.metric}"])
+        metric = self.plan.primary
+        value = metric.upwards(record.metrics[metric.validation])
         stays = self.state.decision(trial, record.epoch, value)
         among = 1 + len(self.state.values_at(trial, record.epoch))
         self._apply(Decided(record.epoch, value, stays, among), trial.trial_id)

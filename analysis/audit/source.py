@@ -37,7 +37,10 @@ class Run:
     @property
     def sign(self) -> float:
         """1 where larger is better, −1 where smaller is."""
-        return 1.0 if self.plan["space"]["direction"] == "maximize" else -1.0
+        space, primary = self.plan["space"], self.plan["metric"]
+        # A metric has its own direction; of version 1, where it is a name alone, the space's.
+        own = [one["direction"] for one in space["metrics"] if isinstance(one, dict) and one["name"] == primary]
+        return 1.0 if [*own, space["direction"]][0] == "maximize" else -1.0
 
     @property
     def validation(self) -> str:

@@ -128,7 +128,7 @@ def _files(inputs: Inputs, frames: Mapping[str, pd.DataFrame], attempts: Attempt
     """Spell every table that has rows; one that cannot be spelled is left out, and said."""
     units, unit = inputs.evidence.units, inputs.unit
     papers = {
-        "arms": lambda: tables.paper_arms(frames["arms"], units, inputs.study.higher_is_better),
+        "arms": lambda: tables.paper_arms(frames["arms"], units, inputs.study.declared),
         "comparisons": lambda: tables.paper_comparisons(frames["comparisons"], unit, inputs.study.higher_is_better),
     }
     files: dict[str, str] = {}

@@ -16,6 +16,7 @@ from analysis.load import Study
 from analysis.numbers import Unit, unit_of
 from analysis.places import MismatchError, Place, Run, place
 from analysis.report.figures import styles
+from search_spaces.metrics import bare_name
 
 MOST_ARMS = 40  # in figures that show each of them; tables have all
 
@@ -84,9 +85,9 @@ class Inputs:
         return self.counts["pending"] + self.counts["interrupted"]
 
     def unit_of_metric(self, metric: str, values: pd.Series[float]) -> Unit:
-        """Choose how to print any metric; ``val_`` and ``test_`` of the space's metrics are scores."""
-        is_score = metric.removeprefix("val_").removeprefix("test_") in self.study.metrics
-        return unit_of(values, self.study.higher_is_better and is_score)
+        """Choose how to print any metric that trials report: the space's own as declared."""
+        declared = self.study.declared.get(bare_name(metric))
+        return unit_of(values, False) if declared is None else unit_of(values, declared.higher_is_better, declared.unit)
 
 
 def read(run: Run) -> Inputs:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.numbers import FIGURE_SPACE, MINUS, NOTHING, THIN, Unit, p_value
+from search_spaces.metrics import Metric
 
 MOST_ROWS = 100  # a longer table is data, not a table for a paper
 LATEX = {
@@ -51,17 +52,21 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def paper_arms(arms: pd.DataFrame, units: Mapping[str, Unit], higher_is_better: bool) -> pd.DataFrame:
-    """Lay out the arms as a paper would print them: means with intervals, differences to the reference."""
+def paper_arms(arms: pd.DataFrame, units: Mapping[str, Unit], declared: Mapping[str, Metric]) -> pd.DataFrame:
+    """Lay out the arms as a paper would print them: means with intervals, differences to the reference.
+
+    ``units`` has the primary metric first.
+    """
     primary = next(iter(units))
     columns: dict[str, Sequence[str]] = {"arm": arms["arm"].tolist()}
     for name, unit in units.items():
         spelled = name.replace("_", " ")
         ends = list(zip(arms[f"{name}_low"], arms[f"{name}_high"], strict=True))
-        title = f"test {spelled}{', %' if unit.points else ''}{_less(higher_is_better)}"
+        title = f"test {spelled}{', %' if unit.points else ''}{_less(declared[name].higher_is_better)}"
         columns[title] = [unit.at(*pair).bare(value) for value, pair in zip(arms[name], ends, strict=True)]
         columns[f"95 % interval of {spelled}"] = [unit.at(*pair).interval(*pair) for pair in ends]
-    columns |= _differences(arms, units[primary], ("difference", "difference_low", "difference_high"), higher_is_better)
+    names = ("difference", "difference_low", "difference_high")
+    columns |= _differences(arms, units[primary], names, declared[primary].higher_is_better)
     columns["replicates"] = [str(n) for n in arms["n"]]
     return pd.DataFrame(columns)
 

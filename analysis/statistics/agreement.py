@@ -22,7 +22,7 @@ RELIABILITY_COLUMNS = ("arm", "bin", "count", "confidence", "accuracy")
 
 def best_models(study: Study, trials: pd.DataFrame) -> dict[str, str]:
     """Name each arm's best completed confirm trial by validation, never by test; ties go to the plan's order."""
-    column = f"metric.val_{study.metric}"
+    column = study.primary.validation_column
     done = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
     if column not in done or done.empty:
         return {}

@@ -70,7 +70,7 @@ def ablation_path(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     at, arm = frozenset[str](), BASELINE
     rows = [_step(study, table, 0, "", BASELINE, None)]
-    sign = 1 if study.higher_is_better else -1
+    sign = study.primary.sign
     while at != whole:
         following = [name for name in names if name not in at and at | {name} in ways and arm_of(at | {name}) != arm]
         means = {name: sign * float(values(table, str(arm_of(at | {name})), study.metric).mean()) for name in following}

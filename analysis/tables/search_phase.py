@@ -34,7 +34,7 @@ def scores_at(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, epoch: i
     search = trials.loc[
         trials["phase"] == "search", ["trial_id", "arm", "replicate", "index", "status", *configs]
     ].copy()
-    column = f"metric.val_{study.metric}"
+    column = study.primary.validation_column
     if column not in epochs:
         return search.iloc[:0].assign(score=np.nan)
     rows = epochs[epochs["epoch"] == epoch]
@@ -79,7 +79,7 @@ def best_so_far(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.
     Only full-length scores count: a stopped trial spends epochs and raises nothing. Means over replicates, from
     where each has a completed trial. Columns: arm, epochs_spent, best, replicates.
     """
-    column, sign = f"metric.val_{study.metric}", 1.0 if study.higher_is_better else -1.0
+    column, sign = study.primary.validation_column, study.primary.sign
     search = trials.loc[trials["phase"] == "search", ["trial_id", "arm", "replicate", "status", "epochs_planned"]]
     if column not in epochs:
         return pd.DataFrame(columns=["arm", "epochs_spent", "best", "replicates"])
@@ -113,7 +113,7 @@ def tuning_gain(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.
     metric's direction), default_status, default_won. Replicates whose first trial was not the default are left out.
     The chosen score is the best of several noisy ones, so the gain is too high on average.
     """
-    column, sign = f"metric.val_{study.metric}", 1.0 if study.higher_is_better else -1.0
+    column, sign = study.primary.validation_column, study.primary.sign
     columns = ["arm", "replicate", "epoch", "default", "tuned", "gain", "default_status", "default_won"]
     if column not in epochs or column not in trials:
         return pd.DataFrame(columns=columns)

@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.numbers import Unit
 from analysis.report.figures import Figure, Spec, axis, joined, layout, plain, rule, spec, thinned
 from analysis.report.inputs import Inputs
+from search_spaces.metrics import is_column, reported_name
 
 MOST_TRIALS = 300  # search trials drawn, over all arms
 MOST_METRICS = 40  # with a figure; curves.csv has all
@@ -20,7 +21,7 @@ def confirm_means(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     mean over fewer and fewer trials would jump where one ends.
     """
     done = trials.loc[(trials["phase"] == "confirm") & (trials["status"] == "completed"), ["trial_id", "arm"]]
-    metrics = [name for name in epochs.columns if name.startswith("metric.")]
+    metrics = list(filter(is_column, epochs.columns))
     mine = epochs[epochs["trial_id"].isin(done["trial_id"])]
     groups = mine.astype({"trial_id": str}).merge(done, on="trial_id").groupby(["arm", "epoch"], sort=True)
     means = groups[metrics].mean()
@@ -46,10 +47,11 @@ def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | N
     """
     trials, epochs = inputs.trials, inputs.epochs
     means = confirm_means(trials, epochs)
-    primary = f"metric.val_{inputs.study.metric}"
-    columns = sorted((name for name in epochs.columns if name.startswith("metric.")), key=lambda name: name != primary)
+    primary = inputs.study.primary.validation_column
+    columns = sorted(filter(is_column, epochs.columns), key=lambda name: name != primary)
     known = [name for name in columns if epochs[name].notna().any()]
-    scores = [name for name in known if name.removeprefix("metric.val_") in inputs.study.metrics]
+    validated = {metric.validation_column for metric in inputs.study.declared.values()}
+    scores = [name for name in known if name in validated]
     kept = set(list(dict.fromkeys([*scores, *known]))[:MOST_METRICS])
     names = [name for name in known if name in kept]
     search = drawn_trials(inputs.shown(trials))
@@ -59,7 +61,7 @@ def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | N
     specs = []
     for name in names:
         shown = lines if name == primary else lines.iloc[:0]
-        title = name.removeprefix("metric.")
+        title = reported_name(name)
         unit = inputs.unit_of_metric(title, pd.concat([means[name], shown[name]]).dropna())
         if len(shown) or means[name].notna().any():
             few = means[["arm", "epoch", name]]
@@ -86,7 +88,7 @@ def _figure(inputs: Inputs, means: pd.DataFrame, lines: pd.DataFrame, name: str,
                 "hovertemplate": "epoch %{x}: %{y:.4g}<extra>confirm mean</extra>",
             }
         )
-    title = name.removeprefix("metric.")
+    title = reported_name(name)
     look = layout(420, "epoch", axis(title, unit))
     look["xaxis"] |= {"rangemode": "tozero"}
     if len(lines):

@@ -123,7 +123,7 @@ def _scores(inputs: Inputs) -> pd.DataFrame:
 
 
 def _unit(inputs: Inputs) -> Unit:
-    return inputs.unit_of_metric(f"val_{inputs.study.metric}", _scores(inputs)["score"])
+    return inputs.unit_of_metric(inputs.study.primary.validation, _scores(inputs)["score"])
 
 
 def _gains(gains: pd.DataFrame) -> list[dict[str, object]]:
