@@ -258,7 +258,7 @@ def test_every_arm_trains_and_reports_what_the_space_measures(arm: Arm, tmp_path
     flat = SPACE.configuration(arm, {name: SPACE.domain(name).default for name in arm.searched})
     records = list(run_trial(config(**flat), context(tmp_path, epochs=1)))
     assert [(record.epoch, record.images) for record in records] == [(1, 150)]
-    assert set(records[0].metrics) == {"train_loss", "val_loss", *(f"val_{metric}" for metric in SPACE.metrics)}
+    assert set(records[0].metrics) == {"train_loss", "val_loss", *(metric.validation for metric in SPACE.metrics)}
     assert all(np.isfinite(value) for value in records[0].metrics.values())
 
 
