@@ -15,7 +15,7 @@ ROUNDING = 1e-5  # relative: what float32 sums in another order come to over a s
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric that came out otherwise; None where it was not there."""
+    """A metric that came out otherwise; None if it was not there."""
 
     epoch: int
     metric: str
@@ -24,7 +24,7 @@ class Difference:
 
     @property
     def relative(self) -> float:
-        """The difference in relation to the larger of both values; infinite where one is missing or not finite."""
+        """The difference in relation to the larger of both values; infinite if one is missing or not finite."""
         if self.recorded is None or self.again is None:
             return math.inf
         share = abs(self.recorded - self.again) / max(abs(self.recorded), abs(self.again))
@@ -41,7 +41,7 @@ class Agreement:
         wanted: recorded epochs that were to be run again; fewer were where the trial failed before.
         differing: every metric that is not the same bit for bit, in order; NaN is the same as NaN.
         failure: why the recorded trial failed, where it failed and was run that far.
-        failure_again: why it failed this time; None where it did not.
+        failure_again: why it failed this time; None if it did not.
     """
 
     trial_id: str
@@ -53,12 +53,12 @@ class Agreement:
 
     @property
     def does_fail_alike(self) -> bool:
-        """Tell whether it failed for the same reason after the same epochs, or not at all, as before."""
+        """Return whether it failed for the same reason after the same epochs, or not at all, as before."""
         return self.failure == self.failure_again and self.epochs == self.wanted
 
     @property
     def is_exact(self) -> bool:
-        """Tell whether everything came out the same, bit for bit."""
+        """Return whether everything came out the same, bit for bit."""
         return self.does_fail_alike and not self.differing
 
     @property
@@ -68,7 +68,7 @@ class Agreement:
 
     @property
     def is_rounding(self) -> bool:
-        """Tell whether there are differences, all of them as small as rounding may leave: 1e-5 of the value."""
+        """Return whether there are differences, all of them as small as rounding may leave: 1e-5 of the value."""
         return self.does_fail_alike and self.worst is not None and self.worst.relative <= ROUNDING
 
 

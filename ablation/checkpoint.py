@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 class Cadence:
-    """Tell after which epochs of a trial a checkpoint is due.
+    """Say after which epochs of a trial a checkpoint is due.
 
     Those are the last, those where the search decides (``context.checkpoint_epochs``), and as many between them that
     no more than ``every_s`` seconds of training, or one epoch where that takes longer, are ever to be repeated.
@@ -66,7 +66,7 @@ class Cadence:
         self._saved = clock()
 
     def is_due(self, record: EpochRecord) -> bool:
-        """Tell whether to save now, after the epoch of ``record``; where it is, the caller does."""
+        """Return whether to save now, after the epoch of ``record``; where it is, the caller does."""
         now = self._clock()
         # Due before it is too late: one more such epoch must not make more than that to repeat.
         is_late = now - self._saved + record.epoch_s > self._every_s
@@ -120,8 +120,8 @@ def check(path: Path) -> None:
 def load(path: Path, framework: Framework = "torch") -> Checkpoint:
     """Read a checkpoint, its tensors as those of ``framework``; nothing is unpickled.
 
-    Raises DamagedCheckpointError where a byte was changed or is missing (a renamed file is not held against its
-    digest), FileNotFoundError where there is none.
+    Raises DamagedCheckpointError if a byte was changed or is missing (a renamed file is not held against its
+    digest), FileNotFoundError if there is none.
     """
     from safetensors import SafetensorError, safe_open
 

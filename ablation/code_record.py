@@ -117,7 +117,7 @@ class _Project:
             waiting += _imported(source, package)
 
     def _counts(self, name: str) -> bool:
-        """Tell whether a module is the user's: not ours, unless it lies in the package of a shipped trial."""
+        """Return whether a module is the user's: not ours, unless it lies in the package of a shipped trial."""
         if name.partition(".")[0] not in OUR_PACKAGES or study_module(name) is not None:
             return True
         package = self._trial_module.rpartition(".")[0]

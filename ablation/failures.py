@@ -1,4 +1,4 @@
-"""Failures by their reasons: how often each, with one trial as an example, for whoever tells of them."""
+"""Failures by their reasons: how often each, with one trial as an example, for whoever reports them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def last_lines(log: Path) -> list[str]:
 
 
 def first_line(reason: str) -> str:
-    """Return the first line of a reason, cut where it is long."""
+    """Return the first line of a reason, cut if it is long."""
     return _cut(next(iter(reason.strip().splitlines()), ""))
 
 

@@ -1,4 +1,4 @@
-"""Faults in what a user gave: collected, then told all at once."""
+"""Faults in what a user gave: collected, then reported all at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class FaultsError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Spell a hint for an unknown ``word``: the closest known one where there is one, and all of them."""
+    """Format a hint for an unknown ``word``: the closest known one if there is one, and all of them."""
     known = sorted(known)
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     meant = f"did you mean {close[0]!r}? " if close else ""

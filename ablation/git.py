@@ -1,4 +1,4 @@
-"""The state of the repository that some code lies in, as git tells it."""
+"""The state of the repository that some code lies in, as git says it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from types import FrameType
 
 INTERRUPTED = 130  # exit code
 STDERR = 2
-NOTHING_BEGUN = "interrupted before anything was begun"
+NOTHING_BEGUN = "interrupted before anything was started"
 
 
 def quit_when_interrupted() -> None:

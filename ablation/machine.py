@@ -48,9 +48,9 @@ def usable_cpus() -> UsableCpus:
 
 
 def started(process: int) -> str | None:
-    """Return what tells a process from a later one of the same number: when it began, in the machine's own ticks.
+    """Return what distinguishes a process from a later one of its number: when it began, in the machine's own ticks.
 
-    None if there is no such process, or the system does not tell.
+    None if there is no such process, or the system does not say.
     """
     try:
         # Behind the name, which may hold blanks and brackets; the start is the 22nd field.
@@ -74,12 +74,12 @@ def hardware() -> dict[str, Any]:
 
 
 def onednn_version() -> str | None:
-    """Return the version of the oneDNN inside torch; None where this process has not imported torch."""
+    """Return the version of the oneDNN inside torch; None if this process has not imported torch."""
     torch = sys.modules.get("torch")
     if torch is None:
         return None
-    told = re.search(r"(?:MKL-DNN|oneDNN) v(\S+)", torch.__config__.show())
-    return told[1] if told else None
+    reported = re.search(r"(?:MKL-DNN|oneDNN) v(\S+)", torch.__config__.show())
+    return reported[1] if reported else None
 
 
 def _cpu_quotas() -> Iterator[float]:

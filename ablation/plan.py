@@ -80,7 +80,7 @@ class Plan(Frozen):
 
     @property
     def search_is_random(self) -> bool:
-        """Tell whether searches are too short for TPE to propose anything."""
+        """Return whether searches are too short for TPE to propose anything."""
         return self.startup_trials == self.budget.trials
 
     def trials(self) -> Iterator[PlannedTrial]:

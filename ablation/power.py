@@ -37,7 +37,7 @@ def power_of_paired_t(difference: float, sd: float, n: int, alpha: float = ALPHA
 
     ``sd`` is the standard deviation of single differences, in the unit of ``difference``. Give ``alpha`` divided by
     the number of declared comparisons for Holm's first and strictest step.
-    Raises ValueError where ``n`` < 2 or ``sd`` <= 0. Source: noncentral t.
+    Raises ValueError if ``n`` < 2 or ``sd`` <= 0. Source: noncentral t.
     """
     _check(n, sd)
     return _power(abs(difference) / sd * n**0.5, n - 1, alpha)
@@ -46,7 +46,7 @@ def power_of_paired_t(difference: float, sd: float, n: int, alpha: float = ALPHA
 def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
     """Compute the smallest true difference that ``n`` pairs find with ``power``, in the unit of ``sd``.
 
-    Raises ValueError where ``n`` < 2 or ``sd`` <= 0.
+    Raises ValueError if ``n`` < 2 or ``sd`` <= 0.
     """
     _check(n, sd)
     return sd * _noncentrality(n - 1, alpha, power) / math.sqrt(n)
@@ -55,7 +55,7 @@ def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float 
 def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power: float = POWER) -> int:
     """Find the fewest pairs that detect a true ``difference`` with ``power``.
 
-    Raises ValueError where no 100,000 pairs would do, as for a difference of 0.
+    Raises ValueError if no 100,000 pairs would do, as for a difference of 0.
     """
     few, enough = 1, 2
     while power_of_paired_t(difference, sd, enough, alpha) < power:
@@ -71,7 +71,7 @@ def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power:
 
 def _power(noncentrality: float, df: int, alpha: float) -> float:
     edge = special.stdtrit(df, 1 - alpha / 2)
-    wrong_side = special.nctdtr(df, noncentrality, -edge)  # NaN where it is too small to be computed
+    wrong_side = special.nctdtr(df, noncentrality, -edge)  # NaN if it is too small to be computed
     return float(1 - special.nctdtr(df, noncentrality, edge) + np.nan_to_num(wrong_side))
 
 
@@ -113,7 +113,7 @@ def spread_from(run: Path, plan: Plan) -> Spread:
     """Estimate the spread of ``plan``'s metric from the confirm trials of an earlier run.
 
     Variances of test differences are pooled over the comparisons that the run declared, by their degrees of freedom;
-    a replicate counts where all its confirm trials completed. Raises FaultsError where the run has no such numbers.
+    a replicate counts where all its confirm trials completed. Raises FaultsError if the run has no such numbers.
     """
     # Here, since a report that wants the power alone needs none of the plan's classes.
     from ablation import study_file
@@ -166,7 +166,7 @@ class SpreadAsked:
         return faults
 
     def spread(self, plan: Plan) -> Spread | None:
-        """Return the spread, if one is given; raises FaultsError where the run has none for this plan."""
+        """Return the spread, if one is given; raises FaultsError if the run has none for this plan."""
         if self.run is not None:
             return spread_from(self.run, plan)
         return None if self.stated is None else stated_spread(self.stated)

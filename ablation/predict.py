@@ -40,12 +40,12 @@ def predict(
 @contextmanager
 def _notes(category: type[Warning]) -> Iterator[None]:
     """Say warnings of a category on stderr as notes, when the block ends."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always", category)
         try:
             yield
         finally:
-            for warning in told:
+            for warning in reported:
                 if issubclass(warning.category, category):
                     console(stderr=True).print(f"note: {warning.message}")
                 else:

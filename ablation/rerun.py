@@ -54,7 +54,7 @@ def rerun(
     device: str | None = None,
     threads: int | None = None,
     epochs: int | None = None,
-    tell: Tell | None = None,
+    say: Tell | None = None,
     trust: bool = False,
     keep: bool = False,
 ) -> Agreement:
@@ -64,7 +64,7 @@ def rerun(
     of a confirm trial that comes out the same is put into the run directory, if the trial has none there.
 
     Only recorded epochs are run, the first ``epochs`` of them where given, and of a failed trial what failed. Device
-    and threads are the recorded session's unless given. ``tell`` is called with each epoch as recorded and as it is
+    and threads are the recorded session's unless given. ``say`` is called with each epoch as recorded and as it is
     now. Reads the ledger alone, so it works while a sweep is running, and writes nothing else into the run. Raises
     FaultsError on bad input: no run, an unknown trial, one that has nothing to compare, data that have changed.
     """
@@ -73,7 +73,7 @@ def rerun(
     folder = allow_code(recorded.file, paths, trust=trust)
     # Relative paths in a trial start where its study was started.
     with nullcontext() if folder is None else chdir(folder):
-        return _run_again(recorded, paths, device, threads, epochs, tell, keep=keep)
+        return _run_again(recorded, paths, device, threads, epochs, say, keep=keep)
 
 
 def _run_again(
@@ -82,7 +82,7 @@ def _run_again(
     device: str | None,
     threads: int | None,
     epochs: int | None,
-    tell: Tell | None,
+    say: Tell | None,
     *,
     keep: bool,
 ) -> Agreement:
@@ -99,8 +99,8 @@ def _run_again(
                 record = next(records)
                 compared += 1
                 differing += differences(row, record)
-                if tell is not None:
-                    tell(row, record)
+                if say is not None:
+                    say(row, record)
             if does_fail:
                 failure_again = refusal_of(next(records), recorded.trial, state, recorded.file.plan.primary)
         except StopIteration:
@@ -221,12 +221,12 @@ def show(
     out, paths = console(), RunPaths(run)
     try:
         chosen = _chosen(paths, trial_id, sample)
-        _tell_where(out, paths)
+        _say_where(out, paths)
         agreements = []
         for one in chosen:
-            told = None if sample else lambda *both: _tell(out, *both)
+            reported = None if sample else lambda *both: _say(out, *both)
             agreement = rerun(
-                run, one, device=device, threads=threads, epochs=epochs, tell=told, trust=trust, keep=keep
+                run, one, device=device, threads=threads, epochs=epochs, say=reported, trust=trust, keep=keep
             )
             agreements.append(agreement)
             for line in verdict(agreement):
@@ -261,15 +261,15 @@ def _chosen(paths: RunPaths, trial_id: str | None, sample: int | None) -> list[s
     return chosen
 
 
-def _tell_where(out: Console, paths: RunPaths) -> None:
+def _say_where(out: Console, paths: RunPaths) -> None:
     """Say where this machine is another than the recorded one, since floating point may then be, too."""
     try:
         file = study_file.read(paths)
     except (FileNotFoundError, ValueError):
-        return  # told by what comes next, with all other faults
+        return  # reported by what comes next, with all other faults
     here = study_file.describe(file.name, file.plan, file.budget_name, file.data, [])
     for before, now in ((file.hardware, here.hardware), (file.versions, here.versions)):
-        # Only what both know: this process may not have imported what tells the version of a library.
+        # Only what both know: this process may not have imported what knows the version of a library.
         other = [
             f"{name} {before[name]} → {now[name]}" for name in before if now.get(name, before[name]) != before[name]
         ]
@@ -277,17 +277,17 @@ def _tell_where(out: Console, paths: RunPaths) -> None:
             out.print(f"recorded elsewhere, so the last digits may differ: {', '.join(other)}")
 
 
-def _tell(out: Console, row: EpochRow, record: EpochRecord) -> None:
+def _say(out: Console, row: EpochRow, record: EpochRecord) -> None:
     differing = {difference.metric for difference in differences(row, record)}
     width = max(map(len, row.metrics), default=0)
     for place, metric in enumerate(dict.fromkeys((*row.metrics, *record.metrics))):
         before, now = row.metrics.get(metric), record.metrics.get(metric)
         label = f"epoch {row.epoch}" if place == 0 else ""
         relation = "≠" if metric in differing else "="
-        out.print(f"{label:<10} {metric:<{width}}  {_spell(before)} {relation} {_spell(now)}")
+        out.print(f"{label:<10} {metric:<{width}}  {_format(before)} {relation} {_format(now)}")
 
 
-def _spell(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return f"{'missing' if value is None else f'{value:.9g}':>16}"
 
 

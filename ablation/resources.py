@@ -1,4 +1,4 @@
-"""What trials may take of the machine or cluster they run on, and how a sweep tells of itself."""
+"""What trials may take of the machine or cluster they run on, and how a sweep reports itself."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class InputWarning(UserWarning):
 def best_trials(run: Path | str) -> list[BestTrial]:
     """List the completed confirm trials by their validation scores, the best first; test scores choose nothing.
 
-    Raises FileNotFoundError where ``run`` is no run directory or has no confirm trial with a checkpoint yet.
+    Raises FileNotFoundError if ``run`` is no run directory or has no confirm trial with a checkpoint yet.
     """
     paths = RunPaths(Path(run))
     plan = study_file.read(paths).plan

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from ablation import study_file, tables
-from ablation.console.messages import Account, Teller, teller
+from ablation.console.messages import Account, Messages, messages_for
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
 from ablation.engine.slots import local_slots
@@ -30,7 +30,7 @@ from ablation.ledger.log import LedgerError, OvertakenError
 from ablation.ledger.records import ConflictError
 from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
-from ablation.planning.planned_run import PreparedRun, begin, prepare_run
+from ablation.planning.planned_run import PlannedRun, create_run, plan_run
 from ablation.planning.rehearsal_process import try_confirm_trial
 from ablation.planning.request import Request, checked_options
 from ablation.power import SpreadAsked
@@ -43,7 +43,7 @@ from search_spaces.space import Space
 LACKS_A_SECTION = 3  # exit code of analysis.report
 FAILED_SHARE_TOLERATED = 0.1
 CONFIRM_TRIED_MOST_S = 60.0
-ONLY_ONCE = ("--resume", "--retry-failed", "--accept-changes")  # said anew by whoever goes on
+ONLY_ONCE = ("--resume", "--retry-failed", "--accept-changes")  # said again by whoever goes on
 
 
 def main(
@@ -109,8 +109,8 @@ def main(
         "max_equal_failures": max_equal_failures, "executor": executor,
     }  # fmt: skip
     spread_asked = SpreadAsked(spread, spread_from)
-    tell = teller(log_format)
-    study: PreparedRun | None = None
+    say = messages_for(log_format)
+    study: PlannedRun | None = None
     try:
         with as_keyboard_interrupts():
             faults: list[str] = []
@@ -118,26 +118,26 @@ def main(
             faults += spread_asked.faults(is_for_plan=plan)
             faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
             faults += ["--accept-changes is for --resume; add it"] if accept_changes and not resume else []
-            study = prepare_run(
+            study = plan_run(
                 request, name, out, resources or Resources(), resume, faults, accept_changes=accept_changes
             )
             if plan:
-                show_plan(study.prepared, study.resources, as_json, spread_asked.spread(study.prepared.plan))
+                show_plan(study.checked, study.resources, as_json, spread_asked.spread(study.checked.plan))
                 return
             code = run_prepared(study, report, retry_failed=retry_failed, typed=sys.argv[1:])
     except FaultsError as error:
-        tell.faults(error.faults)
+        say.faults(error.faults)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED and study is not None and study.paths.study.is_file():
-        tell.go_on(_again(study, sys.argv[1:]))
+        say.go_on(_again(study, sys.argv[1:]))
     elif code == INTERRUPTED:
-        tell.faults([NOTHING_BEGUN])
+        say.faults([NOTHING_BEGUN])
     raise typer.Exit(code)
 
 
-def _again(study: PreparedRun, typed: Sequence[str] | None, *, retry_failed: bool = False) -> str:
+def _again(study: PlannedRun, typed: Sequence[str] | None, *, retry_failed: bool = False) -> str:
     """Return the command, or the call of ``run``, that goes on with a run."""
     if typed is None:
         return f"run(…, name={study.paths.root.name!r}, resume=True{', retry_failed=True' * retry_failed})"
@@ -162,10 +162,10 @@ def run(
 ) -> RunPaths:
     """Run a study from Python: what ``python -m ablation.run`` does, with ``Request``'s fields as keywords.
 
-    Raises FaultsError, before anything starts, with all that is wrong; RuntimeError where the sweep did not account
+    Raises FaultsError, before anything starts, with all that is wrong; RuntimeError if the sweep did not account
     for every planned trial.
     """
-    study = prepare_run(
+    study = plan_run(
         Request(space, **asked), name, Path(out), resources or Resources(), resume, accept_changes=accept_changes
     )
     code = run_prepared(study, report, retry_failed=retry_failed)
@@ -175,7 +175,7 @@ def run(
 
 
 def run_prepared(
-    study: PreparedRun, report: bool = True, *, retry_failed: bool = False, typed: Sequence[str] | None = None
+    study: PlannedRun, report: bool = True, *, retry_failed: bool = False, typed: Sequence[str] | None = None
 ) -> int:
     """Sweep, account and report; return the exit code. Raises FaultsError as ``planned_run.begin`` does.
 
@@ -186,23 +186,23 @@ def run_prepared(
     from ablation.engine.executor import NoStartError
     from ablation.engine.stop import OtherCodeError
 
-    plan, tell = study.prepared.plan, teller(study.resources.log_format)
+    plan, say = study.checked.plan, messages_for(study.resources.log_format)
     try:
         if not study.resume:
-            _try_confirm_trial(study, tell)
-            begin(study)
+            _try_confirm_trial(study, say)
+            create_run(study)
         paths = study.paths
-        tell.header(study.prepared, paths.root, study.resume)
-        file = study_file.read(paths).with_data_at((study.prepared.data or {}).get("uri"))
+        say.header(study.checked, paths.root, study.resume)
+        file = study_file.read(paths).with_data_at((study.checked.data or {}).get("uri"))
         ended: str = sweep(
             file, paths, study.resources, plan, retry_failed=retry_failed,
             watch=partial(Progress, resources=study.resources, paths=paths),
         )  # fmt: skip
         summary = tables.materialise(paths)
     except (LedgerError, UnwritableError, ConflictError, NoStartError, OtherCodeError) as error:
-        return _halt(error, study.paths, tell)
+        return _halt(error, study.paths, say)
     except OSError as error:
-        return _halt(UnwritableError(study.paths.root, str(error)), study.paths, tell)
+        return _halt(UnwritableError(study.paths.root, str(error)), study.paths, say)
     # An interrupted driver has little time, a paused one no results, and one with nothing to do may have its report.
     is_due = (
         report
@@ -211,49 +211,49 @@ def run_prepared(
     )
     page = None
     try:
-        page = write_report(paths, tell) if is_due else None
+        page = write_report(paths, say) if is_due else None
     except KeyboardInterrupt:
         ended = "interrupted"
-    tell.lost_checkpoints([again(paths.root, trial_id) for trial_id in lost_checkpoints(paths.root)])
+    say.lost_checkpoints([again(paths.root, trial_id) for trial_id in lost_checkpoints(paths.root)])
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
     if ended == "nothing left" and not is_due and paths.page.is_file():
         page = paths.page
     retry = _again(study, typed, retry_failed=True) if summary["failed"] else None
-    tell.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry))
+    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry))
     return code
 
 
-def _try_confirm_trial(study: PreparedRun, tell: Teller) -> None:
-    """Raise FaultsError where a sweep's confirm trials, which come last, would break the contract.
+def _try_confirm_trial(study: PlannedRun, say: Messages) -> None:
+    """Raise FaultsError if a sweep's confirm trials, which come last, would break the contract.
 
     Not for a cluster, whose data and GPUs this machine need not have, nor where trials run in this process, in which
     somebody may wait for breakpoints.
     """
     if study.resources.address is None and study.resources.executor == "ray":
         slots, epoch_most_s = local_slots(study.resources), 60 * study.resources.watchdog_minutes
-        fault = try_confirm_trial(study.prepared, slots, epoch_most_s, CONFIRM_TRIED_MOST_S)
+        fault = try_confirm_trial(study.checked, slots, epoch_most_s, CONFIRM_TRIED_MOST_S)
         if fault is not None:
-            tell.rehearsed(fault)
+            say.rehearsed(fault)
 
 
-def _halt(error: Exception, paths: RunPaths, tell: Teller) -> int:
+def _halt(error: Exception, paths: RunPaths, say: Messages) -> int:
     """Say what keeps the sweep from going on; what the ledger holds by then is put into the tables if possible."""
-    tell.halted(error, paths.root)
+    say.halted(error, paths.root)
     if not isinstance(error, OvertakenError):
         try:
             tables.materialise(paths)
         except (OSError, LedgerError, ConflictError, DamagedStudyError) as also:
-            tell.tables_stale(also, paths.root)
+            say.tables_stale(also, paths.root)
     return 1
 
 
 def _is_reported(paths: RunPaths, summary: Mapping[str, Any]) -> bool:
-    """Tell whether the page counts what the summary does; one from before the study grew, or ended, does not."""
+    """Return whether the page counts what the summary does; one from before the study grew, or ended, does not."""
     try:
-        told = json.loads(paths.page.with_name("findings.json").read_bytes())["accounting"]
+        reported = json.loads(paths.page.with_name("findings.json").read_bytes())["accounting"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return paths.page.is_file() and bool(told == {key: summary[key] for key in ("planned", *tables.STATUSES)})
+    return paths.page.is_file() and bool(reported == {key: summary[key] for key in ("planned", *tables.STATUSES)})
 
 
 def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int:
@@ -267,7 +267,7 @@ def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int
     return 0 if is_whole and is_reported else 1
 
 
-def write_report(paths: RunPaths, tell: Teller) -> Path | None:
+def write_report(paths: RunPaths, say: Messages) -> Path | None:
     """Build the page in a process of its own, without what the sweep has loaded; None if it is not whole."""
     # -P and our folder first: what lies in the user's folder may be called analysis, too.
     command = [sys.executable, "-P", "-m", "analysis.report", str(paths.root)]
@@ -278,7 +278,7 @@ def write_report(paths: RunPaths, tell: Teller) -> Path | None:
     )
     if built.returncode != 0:
         there = paths.page if built.returncode == LACKS_A_SECTION else None
-        tell.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(str(paths.root))}", there)
+        say.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(str(paths.root))}", there)
     return paths.page if built.returncode == 0 else None
 
 

@@ -32,18 +32,18 @@ def running_trials(events: Sequence[Event], records: Records, driver: dict[str, 
     """Return the trials that the newest session has started and not ended, if its driver is at work."""
     if driver is None or not is_at_work(driver, max((event.unix_s for event in events), default=0.0)):
         return set()
-    begun: set[str] = set()
+    under_way: set[str] = set()
     for event in events:
         if event.session == driver["session"] and event.trial_id is not None:
             if event.kind == "started":
-                begun.add(event.trial_id)
+                under_way.add(event.trial_id)
             elif event.kind == "retried":
-                begun.discard(event.trial_id)
-    return {trial_id for trial_id in begun if not records[trial_id].has_ended}
+                under_way.discard(event.trial_id)
+    return {trial_id for trial_id in under_way if not records[trial_id].has_ended}
 
 
 def is_at_work(driver: dict[str, Any], last_event_unix_s: float) -> bool:
-    """Tell whether a driver lives: its process, on this machine; on another, whether it recorded anything lately."""
+    """Return whether a driver lives: its process, on this machine; on another, whether it recorded anything lately."""
     if driver["host"] != platform.node():
         return time.time() - last_event_unix_s < QUIET_S
     if driver.get("started") is not None and started(int(driver["process"])) != driver["started"]:

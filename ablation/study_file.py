@@ -45,7 +45,7 @@ class StudyFile(Frozen):
     data: dict[str, Any] | None
     user_code: UserCode | None = None
     plan: Plan
-    # What follows from the plan, spelled out for readers of the file.
+    # What follows from the plan, written out for readers of the file.
     rungs: tuple[int, ...]
     search_is_random: bool
 
@@ -110,7 +110,7 @@ def write(file: StudyFile, paths: RunPaths) -> None:
 def read(paths: RunPaths) -> StudyFile:
     """Read a run directory's study.json.
 
-    Raises FileNotFoundError naming what a run directory is, DamagedStudyError where the file is not as it was written.
+    Raises FileNotFoundError naming what a run directory is, DamagedStudyError if the file is not as it was written.
     """
     if not paths.study.is_file():
         raise FileNotFoundError(no_run(paths.root))

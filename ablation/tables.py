@@ -1,6 +1,6 @@
 """From the ledger to what people open: trials.parquet, epochs.parquet, summary.json.
 
-As a command, ``python -m ablation.tables RUN_DIR`` writes them anew.
+As a command, ``python -m ablation.tables RUN_DIR`` writes them again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ EPOCH_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
 
 
 def materialise(paths: RunPaths) -> dict[str, Any]:
-    """Write both tables and the summary anew from study.json and the ledger, and return the summary.
+    """Write both tables and the summary again from study.json and the ledger, and return the summary.
 
     The summary comes last and holds the tables' digests, so that a table that is not the summary's is noticed.
     """
@@ -198,7 +198,7 @@ def _put_table(path: Path, table: pa.Table) -> str:
 
 
 def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Write a run's tables and summary anew from its ledger."""
+    """Write a run's tables and summary again from its ledger."""
     try:
         summary = materialise(RunPaths(run))
     except (FileNotFoundError, LedgerError, ConflictError, study_file.DamagedStudyError) as error:

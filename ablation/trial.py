@@ -113,7 +113,7 @@ def build_config(run_trial: RunTrial, flat: Mapping[str, object]) -> Any:
     try:
         config = schema.model_validate(_nested({name: value for name, value in flat.items() if name in known}))
     except ValidationError as error:
-        raise FaultsError([*unknown, *map(_spell_fault, error.errors())]) from error
+        raise FaultsError([*unknown, *map(_format_fault, error.errors())]) from error
     if unknown:
         raise FaultsError(unknown)
     return config
@@ -142,7 +142,7 @@ def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
     return tree
 
 
-def _spell_fault(error: Any) -> str:
+def _format_fault(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     rule = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     if not where:

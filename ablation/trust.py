@@ -42,7 +42,7 @@ def allow_code(file: StudyFile, paths: RunPaths, *, trust: bool) -> Path | None:
 
 
 def is_shipped(file: StudyFile) -> bool:
-    """Tell whether all that a run names is a shipped study's."""
+    """Return whether all that a run names is a shipped study's."""
     return set(_named(file)) <= _shipped()
 
 

@@ -123,7 +123,7 @@ def _is_imported(study_file: str) -> bool:
 
 
 def _is_standard(entry: str) -> bool:
-    """Tell whether a folder is the standard library's: lib/python3.x, its zip, lib-dynload."""
+    """Return whether a folder is the standard library's: lib/python3.x, its zip, lib-dynload."""
     library = Path(sysconfig.get_path("stdlib")).resolve()
     path = Path(entry or ".").resolve()
     is_zip = path.parent == library.parent and path.suffix == ".zip"
@@ -131,7 +131,7 @@ def _is_standard(entry: str) -> bool:
 
 
 def _is_users(entry: str) -> bool:
-    """Tell whether a folder is neither the standard library's nor where packages are installed."""
+    """Return whether a folder is neither the standard library's nor where packages are installed."""
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
     path = Path(entry or ".").resolve()
     names = ("site-packages", "dist-packages")

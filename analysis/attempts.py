@@ -31,7 +31,7 @@ class Attempts:
     def make(self, name: str, part: Callable[[], Part], instead: Part) -> Part:
         """Return what ``part`` makes, or ``instead`` if that fails.
 
-        Raises FaultsError where the part does: input that cannot be read is the user's to mend, and not one part's.
+        Raises FaultsError if the part does: input that cannot be read is the user's to mend, and not one part's.
         """
         try:
             return part()

@@ -42,7 +42,7 @@ def caveats(found: Evidence) -> list[Caveat]:
 
 
 def growth(study: Study) -> str | None:
-    """Say that the study grew after it was begun, and how much could be seen by then; None where it did not grow.
+    """Say that the study grew after it was started, and how much could be seen by then; None if it did not grow.
 
     Whoever adds replicates because of what they saw tests more than once: looking after 5, 10 and 20 replicates calls
     identical arms different in about twice as many studies as the p values say.
@@ -53,7 +53,7 @@ def growth(study: Study) -> str | None:
     arms, replicates = len(study.arms), study.plan["budget"].get("replicates")
     times = "once" if len(study.growths) == 1 else f"{len(study.growths)} times"
     grew = (
-        f"This study grew {times} after it was begun, from {first['arms']} arms and {first['replicates']} replicates "
+        f"This study grew {times} after it was started, from {first['arms']} arms and {first['replicates']} replicates "
         f"to {arms} and {replicates}"
     )
     seen = [growth.get("confirmed_before") for growth in study.growths]
@@ -65,7 +65,7 @@ def growth(study: Study) -> str | None:
 
 
 def unequal_search(planned: Iterable[int]) -> str | None:
-    """Say that arms were given different numbers of search trials; None where all were given the same."""
+    """Say that arms were given different numbers of search trials; None if all were given the same."""
     numbers = sorted(set(planned))
     if len(numbers) < 2:
         return None

@@ -53,13 +53,13 @@ def replicates(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def values(table: pd.DataFrame, arm: str, metric: str) -> pd.Series[float]:
-    """Return an arm's values of a metric by replicate; NaN where a replicate has none."""
+    """Return an arm's values of a metric by replicate; NaN if a replicate has none."""
     rows = table[table["arm"] == arm]
     return pd.Series(rows[metric].to_numpy(dtype=float), index=rows["replicate"].to_numpy(), name=arm)
 
 
 def matrix(table: pd.DataFrame, arms: Sequence[str], metric: str) -> tuple[Array, tuple[int, ...]]:
-    """Lay out a metric as ``values_AR``, NaN where an arm has no value in a replicate; return it and the replicates."""
+    """Lay out a metric as ``values_AR``, NaN if an arm has no value in a replicate; return it and the replicates."""
     names, replicates = pd.Index(table["arm"].unique()), np.sort(table["replicate"].unique())
     # One row more than there are arms: arms without any value find it under -1. Pivoting takes 20 times as long.
     wide_AR = np.full((len(names) + 1, len(replicates)), np.nan)
@@ -88,7 +88,7 @@ def arms_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.Da
     frame = pd.DataFrame({"arm": names, "role": [name if name in (REFERENCE, BASELINE) else "" for name in names]})
     frame["planned"], frame["n"] = planned_AR.sum(axis=1), known_AR.sum(axis=1)
     frame["missing"] = [
-        _spell(replicate for replicate, is_lost in zip(replicates, lost_R, strict=True) if is_lost)
+        _format(replicate for replicate, is_lost in zip(replicates, lost_R, strict=True) if is_lost)
         for lost_R in planned_AR & ~known_AR
     ]
     for metric in study.metrics:
@@ -190,7 +190,7 @@ def responses(study: Study, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _unpaired(arm_R: Array, against_R: Array, replicates: tuple[int, ...]) -> str:
     lost_R = np.isnan(arm_R - against_R)
-    return _spell(replicate for replicate, lost in zip(replicates, lost_R, strict=True) if lost)
+    return _format(replicate for replicate, lost in zip(replicates, lost_R, strict=True) if lost)
 
 
 def _flip(differences_R: Array) -> float:
@@ -198,5 +198,5 @@ def _flip(differences_R: Array) -> float:
     return float(inference.sign_flip_p(differences_R)) if n <= inference.MOST_SIGN_FLIPS else np.nan
 
 
-def _spell(numbers: object) -> str:
+def _format(numbers: object) -> str:
     return ", ".join(str(number) for number in numbers)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Everything that the analysis of one run comes to, computed once: the report prints it, findings.json spells it."""
+"""Everything that the analysis of one run comes to, computed once: the report prints it, findings.json writes it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def findings(source: Run | Evidence) -> dict[str, Any]:
     """Collect what a run found as plain JSON values: pure, and the same for the same run.
 
     ``source`` is a run directory, its address, or the evidence gathered from it. Numbers are rounded to 10 significant
-    digits; null stands where there is none. Raises FaultsError as ``evidence.gather`` does.
+    digits; null stands if there is none. Raises FaultsError as ``evidence.gather`` does.
     """
     found = source if isinstance(source, Evidence) else gather(source)
     study = found.study
@@ -64,7 +64,7 @@ def findings(source: Run | Evidence) -> dict[str, Any]:
 
 
 def as_text(document: Mapping[str, Any]) -> str:
-    """Spell findings as the text of findings.json."""
+    """Format findings as the text of findings.json."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

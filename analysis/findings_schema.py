@@ -142,7 +142,7 @@ _SIDES = {
     f"{side}{key}": kind
     for side in ("added", "removed")
     for key, kind in {
-        "": _text("arm; empty where none was planned"),
+        "": _text("arm; empty if none was planned"),
         "_difference": _number("to the baseline where added, to the reference where removed"),
         "_low": _INTERVAL["low"],
         "_high": _INTERVAL["high"],
@@ -291,11 +291,11 @@ SCHEMA: Schema = {
                     "epochs_trained": _count("epochs"),
                     "epochs_planned": _count("epochs"),
                     "attempts": _count("starts"),
-                    "reason": _text("why; empty where unknown"),
+                    "reason": _text("why; empty if unknown"),
                 },
             ),
             "code": _rows(
-                "versions of the code that ran, in order; empty where none was recorded",
+                "versions of the code that ran, in order; empty if none was recorded",
                 {
                     "code": _text("digest; the column of trials.parquet"),
                     "first_session": _count("session that brought it"),

@@ -58,7 +58,7 @@ def paired_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: float 
     """Estimate ``arm - against`` over replicates paired along the last axis, with t interval and two-sided p.
 
     Fewer than two pairs, or differences without spread, give NaN for interval, t and p: the noise is unknown.
-    Raises ValueError where the shapes differ.
+    Raises ValueError if the shapes differ.
     """
     arm, against = np.asarray(arm_R, dtype=float), np.asarray(against_R, dtype=float)
     if arm.shape != against.shape:

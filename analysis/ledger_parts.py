@@ -1,4 +1,4 @@
-"""What counts of a run's ledger: a later session replaces what an overtaken one, or a torn part, told after it."""
+"""What counts of a run's ledger: a later session replaces what an overtaken one, or a torn part, reported after it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import Any
 
 from ablation.faults import FaultsError
-from ablation.ledger.log import Event, Folder, LedgerError, counting_parts, read_events
+from ablation.ledger.log import Event, Folder, LedgerError, live_parts, read_events
 from analysis.places import Place
 
 
 def whole_log(where: Place) -> list[Event]:
-    """Read every event that counts, in order; raises FaultsError where the ledger is damaged or cannot be read."""
+    """Read every event that counts, in order; raises FaultsError if the ledger is damaged or cannot be read."""
     with _faults(where):
         return read_events(_folder(where))
 
@@ -32,15 +32,15 @@ def columns_of_parts(where: Place, columns: Sequence[str], wanted: str | None = 
     """
     compute: Any = import_module("pyarrow.compute")
     with _faults(where):
-        stretches = counting_parts(_folder(where))
-    for stretch in stretches:
-        path = where.paths.ledger / stretch.part.name
+        ranges = live_parts(_folder(where))
+    for live in ranges:
+        path = where.paths.ledger / live.part.name
         if wanted is not None:
             kinds = where.table(path, ["kind"], ["kind"], coded=["kind"])["kind"].cast("string")
             if not compute.any(compute.equal(kinds, wanted)).as_py():
                 continue
         table = where.table(path, columns, columns)
-        yield table.filter(compute.less_equal(table["seq"], stretch.last))
+        yield table.filter(compute.less_equal(table["seq"], live.last))
 
 
 def _folder(where: Place) -> Folder:

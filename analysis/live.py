@@ -1,7 +1,7 @@
 """What a run's ledger says now: tables while a sweep runs, and when each attempt began and ended.
 
 A finished run has trials.parquet and epochs.parquet; a running one has only its ledger, or tables of an earlier
-session. This module tells which, and folds the ledger into the same columns where the tables are behind.
+session. This module says which, and folds the ledger into the same columns where the tables are behind.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ ENDED = ("completed", "stopped", "diverged", "failed")
 
 
 def events(run: Run) -> pd.DataFrame:
-    """Read the ledger without payloads: seq, session, kind, trial_id, unix_s; no rows where there is no ledger."""
+    """Read the ledger without payloads: seq, session, kind, trial_id, unix_s; no rows if there is no ledger."""
     where = place(run)
     return patiently(lambda: _columns(where))
 
 
 def is_current(study: Study, log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) -> bool:
-    """Say whether the tables hold all that is planned and the ledger tells; true where there is no ledger."""
+    """Say whether the tables hold all that is planned and the ledger says; true if there is no ledger."""
     if log.empty:
         return True
     if set(trials["trial_id"]) != {trial.trial_id for trial in study.planned}:
         return False
-    told = log["kind"].value_counts()
+    reported = log["kind"].value_counts()
     over = int(trials["status"].isin(ENDED).sum())
     newest = log.loc[log["kind"] == "epoch", "seq"].max()
     return (
-        told.get("ended", 0) - told.get("reopened", 0) == over
-        and told.get("started", 0) == int(trials["attempts"].fillna(0).sum())
+        reported.get("ended", 0) - reported.get("reopened", 0) == over
+        and reported.get("started", 0) == int(trials["attempts"].fillna(0).sum())
         and (pd.isna(newest) or newest == epochs["seq"].max())
     )
 
@@ -47,8 +47,8 @@ def is_current(study: Study, log: pd.DataFrame, trials: pd.DataFrame, epochs: pd
 def tables(run: Run, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fold the ledger into trials and epochs, with the columns that the run's own tables will have.
 
-    ``seed`` is left out: it follows from the plan alone. A trial that has begun and not ended is "interrupted",
-    whether or not a driver is at work on it. Raises FaultsError where the ledger is damaged or cannot be read.
+    ``seed`` is left out: it follows from the plan alone. A trial that has started and not ended is "interrupted",
+    whether or not a driver is at work on it. Raises FaultsError if the ledger is damaged or cannot be read.
     """
     log = whole_log(place(run))
     planned = {str(row["trial_id"]): row for row in _planned(study)}

@@ -110,7 +110,7 @@ def _epochs(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
 def accounting(run: Run) -> dict[str, int]:
     """Count planned trials by status: ``planned`` first, then every status, 0 included.
 
-    Raises FaultsError where summary.json plans another number of trials than trials.parquet lists.
+    Raises FaultsError if summary.json plans another number of trials than trials.parquet lists.
     """
     where = place(run)
     table = where.frame(where.paths.trials, ["trial_id", "status"], ("trial_id", "status"))
@@ -118,7 +118,7 @@ def accounting(run: Run) -> dict[str, int]:
     counts = {"planned": len(table)} | {status: int((table["status"] == status).sum()) for status in STATUSES}
     planned = summary(where).get("planned", len(table))
     if planned != len(table):
-        rule = "both must account for every planned trial; resume the study to write them anew from its ledger"
+        rule = "both must account for every planned trial; resume the study to write them again from its ledger"
         raise FaultsError([f"{where}: summary.json plans {planned} trials, trials.parquet lists {len(table)}; {rule}"])
     return counts
 
@@ -132,22 +132,22 @@ def reruns(run: Run) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(where.read_bytes(where.paths.reruns))
     except ValueError as error:
         remedy = "delete it, and run the trials again"
-        raise FaultsError([f"{where.spell(where.paths.reruns)} is no JSON ({error}); {remedy}"]) from error
+        raise FaultsError([f"{where.formatted(where.paths.reruns)} is no JSON ({error}); {remedy}"]) from error
     return found
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """Read summary.json; empty where there is none yet. Raises FaultsError where it is damaged."""
+    """Read summary.json; empty if there is none yet. Raises FaultsError if it is damaged."""
     return place(run).summary() or {}
 
 
 def predictions(
     run: Run, columns: Sequence[str] = PREDICTION_COLUMNS, among: Iterable[str] | None = None
 ) -> pd.DataFrame:
-    """Read every confirm trial's predictions under a leading ``trial_id``; no rows where none were left.
+    """Read every confirm trial's predictions under a leading ``trial_id``; no rows if none were left.
 
     ``label`` and ``predicted`` are 0-based places in the study's class names, ``confidence`` is in 0..1. ``among`` is
-    as for ``artifacts``. Raises FaultsError where a file lacks a column.
+    as for ``artifacts``. Raises FaultsError if a file lacks a column.
     """
     return artifacts(run, "predictions.parquet", columns, among)
 
@@ -155,7 +155,7 @@ def predictions(
 def confusions(run: Run, among: Iterable[str] | None = None) -> pd.DataFrame:
     """Read every confirm trial's confusion counts: trial_id, label, predicted, count.
 
-    Trials that left predictions only are counted from these; no rows where trials left neither. ``among`` is as for
+    Trials that left predictions only are counted from these; no rows if trials left neither. ``among`` is as for
     ``artifacts``.
     """
     import pandas as pd

@@ -41,32 +41,32 @@ class Unit:
         return replace(self, digits=max(self.digits, min(digits, MOST_DIGITS)))
 
     def value(self, number: float) -> str:
-        """Spell a value with its unit."""
+        """Format a value with its unit."""
         return NOTHING if missing(number) else f"{decimal(number * self.scale, self.digits)}{self.suffix}"
 
     def bare(self, number: float) -> str:
-        """Spell a value without its unit."""
+        """Format a value without its unit."""
         return NOTHING if missing(number) else decimal(number * self.scale, self.digits)
 
     def difference(self, number: float) -> str:
-        """Spell a difference with its sign, without unit."""
+        """Format a difference with its sign, without unit."""
         if missing(number):
             return NOTHING
         text = decimal(number * self.scale, self.digits)
         return text if text.startswith(MINUS) or not text.strip("0.") else f"+{text}"
 
     def interval(self, low: float, high: float) -> str:
-        """Spell the ends of an interval of values, without unit."""
+        """Format the ends of an interval of values, without unit."""
         if missing(low) or missing(high):
             return NOTHING
         return f"{decimal(low * self.scale, self.digits)} to {decimal(high * self.scale, self.digits)}"
 
     def reach(self, low: float, high: float) -> str:
-        """Spell the ends of an interval of differences, with signs, without unit."""
+        """Format the ends of an interval of differences, with signs, without unit."""
         return NOTHING if missing(low) or missing(high) else f"{self.difference(low)} to {self.difference(high)}"
 
     def size(self, number: float) -> str:
-        """Spell the size of a difference with its unit."""
+        """Format the size of a difference with its unit."""
         return f"{decimal(abs(number) * self.scale, self.digits)}{self.points}"
 
 
@@ -90,13 +90,13 @@ def unit_of(values: Iterable[float], higher_is_better: bool, declared: MetricUni
 
 
 def decimal(number: float, digits: int) -> str:
-    """Spell a number with fixed decimals and a true minus; nothing is ever minus nought."""
+    """Format a number with fixed decimals and a true minus; nothing is ever minus nought."""
     text = f"{number:,.{digits}f}".replace(",", THIN)
     return (MINUS if text.startswith("-") and text.strip("-0.") else "") + text.lstrip("-")
 
 
 def p_value(p: float, *, aligned: bool = False) -> str:
-    """Spell a p value to two significant digits, from 0.001 up; ``aligned`` pads it to three decimals for a column."""
+    """Format a p value to two significant digits, from 0.001 up; ``aligned`` pads it to three decimals for a column."""
     if missing(p):
         return NOTHING
     padding = FIGURE_SPACE if aligned else ""
@@ -104,7 +104,7 @@ def p_value(p: float, *, aligned: bool = False) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Spell seconds as people would."""
+    """Format seconds as people would."""
     if missing(seconds):
         return NOTHING
     if seconds < 90:
@@ -113,12 +113,12 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Spell a number of things."""
+    """Format a number of things."""
     return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s".replace(",", THIN)
 
 
 def whole(number: int) -> str:
-    """Spell a whole number with thin gaps between thousands."""
+    """Format a whole number with thin gaps between thousands."""
     return f"{number:,}".replace(",", THIN)
 
 

@@ -44,7 +44,7 @@ class Place:
     scheme: str = ""
 
     def __str__(self) -> str:
-        return self.spell(self.paths.root)
+        return self.formatted(self.paths.root)
 
     @property
     def is_local(self) -> bool:
@@ -57,17 +57,17 @@ class Place:
         """The directory's own name."""
         return (self.paths.root.resolve() if self.is_local else self.paths.root).name
 
-    def spell(self, path: Path) -> str:
-        """Spell a path as the user would, by address where one was given; keys and options in it are left out."""
+    def formatted(self, path: Path) -> str:
+        """Format a path as the user would, by address where one was given; keys and options in it are left out."""
         return f"{self.scheme}{path.as_posix()}" if self.scheme else str(path)
 
     def read_bytes(self, path: Path) -> bytes:
-        """Read a whole file; raises FileNotFoundError where it is not there."""
+        """Read a whole file; raises FileNotFoundError if it is not there."""
         with self.filesystem.open_input_stream(path.as_posix()) as stream:
             return bytes(stream.read())
 
     def has(self, path: Path) -> bool:
-        """Say whether there is such a file; raises FaultsError where that cannot be seen."""
+        """Say whether there is such a file; raises FaultsError if that cannot be seen."""
         fs: Any = import_module("pyarrow.fs")
         try:
             return bool(self.filesystem.get_file_info(path.as_posix()).type == fs.FileType.File)
@@ -75,9 +75,9 @@ class Place:
             raise self.out_of_reach(path, error) from error
 
     def below(self, folder: Path, name: str = "*", deep: bool = True) -> list[Path]:
-        """List the files in a folder, and in the folders in it, whose names match; none where there is no folder.
+        """List the files in a folder, and in the folders in it, whose names match; none if there is no folder.
 
-        Raises FaultsError where the folder cannot be listed.
+        Raises FaultsError if the folder cannot be listed.
         """
         fs: Any = import_module("pyarrow.fs")
         selector = fs.FileSelector(folder.as_posix(), allow_not_found=True, recursive=deep)
@@ -93,8 +93,8 @@ class Place:
     ) -> Any:
         """Read columns of a Parquet file as an Arrow table; ``coded`` ones come dictionary-encoded.
 
-        A run's tables are held to their digests before they are decoded. Raises MissingError where the file is missing,
-        MismatchError where a table is not what summary.json says, FaultsError where a column is missing, or where the
+        A run's tables are held to their digests before they are decoded. Raises MissingError if the file is missing,
+        MismatchError if a table is not what summary.json says, FaultsError if a column is missing, or where the
         file cannot be read or is damaged.
         """
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
@@ -107,7 +107,7 @@ class Place:
             ):
                 known = file.schema_arrow.names
                 faults = [
-                    f"{self.spell(path)} has no column {name!r}; {nearest(name, known)}"
+                    f"{self.formatted(path)} has no column {name!r}; {nearest(name, known)}"
                     for name in required
                     if name not in known
                 ]
@@ -125,11 +125,11 @@ class Place:
             # Arrow's own complaints about content are OSErrors, too, but without a number.
             if isinstance(error, OSError) and error.errno:
                 raise self.out_of_reach(path, error) from error
-            told = " ".join(str(error).split())
-            raise FaultsError([f"{self.spell(path)} is damaged ({told}); {self._remedy(path)}"]) from error
+            reported = " ".join(str(error).split())
+            raise FaultsError([f"{self.formatted(path)} is damaged ({reported}); {self._remedy(path)}"]) from error
 
     def summary(self) -> dict[str, Any] | None:
-        """Read summary.json; None where there is none. Raises FaultsError where it is damaged or cannot be read."""
+        """Read summary.json; None if there is none. Raises FaultsError if it is damaged or cannot be read."""
         path = self.paths.summary
         try:
             return dict(json.loads(self.read_bytes(path)))
@@ -138,14 +138,14 @@ class Place:
         except OSError as error:
             raise self.out_of_reach(path, error) from error
         except (ValueError, TypeError) as error:
-            raise FaultsError([f"{self.spell(path)} is damaged ({error}); {self._remedy(path)}"]) from error
+            raise FaultsError([f"{self.formatted(path)} is damaged ({error}); {self._remedy(path)}"]) from error
 
     def out_of_reach(self, path: Path, error: OSError) -> FaultsError:
         """Say that a file or folder is missing, or that it cannot be read."""
         if isinstance(error, FileNotFoundError):
-            return MissingError([f"{self.spell(path)} does not exist; {self._remedy(path)}"])
-        told = " ".join(str(error).split())
-        return FaultsError([f"{self.spell(path)} cannot be read ({told}); check that you may read there"])
+            return MissingError([f"{self.formatted(path)} does not exist; {self._remedy(path)}"])
+        reported = " ".join(str(error).split())
+        return FaultsError([f"{self.formatted(path)} cannot be read ({reported}); check that you may read there"])
 
     def _opened(self, path: Path) -> Any:
         try:
@@ -162,11 +162,10 @@ class Place:
         with self._opened(path) as file:
             content = file.read_buffer()
         digests = (self.summary() or {}).get("sha256")
-        told = digests.get(path.name) if isinstance(digests, dict) else None
-        if told is not None and told != hashlib.sha256(content).hexdigest():
-            raise MismatchError(
-                [f"{self.spell(path)} is damaged, or newer than its summary.json: digests differ; {self._remedy(path)}"]
-            )
+        reported = digests.get(path.name) if isinstance(digests, dict) else None
+        if reported is not None and reported != hashlib.sha256(content).hexdigest():
+            what = "is damaged, or newer than its summary.json: digests differ"
+            raise MismatchError([f"{self.formatted(path)} {what}; {self._remedy(path)}"])
         return arrow.BufferReader(content)
 
     def _remedy(self, path: Path) -> str:
@@ -174,8 +173,8 @@ class Place:
         if path not in (self.paths.trials, self.paths.epochs, self.paths.summary):
             return "restore it from a copy"
         if not self.is_local:
-            return "copy the run to a disk, where python -m ablation.tables writes it anew from the ledger"
-        return f"python -m ablation.tables {self.paths.root} writes it anew from the ledger"
+            return "copy the run to a disk, where python -m ablation.tables writes it again from the ledger"
+        return f"python -m ablation.tables {self.paths.root} writes it again from the ledger"
 
     def frame(self, path: Path, columns: Sequence[str] | None, required: Iterable[str]) -> pd.DataFrame:
         """Read columns of a Parquet file as a frame; raises FaultsError as ``table`` does."""
@@ -189,7 +188,7 @@ Run = Place | Path | str
 def place(run: Run) -> Place:
     """Find a run's file system: this machine's for a path, pyarrow's for an address with ``://``; once is enough.
 
-    Raises FaultsError where the address cannot be opened.
+    Raises FaultsError if the address cannot be opened.
     """
     if isinstance(run, Place):
         return run

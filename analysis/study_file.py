@@ -83,7 +83,7 @@ class Study:
         )
 
     def start(self, name: str) -> Any:
-        """Return where searches start: a factor's reference level, a hyperparameter's default; None where unknown."""
+        """Return where searches start: a factor's reference level, a hyperparameter's default; None if unknown."""
         domain = {**self.space["factors"], **self.space.get("nuisance", {})}.get(name, {})
         level = self.space.get("reference", {}).get(name) if name in self.space["factors"] else None
         return domain.get("default") if level is None else level
@@ -136,17 +136,17 @@ class Study:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the data's classes; empty where the study has no classes."""
+        """Names of the data's classes; empty if the study has no classes."""
         return tuple((self.document.get("data") or {}).get("class_names") or ())
 
 
 def study(run: Run) -> Study:
     """Read study.json, with the plan as it stands now: a study that grew says so in its ledger.
 
-    Raises FaultsError where the directory is no run, or the file cannot be read, is damaged or of another schema.
+    Raises FaultsError if the directory is no run, or the file cannot be read, is damaged or of another schema.
     """
     where = place(run)
-    path = where.spell(where.paths.study)
+    path = where.formatted(where.paths.study)
     try:
         document = json.loads(where.read_bytes(where.paths.study))
     except FileNotFoundError as error:
@@ -195,8 +195,8 @@ def _growths(where: Place) -> list[Mapping[str, Any]]:
 def _grown(document: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Replace the plan by what the last ``grown`` event says, and note how large it was before each."""
     plan, growths = document["plan"], []
-    for told in events:
+    for reported in events:
         before = {"arms": len(plan["arms"]), "replicates": plan["budget"].get("replicates")}
-        growths.append({**before, **{key: value for key, value in told.items() if key != "plan"}})
-        plan = told.get("plan", plan)
+        growths.append({**before, **{key: value for key, value in reported.items() if key != "plan"}})
+        plan = reported.get("plan", plan)
     return {**document, "plan": plan, "growths": growths} if growths else document

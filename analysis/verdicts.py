@@ -23,7 +23,7 @@ class Verdict:
     """What one comparison showed.
 
     ``asked`` is half of the smallest difference that this study could have found, and ``replicates_for_asked`` the
-    number of replicates that would find it with 80 % power; None where the noise is unknown.
+    number of replicates that would find it with 80 % power; None if the noise is unknown.
     """
 
     kind: Kind
@@ -33,7 +33,7 @@ class Verdict:
 
 
 def verdict(row: Mapping[Any, Any], study: Study, unit: Unit) -> Verdict:
-    """Judge a row of ``effects.comparisons_table``; ``unit`` spells its differences.
+    """Judge a row of ``effects.comparisons_table``; ``unit`` writes its differences.
 
     Better or worse is said only of what stays significant after Holm. To the rest it is said how many replicates would
     find half of what this study could: that question depends on the noise alone, whereas the power to find the
@@ -49,8 +49,9 @@ def verdict(row: Mapping[Any, Any], study: Study, unit: Unit) -> Verdict:
     needed = replicates_needed(asked, float(row["sd"]), alpha)
     if not row["significant"]:
         text = (
-            f"cannot be told apart from {against} with {n} replicates: a true difference of {spell(detectable, unit)} "
-            f"would have been found with 80{THIN}% power; {needed} replicates would detect {spell(asked, unit)}"
+            f"cannot be told apart from {against} with {n} replicates: "
+            f"a true difference of {formatted(detectable, unit)} would have been found with 80{THIN}% power; "
+            f"{needed} replicates would detect {formatted(asked, unit)}"
         )
         return Verdict("undecided", text, asked, needed)
     kind: Kind = "better" if (row["difference"] > 0) == study.higher_is_better else "worse"
@@ -76,8 +77,8 @@ def verdicts(study: Study, comparisons: pd.DataFrame, unit: Unit) -> list[Verdic
     return [verdict(row, study, unit) for row in comparisons.to_dict("records")]
 
 
-def spell(difference: float, unit: Unit) -> str:
-    """Spell the size of a difference with its unit, to two significant digits at least."""
+def formatted(difference: float, unit: Unit) -> str:
+    """Format the size of a difference with its unit, to two significant digits at least."""
     size = abs(difference) * unit.scale
     digits = 1 - math.floor(math.log10(size)) if size else 0
     return replace(unit, digits=max(unit.digits, min(digits, MOST_DIGITS))).size(difference)

@@ -1,4 +1,4 @@
-"""Does a study name the better arm, and stay silent where there is none? Thousands of simulated studies.
+"""Does a study name the better arm, and stay silent if there is none? Thousands of simulated studies.
 
 Each goes through the real plan, search, rungs, records and inference, eight trials at a time, in random order of
 arrival; only training is replaced, by val(t) = f·(1 − exp(−t/τ)) + noise of the epoch, with
@@ -128,7 +128,7 @@ class AcrossArms(dict[tuple[str, int, int], list[float]]):
 class Answer(NamedTuple):
     """What a simulated study found."""
 
-    confirmed_R: dict[str, list[float]]  # by arm; NaN where a replicate has no confirmed value
+    confirmed_R: dict[str, list[float]]  # by arm; NaN if a replicate has no confirmed value
     last_difference: float  # slow minus fast arm: means of all search trials' last values
     best_difference: float  # the same of each arm's best search score
     without_survivor: int

@@ -39,7 +39,7 @@ FAILS = {"failed": 0.01, "diverged": 0.01, "interrupted": 0.01, "pending": 0.01}
 
 @dataclass
 class Truth:
-    """What was planted: confirm scores as they came to be (NaN where lost), and what became of trials."""
+    """What was planted: confirm scores as they came to be (NaN if lost), and what became of trials."""
 
     scores_AR: Array
     is_shaky: bool

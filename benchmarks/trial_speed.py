@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ablation.planning.request import Request, prepare
+from ablation.planning.request import Request, check_request
 from ablation.trial import TrialContext, build_config, load
 
 ARMS = ("baseline", "reference")
@@ -26,12 +26,12 @@ ARMS = ("baseline", "reference")
 
 def images_per_s(arm_name: str, data: str, epochs: int) -> list[float]:
     """Train an arm's default configuration for one epoch more than asked, and leave out the first."""
-    prepared = prepare(Request("tcl", data=data, budget="quick"), gpus=0)
-    plan = prepared.plan
+    checked = check_request(Request("tcl", data=data, budget="quick"), gpus=0)
+    plan = checked.plan
     arm = plan.arm(arm_name)
     run_trial = load(plan.space.trial)
     defaults = {name: plan.space.domain(name).default for name in arm.searched}
-    assert prepared.data is not None
+    assert checked.data is not None
     with tempfile.TemporaryDirectory() as scratch:
         context = TrialContext(
             trial_id="benchmark",
@@ -41,7 +41,7 @@ def images_per_s(arm_name: str, data: str, epochs: int) -> list[float]:
             replicate_seed=0,
             checkpoint_dir=Path(scratch),
             data=data,
-            data_fingerprint=prepared.data["fingerprint"],
+            data_fingerprint=checked.data["fingerprint"],
         )
         records = run_trial(build_config(run_trial, plan.space.configuration(arm, defaults)), context)
         return [record.images / record.epoch_s for record in list(records)[1:]]

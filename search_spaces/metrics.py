@@ -55,7 +55,7 @@ class Metric(Frozen):
 
     @property
     def higher_is_better(self) -> bool:
-        """Tell whether a larger value is the better one."""
+        """Return whether a larger value is the better one."""
         return self.direction == "maximize"
 
     @property
@@ -84,7 +84,7 @@ def as_columns(reported: Mapping[str, float]) -> dict[str, float]:
 
 
 def is_column(name: str) -> bool:
-    """Tell whether a column of a table holds a metric."""
+    """Return whether a column of a table holds a metric."""
     return name.startswith(COLUMN)
 
 
@@ -94,22 +94,22 @@ def reported_name(column_name: str) -> str:
 
 
 def bare_name(reported: str) -> str:
-    """Return a metric's name without what tells validation from test."""
+    """Return a metric's name without what says validation from test."""
     return reported.removeprefix(VALIDATION).removeprefix(TEST)
 
 
 def is_prefixed(reported: str) -> bool:
-    """Tell whether a name says validation or test."""
+    """Return whether a name says validation or test."""
     return reported.startswith((VALIDATION, TEST))
 
 
 def is_test(reported: str) -> bool:
-    """Tell whether a reported value comes from test data."""
+    """Return whether a reported value comes from test data."""
     return reported.startswith(TEST)
 
 
 def is_judged(reported: str) -> bool:
-    """Tell whether a trial has diverged if this value is not finite."""
+    """Return whether a trial has diverged if this value is not finite."""
     return reported.startswith((TRAINING, VALIDATION, TEST))
 
 

@@ -18,7 +18,7 @@ RESERVED_METRICS = frozenset(
 
 
 def short_names(factors: Iterable[str]) -> dict[str, str]:
-    """Return as much of each factor's name as tells it apart."""
+    """Return as much of each factor's name as says it apart."""
     factors = list(factors)
     lasts = [factor.rpartition(".")[2] for factor in factors]
     return {name: last if lasts.count(last) == 1 else name for name, last in zip(factors, lasts, strict=True)}
@@ -40,7 +40,7 @@ def arm_name_faults(factors: Mapping[str, Choice]) -> Iterator[str]:
             if any(f",{other}=" in text for other in short.values()):
                 yield f"level {level!r} of {name} reads as levels of two factors in an arm's name; rename it"
             if spelled.setdefault(text, level) != level:
-                yield f"levels {spelled[text]!r} and {level!r} of {name} are spelled alike; rename one"
+                yield f"levels {spelled[text]!r} and {level!r} of {name} are written alike; rename one"
 
 
 def level_faults(choices: Mapping[str, Choice]) -> Iterator[str]:

@@ -141,7 +141,7 @@ class Space(Frozen):
         yield from condition_faults(self.conditions)
 
     def _table_faults(self) -> Iterator[str]:
-        """Say what tables could not hold, or tell apart."""
+        """Say what tables could not hold, or distinguish."""
         for name, value in self.fixed.items():
             if isinstance(value, float) and not isfinite(value):
                 yield f"fixed {name} is {value}, but must be finite"
@@ -163,7 +163,7 @@ class Space(Frozen):
         """Build the nearest meaningful arm to ``levels`` (all factors), saying what was replaced and why."""
         found = meaning(levels, self.conditions)
         searched = tuple(name for name in self.nuisance if name not in found.dropped)
-        return Arm(name=name or self.spell(found.levels), levels=found.levels, searched=searched, notes=found.notes)
+        return Arm(name=name or self.formatted(found.levels), levels=found.levels, searched=searched, notes=found.notes)
 
     def arms(self, design: Design = "one-at-a-time") -> tuple[Arm, ...]:
         """List a design's arms, reference first and baseline last; arms that mean the same are one.
@@ -177,7 +177,7 @@ class Space(Frozen):
         baseline = self.arm(self.baseline, "baseline")
         if design == "one-at-a-time":
             candidates = [
-                self.arm({**self.reference, factor: level}, self.spell({factor: level}))
+                self.arm({**self.reference, factor: level}, self.formatted({factor: level}))
                 for factor, choice in self.factors.items()
                 for level in choice.values
             ]
@@ -226,8 +226,8 @@ class Space(Frozen):
             for corner in product(*ends):
                 yield self.configuration(arm, dict(zip(arm.searched, corner, strict=True)))
 
-    def spell(self, levels: Mapping[str, Level]) -> str:
-        """Spell levels as an arm's name, ``negatives=nearest,margin=0.2``, with as much of a name as tells it apart."""
+    def formatted(self, levels: Mapping[str, Level]) -> str:
+        """Format levels as an arm's name, ``negatives=nearest,margin=0.2``, with as much of a name as says it apart."""
         short = short_names(self.factors)
         return ",".join(f"{short[name]}={level}" for name, level in levels.items())
 

@@ -13,5 +13,5 @@ shape_loader.install()
 
 def pytest_report_header() -> str:
     """Say what floating point may depend on: a failure on another machine is read with this beside it."""
-    told = ", ".join(f"{name}: {value}" for name, value in hardware().items() if value)
-    return f"torch {torch.__version__}, oneDNN {onednn_version()}, {told}"
+    reported = ", ".join(f"{name}: {value}" for name, value in hardware().items() if value)
+    return f"torch {torch.__version__}, oneDNN {onednn_version()}, {reported}"

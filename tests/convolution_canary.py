@@ -2,7 +2,7 @@
 
 oneDNN chooses another kernel for each instruction set, shape and memory layout, and one of them has written past its
 workspace (uxlfoundation/oneDNN#6035: the backward of a 1×1 convolution of stride 2, channels last, on AVX2, with fewer
-than 8 input channels): wrong values, or a corrupted heap, where nothing else tells. Prints the shapes that differ.
+than 8 input channels): wrong values, or a corrupted heap, where nothing else says. Prints the shapes that differ.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.Asyn
 def install() -> None:
     """Check every module of the model that is imported from now on.
 
-    Raises: RuntimeError where one has been imported already, and would go unchecked.
+    Raises: RuntimeError if one has been imported already, and would go unchecked.
     """
     early = [name for name in sys.modules if name.startswith(f"{PACKAGE}.")]
     if early:

@@ -48,7 +48,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
 
 
 def letters(name: str) -> str | None:
-    """Return the shape that a name says, one character a dimension; None where it says none."""
+    """Return the shape that a name says, one character a dimension; None if it says none."""
     found = SHAPED_NAME.fullmatch(name)
     return found[1] if found else None
 

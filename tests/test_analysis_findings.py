@@ -173,17 +173,17 @@ def test_a_significant_but_small_difference_is_said_to_be_lucky(run: Path) -> No
 
 
 def test_small_differences_are_spelled_with_two_digits() -> None:
-    assert verdicts.spell(0.00042, SHARE) == "0.042 percentage points"
-    assert verdicts.spell(-0.012, SHARE) == "1.2 percentage points"
-    assert verdicts.spell(12.34, Unit(1.0, "", "", 1)) == "12.3"
+    assert verdicts.formatted(0.00042, SHARE) == "0.042 percentage points"
+    assert verdicts.formatted(-0.012, SHARE) == "1.2 percentage points"
+    assert verdicts.formatted(12.34, Unit(1.0, "", "", 1)) == "12.3"
 
 
 def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", replicates=5)
     whole = json.loads((run / "study.json").read_text())
-    begun = json.loads(json.dumps(whole))
-    begun["plan"]["budget"]["replicates"] = 3
-    (run / "study.json").write_text(json.dumps(begun))
+    started = json.loads(json.dumps(whole))
+    started["plan"]["budget"]["replicates"] = 3
+    (run / "study.json").write_text(json.dumps(started))
     with Ledger(run / "ledger") as ledger:
         append(ledger, "session_opened", process=0, resources={})
         append(ledger, "grown", plan=whole["plan"], confirmed_before=4)
@@ -193,7 +193,7 @@ def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> 
     document = findings(run)
     validate(document)
     (said,) = [warning["text"] for warning in document["warnings"] if warning["code"] == "grew"]
-    assert "grew once after it was begun, from 5 arms and 3 replicates to 5 and 5, with 4 confirm results" in said
+    assert "grew once after it was started, from 5 arms and 3 replicates to 5 and 5, with 4 confirm results" in said
     assert html.escape(said).split(",")[0] in render(run).page
     unseen = load.Study({**study.document, "growths": [{"arms": 5, "replicates": 3, "confirmed_before": 0}]})
     assert str(caveats.growth(unseen)).endswith("before any confirm trial had a result.")

@@ -56,8 +56,8 @@ def test_a_torn_part_is_left_out_as_the_engine_leaves_it_out_and_the_run_goes_on
     assert render(paths.root).inputs.open_trials > 0
     run_study(small_plan(), paths.root)
     assert render(paths.root).is_whole
-    told = [(event.seq, event.session, event.kind) for event in read_events(paths.ledger)]
-    assert list(live.events(paths.root)[["seq", "session", "kind"]].itertuples(index=False, name=None)) == told
+    reported = [(event.seq, event.session, event.kind) for event in read_events(paths.ledger)]
+    assert list(live.events(paths.root)[["seq", "session", "kind"]].itertuples(index=False, name=None)) == reported
 
 
 def test_a_damaged_part_that_counts_is_refused_by_name(tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ def test_what_could_not_be_tested_is_not_called_undecided(tmp_path: Path, wood: 
     assert reach in text
     assert "1 comparison could not be tested: two replicates that both arms have are needed." in text
     assert "1 comparison could not be tested: the difference is the same in every replicate" in text
-    # The table of the page and findings.json tell the same apart.
+    # The table of the page and findings.json say the same apart.
     kinds = [row["verdict"]["kind"] for row in findings(run)["comparisons"]]
     assert kinds.count("untested") == 2
     shown = re.findall(r'<td class="text(?: sure)?">([^<]+)</td>\s*<td>', report.page.partition('id="comparisons"')[2])

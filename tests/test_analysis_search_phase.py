@@ -40,12 +40,12 @@ def search_trials(lengths: list[tuple[str, int, str]]) -> pd.DataFrame:
 
 def curves(values: dict[str, list[float]], order: list[str]) -> pd.DataFrame:
     """Make epochs whose ``seq`` follows ``order``, a trial's id for each epoch it reports in turn."""
-    told = dict.fromkeys(values, 0)
+    reported = dict.fromkeys(values, 0)
     rows: list[dict[str, Any]] = []
     for seq, name in enumerate(order):
-        rows.append({"trial_id": name, "epoch": told[name] + 1, "seq": seq, "epoch_s": 1.0})
-        rows[-1]["metric.val_strength"] = values[name][told[name]]
-        told[name] += 1
+        rows.append({"trial_id": name, "epoch": reported[name] + 1, "seq": seq, "epoch_s": 1.0})
+        rows[-1]["metric.val_strength"] = values[name][reported[name]]
+        reported[name] += 1
     return pd.DataFrame(rows)
 
 

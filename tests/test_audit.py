@@ -145,7 +145,7 @@ DAMAGES: dict[str, tuple[Callable[[RunPaths], None], str]] = {
 def test_damage_is_found(sound: RunPaths, tmp_path: Path, damage: str) -> None:
     copy = RunPaths(tmp_path / "copy")
     shutil.copytree(sound.root, copy.root)
-    make, told = DAMAGES[damage]
+    make, reported = DAMAGES[damage]
     make(copy)
     faults = audit(copy.root)
-    assert any(told in fault for fault in faults), faults
+    assert any(reported in fault for fault in faults), faults

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ablation import run as run_module
 from ablation.faults import FaultsError
-from ablation.planning.planned_run import PreparedRun, prepare_run
+from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
 from ablation.run import run_prepared
@@ -25,8 +25,8 @@ APP = typer.Typer()
 APP.command()(run_module.main)
 
 
-def prepared(out: Path, name: str | None = None) -> PreparedRun:
-    return prepare_run(SMALL, name, out, Resources(), resume=False)
+def checked(out: Path, name: str | None = None) -> PlannedRun:
+    return plan_run(SMALL, name, out, Resources(), resume=False)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -40,13 +40,13 @@ def command(monkeypatch: pytest.MonkeyPatch, out: Path, *arguments: str) -> tupl
     """
     found: dict[str, bytes] = {}
 
-    def prepare(*given: Any, **options: Any) -> PreparedRun:
-        late = prepare_run(*given, **options)
-        assert run_prepared(prepare_run(*given, **options), report=False) in (0, 130)
+    def check_request(*given: Any, **options: Any) -> PlannedRun:
+        late = plan_run(*given, **options)
+        assert run_prepared(plan_run(*given, **options), report=False) in (0, 130)
         found.update(files(out))
         return late
 
-    monkeypatch.setattr(run_module, "prepare_run", prepare)
+    monkeypatch.setattr(run_module, "prepare_run", check_request)
     asked = ("--space", "tests.toy_study:SPACE", "--arms", "baseline", "--replicates", "2", "--trials", "2")
     done = CliRunner().invoke(APP, [*asked, "--out", str(out), "--no-report", *arguments])
     return done.exit_code, done.output, found
@@ -54,7 +54,7 @@ def command(monkeypatch: pytest.MonkeyPatch, out: Path, *arguments: str) -> tupl
 
 def test_drivers_that_nobody_named_take_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_place(monkeypatch)
-    runs = [prepared(tmp_path) for _ in range(3)]
+    runs = [checked(tmp_path) for _ in range(3)]
     assert len({run.paths.root for run in runs}) == 1
     assert [run_prepared(run, report=False) for run in runs] == [0, 0, 0]
     assert [run.paths.root.name[-2:] for run in runs] == ["-1", "-2", "-3"]
@@ -65,10 +65,12 @@ def test_drivers_that_nobody_named_take_names_of_their_own(tmp_path: Path, monke
 
 def test_a_name_that_another_driver_took_first_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_place(monkeypatch)
-    first, second = prepared(tmp_path, "mine"), prepared(tmp_path, "mine")
+    first, second = checked(tmp_path, "mine"), checked(tmp_path, "mine")
     assert run_prepared(first, report=False) == 0
     before = files(tmp_path)
-    with pytest.raises(FaultsError, match=f"another driver has just begun {tmp_path / 'mine'}; choose another --name"):
+    with pytest.raises(
+        FaultsError, match=f"another driver has just started {tmp_path / 'mine'}; choose another --name"
+    ):
         run_prepared(second, report=False)
     assert files(tmp_path) == before
 
@@ -76,19 +78,23 @@ def test_a_name_that_another_driver_took_first_is_a_fault(tmp_path: Path, monkey
 def test_the_command_advises_another_name_and_not_to_overtake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     put_in_place(monkeypatch)
-    code, told, before = command(monkeypatch, tmp_path, "--name", "mine")
+    code, reported, before = command(monkeypatch, tmp_path, "--name", "mine")
     assert code == 2
-    assert "another driver has just begun" in told and "choose another --name" in told and "--resume" not in told
+    assert (
+        "another driver has just started" in reported
+        and "choose another --name" in reported
+        and "--resume" not in reported
+    )
     assert files(tmp_path) == before
 
 
 def test_an_interrupted_run_goes_on_by_the_name_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     put_in_place(monkeypatch, "interrupted")
-    code, told, before = command(monkeypatch, tmp_path)
+    code, reported, before = command(monkeypatch, tmp_path)
     assert code == 130
     first, second = sorted(tmp_path.iterdir())
-    assert f"--name {second.name} --resume" in told
+    assert f"--name {second.name} --resume" in reported
     assert {name: text for name, text in files(tmp_path).items() if name.startswith(first.name)} == before
 
 
@@ -100,10 +106,10 @@ def test_a_run_named_after_its_space_stays_in_its_folder_and_can_be_resumed(
 ) -> None:
     put_in_place(monkeypatch)
     request = replace(SMALL, space=SPACE.model_copy(update={"name": name}))
-    run = prepare_run(request, None, tmp_path, Resources(), resume=False)
+    run = plan_run(request, None, tmp_path, Resources(), resume=False)
     assert run.paths.root.parent == tmp_path and run.paths.root.name.startswith(f"{label}-2")
     assert run_prepared(run, report=False) == 0
-    again = prepare_run(request, run.paths.root.name, tmp_path, Resources(), resume=True)
+    again = plan_run(request, run.paths.root.name, tmp_path, Resources(), resume=True)
     assert again.paths.root == run.paths.root
 
 
@@ -113,7 +119,7 @@ def test_a_folder_of_runs_that_leads_nowhere_is_told(
 ) -> None:
     put_in_place(monkeypatch)
     out = tmp_path / "runs"
-    run = prepared(out, name)
+    run = checked(out, name)
     out.symlink_to(tmp_path / "unmounted")  # in between
     assert run_prepared(run, report=False) == 1
-    assert "it cannot be begun" in capsys.readouterr().err
+    assert "it cannot be started" in capsys.readouterr().err

@@ -16,7 +16,7 @@ def test_a_killed_study_loses_nothing_and_no_damage_to_its_files_goes_unnoticed(
     assert faults == []
     assert set(outcomes) == {"refused", "recovered"}
     resumed = start_driver(paths, "--seed", "1")
-    assert resumed.wait() == 0, resumed.told
+    assert resumed.wait() == 0, resumed.reported
     assert checks.final_faults(paths) == []
     count, differing = checks.rerun_faults(paths, 2, seed=1)
     assert count and differing == []

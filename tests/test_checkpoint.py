@@ -101,7 +101,7 @@ def test_a_checkpoint_is_due_where_the_search_decides_and_at_the_end() -> None:
 
 
 def test_a_checkpoint_is_due_before_more_than_the_interval_could_be_lost() -> None:
-    # After 3 epochs of 10 s a fourth would make 40 s to repeat; the interval begins anew with each checkpoint.
+    # After 3 epochs of 10 s a fourth would make 40 s to repeat; the interval begins again with each checkpoint.
     assert due_after([10.0] * 10, every_s=30) == [3, 6, 9, 10]
     assert due_after([10.0] * 10, every_s=30, checkpoint_epochs=(2,)) == [2, 5, 8, 10]
     assert due_after([45.0] * 3, every_s=30) == [1, 2, 3]

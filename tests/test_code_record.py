@@ -22,8 +22,8 @@ from ablation.git import repository_of
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.planning.planned_run import prepare_run
-from ablation.planning.request import Request, prepare
+from ablation.planning.planned_run import plan_run
+from ablation.planning.request import Request, check_request
 from ablation.resources import Resources
 from ablation.run import run_prepared
 from ablation.study.study import Study
@@ -66,7 +66,7 @@ def record(space: str = "gain.py") -> CodeRecord:
 
 def go(out: Path, *, resume: bool = False, accept: bool = False, **asked: Any) -> int:
     request = Request("gain.py", budget="quick", **asked)
-    return run_prepared(prepare_run(request, "mine", out, Resources(), resume, accept_changes=accept), report=False)
+    return run_prepared(plan_run(request, "mine", out, Resources(), resume, accept_changes=accept), report=False)
 
 
 def test_the_trials_module_and_what_it_imports_of_the_project_are_recorded_lazy_imports_too(project: Path) -> None:
@@ -99,9 +99,11 @@ def test_a_changed_file_is_refused_by_name_and_marked_where_it_is_accepted(
     assert first["code"].nunique() == 1 and audit(paths.root) == []
     assert not any(warning["code"] == "mixed_code" for warning in findings(paths.root)["warnings"])
     (project / "later.py").write_text("def late(): pass\n")
-    with pytest.raises(FaultsError, match=r"later\.py has changed; restore it, or go on with --accept-changes") as told:
+    with pytest.raises(
+        FaultsError, match=r"later\.py has changed; restore it, or go on with --accept-changes"
+    ) as reported:
         go(out, resume=True, replicates=3)
-    assert len(told.value.faults) == 2  # deeper/still.py is imported no more
+    assert len(reported.value.faults) == 2  # deeper/still.py is imported no more
     assert go(out, resume=True, accept=True, replicates=3) == 0
     grown = pd.read_parquet(paths.trials)
     assert grown["code"].nunique() == 2 and audit(paths.root) == []
@@ -162,7 +164,7 @@ def test_the_repository_is_that_of_the_trials_module_with_its_state(project: Pat
 
 
 def toy_plan_of(project: Path) -> Plan:
-    return prepare(Request("gain.py", budget="quick"), gpus=0).plan
+    return check_request(Request("gain.py", budget="quick"), gpus=0).plan
 
 
 def test_workers_with_other_code_end_the_sweep_by_name(tmp_path: Path) -> None:

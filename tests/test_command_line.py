@@ -1,4 +1,4 @@
-"""Bad input is told all at once, before anything starts, with exit code 2; plans are printed without running."""
+"""Bad input is reported all at once, before anything starts, with exit code 2; plans are printed without running."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablation import run as run_module
-from ablation.planning.request import Request, prepare
+from ablation.planning.request import Request, check_request
 from search_spaces.space import Choice
 from tests.toy_study import SPACE
 
@@ -36,7 +36,7 @@ def away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     yield
 
 
-def told(*arguments: str) -> str:
+def reported(*arguments: str) -> str:
     """Run the command with input that is at fault and return what it says."""
     result = CliRunner().invoke(APP, list(arguments))
     assert result.exit_code == 2, result.output
@@ -95,11 +95,11 @@ def toy(*arguments: str) -> tuple[str, ...]:
     ],
 )
 def test_bad_input_is_refused_with_value_rule_and_remedy(arguments: tuple[str, ...], expected: str) -> None:
-    assert expected in told(*arguments)
+    assert expected in reported(*arguments)
 
 
 def test_all_faults_are_told_at_once() -> None:
-    output = told(
+    output = reported(
         "--space", "tcl", "--data", "rafdb:nowhere", "--set", "x.y=1", "--set", "optim.momentum=2",
         "--replicates", "0", "--metric", "f1", "--name", "a b", "--max-concurrent", "0",
     )  # fmt: skip
@@ -117,23 +117,23 @@ def test_every_fault_of_a_data_directory_is_told(tmp_path: Path) -> None:
     (data / "Image/aligned/train_00002_aligned.jpg").write_bytes(b"no picture")
     lines = ["train_00001.jpg 8", "train_00002.jpg 1", "train_00003.jpg 2", "test_0001.jpg 3"]
     (data / "EmoLabel/list_patition_label.txt").write_text("\n".join(lines))
-    output = told("--space", "tcl", "--data", f"rafdb:{data}")
+    output = reported("--space", "tcl", "--data", f"rafdb:{data}")
     for part in ("train_00001", "8", "train_00002_aligned.jpg", "train_00003"):
         assert part in output, part
 
 
 def test_a_name_that_exists_needs_resume(tmp_path: Path) -> None:
     (tmp_path / "elsewhere/mine").mkdir(parents=True)
-    assert "holds no study; delete it" in told(*toy("--name", "mine", "--out", "elsewhere"))
+    assert "holds no study; delete it" in reported(*toy("--name", "mine", "--out", "elsewhere"))
     (tmp_path / "elsewhere/mine/study.json").touch()
-    assert "go on with it by --resume" in told(*toy("--name", "mine", "--out", "elsewhere"))
+    assert "go on with it by --resume" in reported(*toy("--name", "mine", "--out", "elsewhere"))
 
 
 def test_a_resume_without_a_run_names_those_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "elsewhere/mine").mkdir(parents=True)
     (tmp_path / "elsewhere/mine/study.json").touch()
     for given in ((), ("--name", "other")):
-        assert "give the --name of one (elsewhere has mine)" in told(*toy(*given, "--resume", "--out", "elsewhere"))
+        assert "give the --name of one (elsewhere has mine)" in reported(*toy(*given, "--resume", "--out", "elsewhere"))
 
 
 def test_an_arm_that_has_the_name_asked_for_is_meant_before_those_that_match() -> None:
@@ -146,7 +146,7 @@ def test_an_arm_that_has_the_name_asked_for_is_meant_before_those_that_match() -
         }
     )
     for pattern, names in (("misbehave=x[y]", ["misbehave=x[y]"]), ("misbehave=?[y]", ["misbehave=xy"])):
-        plan = prepare(Request(space, arms=(pattern,)), 0).plan
+        plan = check_request(Request(space, arms=(pattern,)), 0).plan
         assert [arm.name for arm in plan.arms] == ["reference", *names]
 
 
@@ -157,7 +157,7 @@ def test_a_space_file_with_faults_lists_them_in_the_spaces_words() -> None:
         "given = {**SPACE.model_dump(), 'metrics': ('arm',), 'nuisance': {'toy.offset': Choice(values=(1, True))}}\n"
         "SPACE = Space.model_validate(given)\n"
     )
-    output = told("--space", "wrong.py")
+    output = reported("--space", "wrong.py")
     assert "space 'wrong.py': levels 1 and True of toy.offset are equal" in output
     assert "space 'wrong.py': metric 'arm' is a column" in output
     assert "validation error" not in output
@@ -187,7 +187,7 @@ def test_a_plan_is_printed_and_nothing_runs() -> None:
 
 def test_a_space_file_that_cannot_be_imported_is_told() -> None:
     Path("broken.py").write_text("this is no python")
-    assert "broken.py cannot be imported: SyntaxError" in told("--space", "broken.py")
+    assert "broken.py cannot be imported: SyntaxError" in reported("--space", "broken.py")
 
 
 def test_ray_is_not_imported_before_the_input_was_checked() -> None:

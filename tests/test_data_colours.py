@@ -181,9 +181,9 @@ def test_a_warning_of_damaged_exif_data_names_the_picture(tmp_path: Path, monkey
     for part, class_name in product(("train", "test"), "ab"):
         (tmp_path / part / class_name).mkdir(parents=True)
         damaged_exif(tmp_path / part / class_name / "a.jpg")
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as reported:
         prepare_dataset(f"folder:{tmp_path}", TclConfig(data=Data(size_px=16)))
-    words = [str(warning.message) for warning in told]
+    words = [str(warning.message) for warning in reported]
     assert {word.partition(": ")[0] for word in words} == {
         str(tmp_path / part / class_name / "a.jpg") for part, class_name in product(("train", "test"), "ab")
     }
@@ -206,8 +206,8 @@ def test_what_was_done_is_counted_and_told_with_what_is_in_both_parts(
     exif[0x0112] = 6
     Image.new("RGB", (16, 16), (9, 9, 9)).save(train / "turned.jpg", exif=exif)
     for _ in range(2):  # decoded, and from the cache
-        told = prepare_dataset(f"folder:{tmp_path}", TclConfig(data=Data(size_px=16))).remarks
-        assert set(told) == {
+        reported = prepare_dataset(f"folder:{tmp_path}", TclConfig(data=Data(size_px=16))).remarks
+        assert set(reported) == {
             f"1 of 11 pictures {SCALED}",
             f"1 of 11 pictures {FLATTENED}",
             f"1 of 11 pictures {TURNED}",

@@ -23,8 +23,8 @@ from ablation import study_file
 from ablation.engine import driver
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
-from ablation.planning.planned_run import prepare_run
-from ablation.planning.request import Request, prepare
+from ablation.planning.planned_run import plan_run
+from ablation.planning.request import Request, check_request
 from ablation.resources import Resources
 from ablation.run import run_prepared
 from ablation.study_file import StudyFile
@@ -113,7 +113,7 @@ def test_all_faults_are_told_in_one_error(tmp_path: Path) -> None:
     aligned(folder, "test_0002.jpg").write_bytes(whole[: len(whole) // 2])
     faults = faults_of(f"rafdb:{folder}")
     assert len(faults) == 7
-    told = "\n".join(faults)
+    reported = "\n".join(faults)
     for words in (
         "line 22 is 'train_00099.jpg', but must be a file name and a label",
         "line 23 labels train_00098.jpg '8', but must be one of 1 Surprise",
@@ -123,7 +123,7 @@ def test_all_faults_are_told_in_one_error(tmp_path: Path) -> None:
         "train_00003_aligned.jpg cannot be decoded",
         "test_0002_aligned.jpg cannot be decoded",
     ):
-        assert words in told
+        assert words in reported
 
 
 def test_a_photograph_that_cannot_be_read_is_a_fault_by_name(raf: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_on_the_command_line_and_leaves_nothing(
     fingerprint = prepare_dataset(f"rafdb:{raf}", CONFIG).fingerprint
     before = folders(small_disk / "cache")
     with pytest.raises(FaultsError) as error:
-        prepare(Request("tcl", data=f"rafdb:{raf}", settings=("data.size_px=512",)), gpus=0)
+        check_request(Request("tcl", data=f"rafdb:{raf}", settings=("data.size_px=512",)), gpus=0)
     assert error.value.faults == (
         f"the disk of the cache folder {small_disk / 'cache'} is full (No space left on device), but 21 pictures "
         "decoded at 512 px take 16 MiB there; make room, or set ABLATION_CACHE to a folder on another disk",
@@ -404,9 +404,9 @@ def test_two_processes_that_build_at_once_both_end_right(raf: Path, own_cache: P
         assert worker.stdin is not None
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    told = [worker.communicate(timeout=60)[0].split() for worker in workers]
+    reported = [worker.communicate(timeout=60)[0].split() for worker in workers]
     opened = open_dataset(uri, 16)
-    assert told == [[opened.fingerprint, str(opened.train.images_NHWC.sum())]] * 2
+    assert reported == [[opened.fingerprint, str(opened.train.images_NHWC.sum())]] * 2
     assert [worker.returncode for worker in workers] == [0, 0]
     assert len(folders(own_cache)) == 1
 
@@ -443,10 +443,10 @@ def test_workers_in_other_folders_find_what_the_driver_decoded(
     (tmp_path / "elsewhere").mkdir()
     ask = "from ablation.tcl.data import cache; print(cache.cache_folder())"
     environment = {**os.environ, "PYTHONPATH": str(Path(cache.__file__).parents[3])}
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", ask], cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True
     ).stdout
-    assert told == f"{tmp_path / meant}\n"
+    assert reported == f"{tmp_path / meant}\n"
 
 
 def test_what_a_killed_decode_left_is_swept_and_what_a_living_one_writes_is_not(own_cache: Path) -> None:
@@ -518,9 +518,9 @@ def test_a_planned_study_goes_on_where_its_data_is_decoded_though_the_folder_is_
         prepare_dataset("folder:pics", CONFIG)
     again = prepare_dataset("folder:pics", CONFIG, planned.model_dump())
     assert again.model_copy(update={"remarks": ()}) == planned
-    assert [("goes on with what is decoded here" in told, "does not exist" in told) for told in again.remarks] == [
-        (True, True)
-    ]
+    assert [
+        ("goes on with what is decoded here" in reported, "does not exist" in reported) for reported in again.remarks
+    ] == [(True, True)]
     assert prepare_dataset("folder:moved", CONFIG).fingerprint == planned.fingerprint
     (pics.with_name("moved") / "train/a/0.png").unlink()
     assert prepare_dataset("folder:moved", CONFIG, planned.model_dump()).fingerprint != planned.fingerprint
@@ -626,7 +626,7 @@ def test_a_resumed_study_reads_its_data_where_it_is_now_as_it_was_planned(
 
     def swept(data: str, *, resume: bool) -> dict[str, Any]:
         asked = Request("tcl", data=data, settings=("data.size_px=16",))
-        study = prepare_run(asked, "mine", tmp_path, Resources(), resume)
+        study = plan_run(asked, "mine", tmp_path, Resources(), resume)
         with pytest.raises(SweptError) as swept:
             run_prepared(study, report=False)
         assert swept.value.file.data is not None

@@ -143,8 +143,8 @@ def test_all_faults_are_told_with_their_lines_in_one_error(write: Write, lines: 
     lines[5] = "7" + lines[5][1:]
     lines[7] = lines[7].replace("Training", "Trainin")
     lines[8] = lines[8].replace(",PrivateTest", "")
-    told = faults_of(write(lines))
-    assert len(told) == 6
+    reported = faults_of(write(lines))
+    assert len(reported) == 6
     for words in (
         "line 2 has 2303 pixels, but must have 2304 whole numbers in 0–255",
         "line 4 has the pixel '256', but must have 2304 whole numbers in 0–255",
@@ -153,7 +153,7 @@ def test_all_faults_are_told_with_their_lines_in_one_error(write: Write, lines: 
         "line 8 has Usage 'Trainin', but must have one of Training, PublicTest, PrivateTest",
         "line 9 must have 3 fields, emotion,pixels,Usage, but has 2",
     ):
-        assert sum(words in fault for fault in told) == 1, words
+        assert sum(words in fault for fault in reported) == 1, words
 
 
 @pytest.mark.parametrize("pixel", ["256", "1.0", "1e1", "+7", "0x1", "２", "999999999999999999999999", "NaN", "7\t7"])
@@ -177,11 +177,11 @@ def test_lines_are_counted_as_an_editor_counts_them(write: Write, lines: list[st
 
 
 def test_many_faults_of_a_kind_are_abridged_after_ten(write: Write, lines: list[str]) -> None:
-    told = faults_of(write([*lines, *["9,1 2 3,Training"] * 13]))
-    assert len(told) == 11
-    assert told[-1] == "… and 3 more emotions out of range"
-    told = faults_of(write([*lines, *["3,1 2 3,Training"] * 13]))
-    assert told[-1] == "… and 3 more lines with pixels at fault"
+    reported = faults_of(write([*lines, *["9,1 2 3,Training"] * 13]))
+    assert len(reported) == 11
+    assert reported[-1] == "… and 3 more emotions out of range"
+    reported = faults_of(write([*lines, *["3,1 2 3,Training"] * 13]))
+    assert reported[-1] == "… and 3 more lines with pixels at fault"
 
 
 def test_parts_without_pictures_are_faults(write: Write, lines: list[str]) -> None:
@@ -241,11 +241,11 @@ def test_faults_of_both_files_of_a_pair_are_told(pair: Path) -> None:
     whole = test.read_text()
     train.write_text(train.read_text() + "7,1 2,Training\n9,1 2\n")
     test.write_text("emotion,pixels\n")
-    told = faults_of(f"fer2013:{pair}")
-    assert len(told) == 3
-    assert f"{train} line 16 must have 2 fields, emotion,pixels, but has 3, the last of them 'Training'" in told[0]
-    assert f"{train} line 17 has emotion '9'" in told[1]
-    assert f"{test} has no usable line, but its lines are test; restore it" in told[2]
+    reported = faults_of(f"fer2013:{pair}")
+    assert len(reported) == 3
+    assert f"{train} line 16 must have 2 fields, emotion,pixels, but has 3, the last of them 'Training'" in reported[0]
+    assert f"{train} line 17 has emotion '9'" in reported[1]
+    assert f"{test} has no usable line, but its lines are test; restore it" in reported[2]
     train.write_text(HEADER)
     test.write_text("\n".join(line.partition(",")[2] or line for line in whole.replace("emotion,", "").split("\n")))
     first, second = faults_of(f"fer2013:{pair}")

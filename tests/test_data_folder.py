@@ -123,8 +123,8 @@ def test_all_faults_are_told_in_one_error(tree: Path) -> None:
     (tree / "train" / "angry" / "im1.png").write_bytes(b"no picture")
     for part in ("train", "test"):
         (tree / part / "fear").mkdir()
-    told = faults_of(tree)
-    assert len(told) == 8
+    reported = faults_of(tree)
+    assert len(reported) == 8
     for words in (
         f"{tree / 'train' / 'list.csv'} lies beside the class folders, but must lie in one",
         f"{tree / 'train' / 'happy' / 'more'} is a folder, but a class folder must hold pictures only",
@@ -135,15 +135,15 @@ def test_all_faults_are_told_in_one_error(tree: Path) -> None:
         f"{tree / 'test'} has the class 'sad', but {tree / 'train'} has not, and both must; add it to train",
         f"{tree / 'train' / 'angry' / 'im1.png'} cannot be decoded (no known picture format)",
     ):
-        assert sum(words in fault for fault in told) == 1, words
+        assert sum(words in fault for fault in reported) == 1, words
 
 
 def test_many_faults_of_a_kind_are_abridged_after_ten(tree: Path) -> None:
     for index in range(13):
         (tree / "train" / "sad" / f"{index}.txt").write_text("")
-    told = faults_of(tree)
-    assert len(told) == 11
-    assert told[-1] == "… and 3 more files that are no pictures"
+    reported = faults_of(tree)
+    assert len(reported) == 11
+    assert reported[-1] == "… and 3 more files that are no pictures"
 
 
 def test_a_missing_part_says_what_is_there_and_comes_with_the_other_parts_faults(tree: Path) -> None:

@@ -105,7 +105,7 @@ def test_metrics_are_those_of_one_picture_at_a_time_over_the_whole_split(tmp_pat
         assert {name: record.metrics[f"val_{name}"] for name in expected} == pytest.approx(expected, abs=1e-4)
     expected = by_hand(trial, DATASET.test.images_NHWC, DATASET.test.labels_N.tolist())
     assert {name: record.metrics[f"test_{name}"] for name in expected} == pytest.approx(expected, abs=1e-4)
-    # Otherwise a mean over batches, or of accuracies, could not be told from a mean over classes.
+    # Otherwise a mean over batches, or of accuracies, could not be reported from a mean over classes.
     assert 0 < record.metrics["val_macro_recall"] < 1
 
 

@@ -16,7 +16,7 @@ import pytest
 import typer.main
 
 import ablation.run
-from ablation.planning.request import Request, prepare
+from ablation.planning.request import Request, check_request
 from ablation.spaces import find_space
 from ablation.trial import TrialContext, build_config, load
 from tests.plain_loop import run_study
@@ -51,7 +51,7 @@ def test_the_study_is_short_and_readme_has_another() -> None:
 
 
 def test_the_study_runs_and_finds_that_the_network_needs_both_parts(study_file: str, tmp_path: Path) -> None:
-    plan = prepare(Request(study_file, budget="quick", replicates=2, trials=2, epochs=3), gpus=0).plan
+    plan = check_request(Request(study_file, budget="quick", replicates=2, trials=2, epochs=3), gpus=0).plan
     paths = run_study(plan, tmp_path / "runs/surface")
     trials = pd.read_parquet(paths.trials)
     assert set(trials["status"]) <= {"completed", "stopped"}
@@ -99,22 +99,22 @@ def test_options_on_the_page_are_options_of_the_command_and_are_accepted(study_f
             settings=tuple(value for option, value in given if option == "--set"),
             arms=tuple(value for option, value in given if option == "--arms"),
         )
-        assert prepare(request, gpus=0).plan.arms[0].name == "reference"
+        assert check_request(request, gpus=0).plan.arms[0].name == "reference"
 
 
 def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Request] = []
 
-    def prepared(request: Request, name: str | None, out: Path, *rest: object, **options: object) -> Any:
+    def checked(request: Request, name: str | None, out: Path, *rest: object, **options: object) -> Any:
         calls.append(request)
         return type("PreparedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
 
     load(find_space(study_file).trial)
-    monkeypatch.setattr(ablation.run, "prepare_run", prepared)
+    monkeypatch.setattr(ablation.run, "prepare_run", checked)
     monkeypatch.setattr(ablation.run, "run_prepared", lambda study, report, **rest: 0)
     exec(compile(PYTHON[-1], "docs/own_model.md", "exec"), {})
     (request,) = calls
-    plan = prepare(request, gpus=0).plan
+    plan = check_request(request, gpus=0).plan
     assert [arm.name for arm in plan.arms] == ["reference", "scaled=False"]
     assert plan.space.fixed["hidden"] == 8 and "hidden" not in plan.space.nuisance
 

@@ -70,18 +70,18 @@ def test_counting_lines_sees_a_scan_of_all_records(tmp_path: Path) -> None:
 
 
 def test_a_search_tells_optuna_of_each_trial_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     add_trials = optuna.Study.add_trials
 
     def note(study: optuna.Study, trials: list[Any]) -> None:
-        told.extend("told" for _ in trials)
+        reported.extend("told" for _ in trials)
         add_trials(study, trials)
 
     monkeypatch.setattr(optuna.Study, "add_trials", note)
     plan = _plan(seed=0, trials=24, domains=DOMAINS)
     for _ in _propose_all(plan, random.Random(0), lambda search, trial, states: search.propose(trial, states)):
         pass
-    assert len(told) == plan.startup_trials  # the others are known from having been asked for
+    assert len(reported) == plan.startup_trials  # the others are known from having been asked for
 
 
 @pytest.mark.parametrize("outcomes", [MIXED, CENSORED])
@@ -117,7 +117,7 @@ def _growth_in_lines(directory: Path, study_type: type[Study]) -> float:
 
 @contextmanager
 def _counting_lines() -> Iterator[Counter[str]]:
-    """Count lines run in this thread, each turn of a loop anew, in the project's rooms."""
+    """Count lines run in this thread, each turn of a loop again, in the project's rooms."""
     count: Counter[str] = Counter()
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:

@@ -1,4 +1,4 @@
-"""When every trial fails alike the sweep pauses; failures are told by their reasons."""
+"""When every trial fails alike the sweep pauses; failures are reported by their reasons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablation.console.consoles import console
-from ablation.console.messages import Account, TextTeller
+from ablation.console.messages import Account, TextMessages
 from ablation.console.progress import Progress
 from ablation.engine.slots import Slots
 from ablation.failures import alike, by_reason, in_words, last_lines
@@ -128,7 +128,7 @@ def test_a_study_that_went_on_counts_from_nought_and_knows_what_worked(tmp_path:
 def test_failures_are_grouped_by_what_their_reasons_share(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     paths.log("a/0/search/0").parent.mkdir(parents=True)
-    paths.log("a/0/search/0").write_text("begun\nTraceback\n  line\nValueError: [/x] 1\n")
+    paths.log("a/0/search/0").write_text("started\nTraceback\n  line\nValueError: [/x] 1\n")
     ends = [
         ("a/0/search/0", "failed", "ValueError: [/x] 1\nmore"),
         ("a/0/search/1", "completed", None),
@@ -156,11 +156,11 @@ def test_the_accounting_of_a_paused_sweep_says_why_and_how_to_go_on(tmp_path: Pa
     found = tuple(by_reason((f"a/0/search/{n}", "failed", "ValueError: no") for n in range(5)))
     file = io.StringIO()
     account = Account(tmp_path, "paused", 1, summary, None, found, "again --retry-failed")
-    TextTeller(console(file=file)).accounting(account)
-    told = file.getvalue()
-    assert f"5 failed: ValueError: no; log: {log}" in told
-    assert "paused: trials fail alike and none works" in told and "  ValueError: no\n" in told
-    assert "run failed trials again, once it is mended, with: again --retry-failed" in told
+    TextMessages(console(file=file)).accounting(account)
+    reported = file.getvalue()
+    assert f"5 failed: ValueError: no; log: {log}" in reported
+    assert "paused: trials fail alike and none works" in reported and "  ValueError: no\n" in reported
+    assert "run failed trials again, once it is mended, with: again --retry-failed" in reported
 
 
 def test_progress_tells_each_kind_of_failure_and_retry_once_while_it_happens(tmp_path: Path) -> None:

@@ -36,12 +36,12 @@ def test_the_logs_arms_are_the_examples() -> None:
     study, trials = load.study(EXAMPLE), load.trials(EXAMPLE)
     table = arms_table(study, trials, replicates(study, trials)).to_dict("records")
     found = rows("| arm | test accuracy, % |")
-    assert [row[0] for row in found] == [told["arm"] for told in table]
-    for (_, accuracy, interval, recall, recall_interval), told in zip(found, table, strict=True):
-        assert accuracy == percent(told["accuracy"])
-        assert interval == f"{percent(told['accuracy_low'])} to {percent(told['accuracy_high'])}"
-        assert recall == percent(told["macro_recall"])
-        assert recall_interval == f"{percent(told['macro_recall_low'])} to {percent(told['macro_recall_high'])}"
+    assert [row[0] for row in found] == [reported["arm"] for reported in table]
+    for (_, accuracy, interval, recall, recall_interval), reported in zip(found, table, strict=True):
+        assert accuracy == percent(reported["accuracy"])
+        assert interval == f"{percent(reported['accuracy_low'])} to {percent(reported['accuracy_high'])}"
+        assert recall == percent(reported["macro_recall"])
+        assert recall_interval == f"{percent(reported['macro_recall_low'])} to {percent(reported['macro_recall_high'])}"
 
 
 def test_the_logs_comparisons_are_the_examples() -> None:
@@ -49,10 +49,10 @@ def test_the_logs_comparisons_are_the_examples() -> None:
     table = comparisons_table(study, replicates(study, trials))
     found = rows("| arm | against | difference |")
     assert [row[:2] for row in found] == table[["arm", "against"]].to_numpy().tolist()
-    for row, told in zip(found, table.to_dict("records"), strict=True):
-        assert row[2] == percent(told["difference"], "+")
-        assert row[3] == f"{percent(told['low'], '+')} to {percent(told['high'], '+')}"
-        assert float(row[4]) == pytest.approx(told["p_holm"], abs=0.005)
+    for row, reported in zip(found, table.to_dict("records"), strict=True):
+        assert row[2] == percent(reported["difference"], "+")
+        assert row[3] == f"{percent(reported['low'], '+')} to {percent(reported['high'], '+')}"
+        assert float(row[4]) == pytest.approx(reported["p_holm"], abs=0.005)
 
 
 def test_no_path_of_a_machine_is_kept() -> None:

@@ -14,9 +14,9 @@ from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger, read_events
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.planning.planned_run import prepare_run
-from ablation.planning.request import Request, prepare
-from ablation.planning.warm_start import warmed
+from ablation.planning.planned_run import plan_run
+from ablation.planning.request import Request, check_request
+from ablation.planning.warm_start import warm_start_from
 from ablation.resources import Resources
 from ablation.study.growth import open_study
 from analysis.audit.checks import audit
@@ -28,13 +28,13 @@ ASKED = {"space": SPACE, "budget": "quick", "arms": ("baseline",), "trials": 2}
 
 
 def asked(**changes: object) -> Plan:
-    return prepare(Request(**{**ASKED, **changes}), gpus=0).plan  # type: ignore[arg-type]
+    return check_request(Request(**{**ASKED, **changes}), gpus=0).plan  # type: ignore[arg-type]
 
 
 def faults(out: Path, **changes: object) -> tuple[str, ...]:
     """Ask to go on with the run ``small`` otherwise than it was started."""
     with pytest.raises(FaultsError) as error:
-        prepare_run(Request(**{**ASKED, **changes}), "small", out, Resources(), resume=True)  # type: ignore[arg-type]
+        plan_run(Request(**{**ASKED, **changes}), "small", out, Resources(), resume=True)  # type: ignore[arg-type]
     return error.value.faults
 
 
@@ -47,7 +47,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(out: Path, tmp_path: Path) -> RunPaths:
-    """Run the small study anew: a test may grow it."""
+    """Run the small study again: a test may grow it."""
     return run_study(asked(), tmp_path / "small")
 
 
@@ -86,7 +86,7 @@ def test_what_grew_goes_on_as_it_grew(small: RunPaths) -> None:
 
 
 def test_the_same_request_goes_on(out: Path) -> None:
-    prepare_run(Request(**ASKED), "small", out, Resources(), resume=True)  # type: ignore[arg-type]
+    plan_run(Request(**ASKED), "small", out, Resources(), resume=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_the_same_request_goes_on(out: Path) -> None:
     ],
 )
 def test_any_other_change_is_refused_with_the_way_to_a_warm_start(
-    out: Path, change: dict[str, object], told: str
+    out: Path, change: dict[str, object], reported: str
 ) -> None:
     found = faults(out, **change)
-    assert any(told in fault for fault in found)
+    assert any(reported in fault for fault in found)
     assert all(f"another --name with --warm-start {out / 'small'}" in fault for fault in found)
 
 
@@ -123,13 +123,13 @@ def test_a_ledger_that_cannot_be_listed_is_a_fault(small: RunPaths) -> None:
 
 def test_a_folder_that_is_no_folder_is_refused() -> None:
     with pytest.raises(FaultsError, match="must be a folder: checkpoints are plain files"):
-        prepare_run(Request(**ASKED), "x", Path("s3://bucket/runs"), Resources(), resume=False)  # type: ignore[arg-type]
+        plan_run(Request(**ASKED), "x", Path("s3://bucket/runs"), Resources(), resume=False)  # type: ignore[arg-type]
 
 
 def test_a_warm_start_is_the_median_of_what_was_confirmed_in_every_arm(out: Path) -> None:
     trials = pd.read_parquet(out / "small/trials.parquet")
     confirmed = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
-    space = warmed(SPACE, out / "small")
+    space = warm_start_from(SPACE, out / "small")
     assert space.nuisance["toy.offset"].default == confirmed["config.toy.offset"].median()
     assert "warm start from small" in space.nuisance["toy.offset"].source
     plan = asked(warm_start=out / "small")
@@ -151,7 +151,7 @@ def warm(source: Path) -> RunPaths:
 def gone_on(paths: RunPaths, **changes: object) -> Plan:
     """Ask to go on with a run as it was started, but for the changes."""
     request = Request(**{**ASKED, **changes})  # type: ignore[arg-type]
-    return prepare_run(request, paths.root.name, paths.root.parent, Resources(), resume=True).prepared.plan
+    return plan_run(request, paths.root.name, paths.root.parent, Resources(), resume=True).checked.plan
 
 
 @pytest.mark.parametrize("fate", ["as it was", "gone", "confirmed otherwise"])
@@ -218,7 +218,7 @@ def test_a_warm_start_heeds_logarithms_ranges_and_kinds(tmp_path: Path) -> None:
         name="s", trial="a:b", factors={"f": Choice(values=(1, 2))}, reference={"f": 1}, baseline={"f": 2},
         nuisance=nuisance, metrics=("m",), budgets=SPACE.budgets,
     )  # fmt: skip
-    found = {name: domain.default for name, domain in warmed(space, run).nuisance.items()}
+    found = {name: domain.default for name, domain in warm_start_from(space, run).nuisance.items()}
     assert found["rate"] == pytest.approx(10**-2.5)
     assert {name: value for name, value in found.items() if name != "rate"} == {
         "width": 4, "kind": "c", "far": 1.0, "new": 0.5,
@@ -251,7 +251,7 @@ def test_a_warm_start_takes_what_a_range_can_hold_and_marks_nothing_else(
 ) -> None:
     run = write_confirmed(tmp_path / "run", **{"asked": values, "toy.offset": [1.5] * 3})
     nuisance = {**SPACE.nuisance, "asked": domain}
-    found = warmed(SPACE.model_copy(update={"nuisance": nuisance}), run).nuisance["asked"]
+    found = warm_start_from(SPACE.model_copy(update={"nuisance": nuisance}), run).nuisance["asked"]
     if default is None:
         assert found == domain
     else:
@@ -270,4 +270,4 @@ def test_a_warm_start_from_a_run_that_has_nothing_to_give_is_refused(tmp_path: P
     if content == "of no use":
         write_confirmed(run, **{"toy.offset": ["soon"]})
     with pytest.raises(FaultsError, match=f"--warm-start {run}"):
-        warmed(SPACE, run)
+        warm_start_from(SPACE, run)

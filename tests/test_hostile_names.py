@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ablation import predict, rerun, status
 from ablation.console import plan_text
 from ablation.console.consoles import console
-from ablation.console.messages import Account, TextTeller
+from ablation.console.messages import Account, TextMessages
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
 from ablation.engine.slots import Slots
@@ -23,7 +23,7 @@ from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger
 from ablation.plan import Plan
 from ablation.planning.probe import probe
-from ablation.planning.request import Prepared, Request, prepare
+from ablation.planning.request import CheckedStudy, Request, check_request
 from ablation.resources import Resources
 from ablation.run import main as run
 from ablation.study.study import Study
@@ -60,16 +60,16 @@ ARMS = tuple(f"{FACTOR}={level}" for level in LEVELS[2:])
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return prepare(Request(SPACE, budget="[/b]"), 0).plan
+    return check_request(Request(SPACE, budget="[/b]"), 0).plan
 
 
 @pytest.fixture
-def prepared(plan: Plan) -> Prepared:
-    return Prepared(plan, "[/b]", "[why]", DATA)
+def checked(plan: Plan) -> CheckedStudy:
+    return CheckedStudy(plan, "[/b]", "[why]", DATA)
 
 
-def test_the_plan_shows_every_name(prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:
-    show_plan(prepared, Resources(), as_json=False)
+def test_the_plan_shows_every_name(checked: CheckedStudy, capsys: pytest.CaptureFixture[str]) -> None:
+    show_plan(checked, Resources(), as_json=False)
     shown = capsys.readouterr().out
     for text in (
         NAME,
@@ -85,18 +85,18 @@ def test_the_plan_shows_every_name(prepared: Prepared, capsys: pytest.CaptureFix
         assert text in shown
 
 
-def test_a_fault_in_a_trial_shows_every_name(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_a_trial_shows_every_name(checked: CheckedStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRecord]:
         raise ValueError(f"{config[FACTOR]} :x:")
         yield
 
     monkeypatch.setattr("tests.test_hostile_names.run_trial", refuse)
     # Another process would not find what is patched here.
-    monkeypatch.setattr(plan_text, "probe_apart", lambda prepared, slots, most_s: probe(prepared, slots))
+    monkeypatch.setattr(plan_text, "probe_apart", lambda checked, slots, most_s: probe(checked, slots))
     with pytest.raises(FaultsError) as caught:
-        show_plan(prepared, Resources(), as_json=False)
+        show_plan(checked, Resources(), as_json=False)
     file = io.StringIO()
-    TextTeller(console(file=file)).faults(caught.value.faults)
+    TextMessages(console(file=file)).faults(caught.value.faults)
     for level in LEVELS:
         assert f"it raised ValueError: {level} :x:" in file.getvalue()
 
@@ -113,17 +113,17 @@ def test_progress_shows_every_name(plan: Plan, tmp_path: Path) -> None:
         assert text in file.getvalue()
 
 
-def test_what_is_told_before_and_after_a_sweep_shows_every_name(prepared: Prepared) -> None:
+def test_what_is_told_before_and_after_a_sweep_shows_every_name(checked: CheckedStudy) -> None:
     file, root = io.StringIO(), Path(HOSTILE) / "[x]"
-    tell = TextTeller(console(file=file))
+    say = TextMessages(console(file=file))
     summary = {"planned": 1, "completed": 1, "sweep_wall_s": 1.0}
     summary |= dict.fromkeys(("stopped", "diverged", "failed", "interrupted", "pending"), 0)
-    tell.header(prepared, root, is_resumed=False)
-    tell.halted(OSError("[/halted]"), root)
-    tell.tables_stale(OSError("[/stale]"), root)
-    tell.report_failed("[/traceback]", "again [/x]")
-    tell.accounting(Account(root, "finished", 0, summary, root / "[page].html"))
-    tell.go_on("python '[/x]'")
+    say.header(checked, root, is_resumed=False)
+    say.halted(OSError("[/halted]"), root)
+    say.tables_stale(OSError("[/stale]"), root)
+    say.report_failed("[/traceback]", "again [/x]")
+    say.accounting(Account(root, "finished", 0, summary, root / "[page].html"))
+    say.go_on("python '[/x]'")
     for text in (NAME, ABOUT, "[/halted]", "[/stale]", "[/traceback]", "again [/x]", f"results: {root}", "[page].html"):
         assert text in file.getvalue()
     assert "go on with: python '[/x]'" in file.getvalue()

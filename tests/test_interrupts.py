@@ -34,14 +34,14 @@ def interrupted_in_imports(
 @pytest.mark.parametrize("command", [("ablation.run",), ("ablation.cli", "run")], ids=" ".join)
 def test_an_interrupt_while_the_command_is_being_imported_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = interrupted_in_imports(tmp_path, command=command)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted before anything was begun\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted before anything was started\n")
 
 
 @pytest.mark.parametrize("option", [("--log-format", "json"), ("--log-format=json",)], ids=" ".join)
 def test_programs_get_it_as_json(tmp_path: Path, option: tuple[str, ...]) -> None:
     done = interrupted_in_imports(tmp_path, *option)
     assert done.returncode == 130
-    assert json.loads(done.stderr) == {"kind": "fault", "fault": "interrupted before anything was begun"}
+    assert json.loads(done.stderr) == {"kind": "fault", "fault": "interrupted before anything was started"}
 
 
 def test_afterwards_an_interrupt_is_the_exception_again_and_stays_it() -> None:

@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from ablation.ledger import log as ledger_module
 from ablation.ledger import parts
-from ablation.ledger.log import Ledger, LedgerError, OvertakenError, counting_parts, read_events
+from ablation.ledger.log import Ledger, LedgerError, OvertakenError, live_parts, read_events
 from ablation.ledger.records import ConflictError, fold
 from ablation.ledger.storage import Folder
 from tests.support.ledgers import append
@@ -368,20 +368,20 @@ def test_how_much_is_written_for_good_is_known(tmp_path: Path, monkeypatch: pyte
 
 
 def test_parts_that_count_are_those_that_are_read(tmp_path: Path) -> None:
-    assert counting_parts(tmp_path) == []
+    assert live_parts(tmp_path) == []
     write_three_parts(tmp_path)
     torn = sorted(tmp_path.glob("*.parquet"))[2]
     damage(torn, 0.5)
-    assert [stretch.last for stretch in counting_parts(tmp_path)] == [0, 1]
+    assert [live.last for live in live_parts(tmp_path)] == [0, 1]
     with Ledger(tmp_path) as ledger:
         append(ledger, "started", "again", attempt=1)
-    stretches = counting_parts(tmp_path)
-    assert torn.exists() and torn.name not in {stretch.part.name for stretch in stretches}
-    assert [stretch.last for stretch in stretches] == [0, 1, 2]
+    ranges = live_parts(tmp_path)
+    assert torn.exists() and torn.name not in {live.part.name for live in ranges}
+    assert [live.last for live in ranges] == [0, 1, 2]
 
 
 def test_a_driver_overtaken_in_mid_compaction_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def merged_by_another(folder: Folder, stretches: Sequence[object]) -> None:
+    def merged_by_another(folder: Folder, ranges: Sequence[object]) -> None:
         Ledger(folder).close()
         raise FileNotFoundError("gone")
 

@@ -1,4 +1,4 @@
-"""What a sweep tells while it runs: strict JSON lines for programs, a screen that fits for people."""
+"""What a sweep says while it runs: strict JSON lines for programs, a screen that fits for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ablation import run as run_module
 from ablation import tables
-from ablation.console.messages import teller
+from ablation.console.messages import messages_for
 from ablation.console.progress import PLAIN_EVERY_S, Progress
 from ablation.engine.slots import Slots
 from ablation.ledger.log import Ledger, LedgerError, read_events
@@ -37,7 +37,7 @@ JSON = Resources(log_format="json")
 
 
 class Clock:
-    """A clock that goes forward when told to."""
+    """A clock that goes forward when reported to."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -93,12 +93,12 @@ def test_every_event_is_a_line_of_strict_json(tmp_path: Path, capsys: pytest.Cap
     assert captured.out == ""
     lines = strict(captured.err)
     events = read_events(tmp_path / "ledger")[1:]  # the first opened the session
-    told = [line for line in lines if line["kind"] != "progress"]
-    assert [(line["kind"], line["trial_id"], line["seq"]) for line in told] == [
+    reported = [line for line in lines if line["kind"] != "progress"]
+    assert [(line["kind"], line["trial_id"], line["seq"]) for line in reported] == [
         (event.kind, event.trial_id, event.seq) for event in events
     ]
-    assert {line["kind"] for line in told} == {"proposed", "started", "retried", "epoch", "decided", "ended"}
-    epochs = [line for line in told if line["kind"] == "epoch"]
+    assert {line["kind"] for line in reported} == {"proposed", "started", "retried", "epoch", "decided", "ended"}
+    epochs = [line for line in reported if line["kind"] == "epoch"]
     assert all(line["metrics"]["note"] is None for line in epochs)
     assert any("test_score" in line["metrics"] and line["metrics"]["test_score"] is None for line in epochs)
 
@@ -113,13 +113,13 @@ def test_progress_comes_first_last_and_every_so_often(tmp_path: Path, capsys: py
             study.observer = progress.note
             carry_out(study, clock)
     lines = strict(capsys.readouterr().err)
-    told = [line for line in lines if line["kind"] == "progress"]
+    reported = [line for line in lines if line["kind"] == "progress"]
     records = fold(read_events(tmp_path / "ledger"))
     epochs = sum(len(state.epochs) for state in records.values())
-    assert lines[0] == told[0] and lines[-1] == told[-1]
-    assert len(told) == 2 + epochs // int(PLAIN_EVERY_S)
-    assert (told[0]["ended"], told[0]["left_s"], told[0]["best"]) == (0, None, None)
-    last = told[-1]
+    assert lines[0] == reported[0] and lines[-1] == reported[-1]
+    assert len(reported) == 2 + epochs // int(PLAIN_EVERY_S)
+    assert (reported[0]["ended"], reported[0]["left_s"], reported[0]["best"]) == (0, None, None)
+    last = reported[-1]
     assert last["planned"] == last["ended"] == plan.trial_count == len(records)
     for outcome in ("completed", "stopped", "diverged", "failed"):
         assert last[outcome] == sum(state.outcome == outcome for state in records.values())
@@ -127,7 +127,7 @@ def test_progress_comes_first_last_and_every_so_often(tmp_path: Path, capsys: py
     assert last["epochs_per_s"] == pytest.approx(1.0)
     best = max(state.last("val_score") for state in records.values() if state.outcome == "completed")
     assert last["best"]["val_score"] == best
-    assert told[1]["running"] == 1
+    assert reported[1]["running"] == 1
 
 
 def test_a_resumed_sweep_counts_what_earlier_sessions_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,7 +233,7 @@ def test_a_report_that_cannot_be_built_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/ls")  # fails, with something on stderr
-    assert run_module.write_report(RunPaths(tmp_path / "nothing"), teller("json")) is None
+    assert run_module.write_report(RunPaths(tmp_path / "nothing"), messages_for("json")) is None
     (line,) = strict(capfd.readouterr().err)
     assert line["kind"] == "report_failed" and line["error"] and "analysis.report" in line["again"]
 
@@ -255,12 +255,12 @@ def test_what_halts_a_sweep_and_keeps_the_tables_old_is_told(
     result = CliRunner().invoke(APP, [*arguments, "--log-format", log_format])
     assert result.exit_code == 1
     if log_format == "text":
-        told = result.stderr.splitlines()
-        assert told[-2:] == ["error: the ledger is gone", "the tables stay as they were: no space left"]
+        reported = result.stderr.splitlines()
+        assert reported[-2:] == ["error: the ledger is gone", "the tables stay as they were: no space left"]
         return
-    _, *told_json = strict(result.stderr)
+    _, *reported_json = strict(result.stderr)
     run = str(tmp_path / "toy")
-    assert told_json == [
+    assert reported_json == [
         {"kind": "halted", "error": "the ledger is gone", "run": run},
         {"kind": "tables_stale", "error": "no space left", "run": run},
     ]
@@ -270,8 +270,8 @@ def test_a_plan_and_a_header_say_the_same_of_a_study(tmp_path: Path, monkeypatch
     put_in_place(monkeypatch)
     asked = ("--space", "tests.toy_study:SPACE", "--arms", "baseline", "--replicates", "2", "--trials", "2")
     plan = json.loads(CliRunner().invoke(APP, [*asked, "--plan", "--json"]).stdout)
-    told = CliRunner().invoke(APP, [*asked, "--out", str(tmp_path), "--log-format", "json", "--no-report"]).stderr
-    header = strict(told.splitlines()[0])[0]
+    reported = CliRunner().invoke(APP, [*asked, "--out", str(tmp_path), "--log-format", "json", "--no-report"]).stderr
+    header = strict(reported.splitlines()[0])[0]
     assert header.keys() - plan.keys() == {"kind", "budget_reason", "data", "run", "resume"}
     assert header["arms"] == [arm["name"] for arm in plan["arms"]] == ["reference", "baseline"]
     shared = (header.keys() & plan.keys()) - {"arms"}

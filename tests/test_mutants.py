@@ -1,4 +1,4 @@
-"""The list of the field's bugs is up to date, and the command that introduces them tells kills from survivors."""
+"""The list of the field's bugs is up to date, and the command that introduces them says kills from survivors."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def run(folder: Path, entries: tuple[str, ...], *arguments: str) -> subprocess.C
 def test_survivors_and_mutations_that_cannot_run_fail_the_command(tmp_path: Path) -> None:
     done = run(tmp_path, ENTRIES)
     assert done.returncode == 1, done.stderr
-    told = {line.split("  ")[-1]: line.split()[0] for line in done.stdout.splitlines() if " s  " in line}
-    assert told == {
+    reported = {line.split("  ")[-1]: line.split()[0] for line in done.stdout.splitlines() if " s  " in line}
+    assert reported == {
         "worse goes on: tests/test_rungs.py::test_one_in_eta_goes_on": "killed",
         "other words: no test failed": "SURVIVED",
         "not code that runs: NameError in call of tests/test_rungs.py::test_one_in_eta_goes_on "

@@ -85,7 +85,7 @@ ODD: dict[str, dict[str, Any]] = {
     "factorial": {"design": "factorial"},
     "constant factorial": {"scores": "constant", "design": "factorial"},
     "odd names": NAMED,
-    "nothing has begun": {"most_epochs": 0},
+    "nothing has started": {"most_epochs": 0},
     "cut off early": {"most_epochs": 20},
     "cut off late": {"most_epochs": 150},
 }

@@ -12,7 +12,7 @@ from ablation.faults import FaultsError
 from ablation.plan import Plan
 from ablation.planning.effort import effort
 from ablation.planning.probe import Probe, probe
-from ablation.planning.request import Prepared, Request, prepare
+from ablation.planning.request import CheckedStudy, Request, check_request
 from ablation.power import Spread
 from ablation.seeds import derive_seed
 from ablation.trial import EpochRecord, TrialContext
@@ -66,7 +66,7 @@ def test_expected_effort_lies_between_survivors_only_and_no_stopping() -> None:
 def test_costs_follow_from_the_probe() -> None:
     plan = toy_plan()
     facts = plan_facts(
-        _prepared(plan), Probe(2.0, checkpoint_bytes=1000, took_s=4.5, arms_begun=5), Slots(8, 2.0, 0.25)
+        _prepared(plan), Probe(2.0, checkpoint_bytes=1000, took_s=4.5, arms_tried=5), Slots(8, 2.0, 0.25)
     )
     searches = len(plan.arms) * plan.budget.replicates
     assert facts["checkpoints_kept_bytes"] == searches * plan.budget.seeds * 2 * 1000
@@ -139,13 +139,13 @@ def _with_budget(**changes: int) -> Plan:
     return plan.model_copy(update={"budget": plan.budget.model_copy(update=changes)})
 
 
-def _prepared(plan: Plan) -> Prepared:
-    return Prepared(plan, "quick", "as asked for", None)
+def _prepared(plan: Plan) -> CheckedStudy:
+    return CheckedStudy(plan, "quick", "as asked for", None)
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "Infinity"])
 def test_a_text_that_looks_like_no_finite_number_is_a_text_where_one_is_wanted(text: str) -> None:
-    plan = prepare(Request("tests.toy_study:SPACE", settings=(f"toy.misbehave={text}",)), gpus=0).plan
+    plan = check_request(Request("tests.toy_study:SPACE", settings=(f"toy.misbehave={text}",)), gpus=0).plan
     assert plan.space.fixed["toy.misbehave"] == text
     with pytest.raises(FaultsError, match="must be a finite number"):
-        prepare(Request("tests.toy_study:SPACE", settings=(f"toy.offset={text}",)), gpus=0)
+        check_request(Request("tests.toy_study:SPACE", settings=(f"toy.offset={text}",)), gpus=0)

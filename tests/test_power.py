@@ -36,7 +36,7 @@ def test_the_detectable_difference_is_found_with_the_stated_power(replicates: in
 @pytest.mark.parametrize("replicates", [2, 5, 40])
 def test_the_detectable_difference_is_that_of_the_t_test(replicates: int, comparisons: int) -> None:
     effect_sd = detectable_difference(1.0, replicates, 0.05 / comparisons)
-    # Its two-sided power is NaN where the wrong side weighs less than 1e-16.
+    # Its two-sided power is NaN if the wrong side weighs less than 1e-16.
     found = TTestPower().power(effect_sd, replicates, 0.05 / comparisons / 2, alternative="larger")
     assert found == pytest.approx(0.8, abs=1e-6)
 

@@ -58,9 +58,9 @@ def test_plain_pictures_are_predicted_without_a_word(model: ExpressionPredictor,
 
 
 def test_what_was_done_to_pictures_is_said_with_their_number(model: ExpressionPredictor, pictures: list[Path]) -> None:
-    with pytest.warns(InputWarning) as told:
+    with pytest.warns(InputWarning) as reported:
         model.predict(pictures)
-    assert {str(warning.message) for warning in told} == {
+    assert {str(warning.message) for warning in reported} == {
         f"1 of 6 pictures {SCALED}",
         f"1 of 6 pictures {FLATTENED}",
         f"2 of 6 pictures {TURNED}",
@@ -71,10 +71,10 @@ def test_a_damaged_file_is_named_whether_it_can_be_read_or_not(
     model: ExpressionPredictor, tmp_path: Path, pictures: list[Path]
 ) -> None:
     damaged = tmp_path / "damaged.jpg"
-    with pytest.warns(InputWarning) as told:
+    with pytest.warns(InputWarning) as reported:
         model.predict([damaged])
-    assert sum(str(warning.message).startswith(f"{damaged}: ") for warning in told) == len(told) - 1
-    assert len(told) > 1
+    assert sum(str(warning.message).startswith(f"{damaged}: ") for warning in reported) == len(reported) - 1
+    assert len(reported) > 1
     (tmp_path / "empty.png").write_bytes(b"")
     with pytest.raises(FaultsError, match=r"empty\.png cannot be read as an image"):
         model.predict([pictures[0], tmp_path / "empty.png"])

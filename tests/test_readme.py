@@ -19,7 +19,7 @@ import ablation.predict
 import ablation.rerun
 import ablation.run
 import analysis.report.__main__
-from ablation.planning.request import Request, prepare
+from ablation.planning.request import Request, check_request
 from ablation.spaces import find_space
 from tests.plain_loop import run_study
 
@@ -178,7 +178,7 @@ def test_own_model_and_reading_examples_run(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "my_study", raising=False)
     try:
-        plan = prepare(Request("my_study.py", budget="quick"), gpus=0).plan
+        plan = check_request(Request("my_study.py", budget="quick"), gpus=0).plan
         run_study(plan, tmp_path / "runs" / "NAME")
     finally:
         sys.modules.pop("my_study", None)

@@ -1,4 +1,4 @@
-"""A plan rehearses its study: what a sweep would refuse is told before anything starts, with what to change."""
+"""A plan rehearses its study: what a sweep would refuse is reported before anything starts, with what to change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ablation.faults import FaultsError
 from ablation.planning import rehearsal
 from ablation.planning.probe import probe
 from ablation.planning.rehearsal import by_novelty, faults_in_words, rehearse
-from ablation.planning.request import Prepared
+from ablation.planning.request import CheckedStudy
 from ablation.trial import EpochRecord, TrialContext
 from search_spaces import tcl
 from search_spaces.metrics import Metric
@@ -34,7 +34,7 @@ Change = Callable[[EpochRecord, TrialContext], Any]
 def faults_of(monkeypatch: pytest.MonkeyPatch, run_trial: object) -> tuple[str, ...]:
     monkeypatch.setattr(toy_study, "run_trial", run_trial)
     with pytest.raises(FaultsError) as caught:
-        probe(Prepared(toy_plan(), "quick", "as asked for", None), ALONE)
+        probe(CheckedStudy(toy_plan(), "quick", "as asked for", None), ALONE)
     return caught.value.faults
 
 
@@ -82,10 +82,10 @@ def renamed(record: EpochRecord, **names: str) -> EpochRecord:
     ],
 )
 def test_records_that_break_the_contract_are_told_with_what_to_change(
-    monkeypatch: pytest.MonkeyPatch, change: Change, where: str, told: str
+    monkeypatch: pytest.MonkeyPatch, change: Change, where: str, reported: str
 ) -> None:
     faults = faults_of(monkeypatch, changed(change))
-    assert any(where in fault and told in fault for fault in faults), faults
+    assert any(where in fault and reported in fault for fault in faults), faults
     for fault in faults:
         assert fault.endswith("; mend tests.toy_study:run_trial (docs/own_model.md has the contract)")
         assert len(fault) < 1000
@@ -97,7 +97,7 @@ def test_a_metric_beside_the_primary_one_is_asked_for_too() -> None:
         update={"space": plan.space.model_copy(update={"metrics": (Metric(name="score"), Metric(name="recall"))})}
     )
     with pytest.raises(FaultsError) as caught:
-        probe(Prepared(plan, "quick", "as asked for", None), ALONE)
+        probe(CheckedStudy(plan, "quick", "as asked for", None), ALONE)
     (fault,) = caught.value.faults
     assert f"{BOTH}: the record of epoch 1 lacks val_recall" in fault
 

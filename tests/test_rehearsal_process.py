@@ -14,7 +14,7 @@ from ablation.engine import driver
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.planning.rehearsal_process import probe_apart
-from ablation.planning.request import Prepared
+from ablation.planning.request import CheckedStudy
 from tests.toy_study import toy_plan
 
 APP = typer.Typer()
@@ -33,14 +33,14 @@ SPACE = TOY.model_copy(update={{"trial": "{name}:run_trial"}})
 """
 
 
-def prepared(folder: Path, patch: pytest.MonkeyPatch, slow: str) -> Prepared:
+def checked(folder: Path, patch: pytest.MonkeyPatch, slow: str) -> CheckedStudy:
     """Prepare a study whose slow arms do something else first."""
     name = f"rehearsed_{folder.name}"
     (folder / f"{name}.py").write_text(STUDY.format(slow=slow, name=name))
     patch.syspath_prepend(str(folder))
     plan = toy_plan()
     space = plan.space.model_copy(update={"trial": f"{name}:run_trial"})
-    return Prepared(plan.model_copy(update={"space": space}), "quick", "as asked for", None)
+    return CheckedStudy(plan.model_copy(update={"space": space}), "quick", "as asked for", None)
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_what_ends_a_rehearsal_is_a_fault_that_names_the_arm(
     capfd: pytest.CaptureFixture[str],
     slow: str,
     most_s: float,
-    told: str,
+    reported: str,
     shown: str,
 ) -> None:
     with pytest.raises(FaultsError) as caught:
-        probe_apart(prepared(tmp_path, monkeypatch, slow), ALONE, most_s)
+        probe_apart(checked(tmp_path, monkeypatch, slow), ALONE, most_s)
     (fault,) = caught.value.faults
-    assert fault.startswith("the first epoch of baseline") and told in fault, fault
+    assert fault.startswith("the first epoch of baseline") and reported in fault, fault
     said = capfd.readouterr()
     assert said.out == "" and shown in said.err and "written by another program" in said.err
 
@@ -73,8 +73,8 @@ def test_what_ends_a_rehearsal_is_a_fault_that_names_the_arm(
 def test_a_rehearsal_that_works_is_measured_and_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    measured = probe_apart(prepared(tmp_path, monkeypatch, "pass"), ALONE, 600)
-    assert (measured.epoch_s, measured.arms_begun) == (0.01, len(toy_plan().arms))
+    measured = probe_apart(checked(tmp_path, monkeypatch, "pass"), ALONE, 600)
+    assert (measured.epoch_s, measured.arms_tried) == (0.01, len(toy_plan().arms))
     assert capfd.readouterr() == ("", "")
 
 
@@ -122,11 +122,11 @@ def test_a_sweep_whose_confirm_trials_would_break_the_contract_is_not_begun(
     ("last", "told"), [("raise KeyError('labels')", "it raised KeyError: 'labels'"), ("os._exit(7)", "exit code 7")]
 )
 def test_what_a_confirm_trial_raises_is_a_note_and_the_sweep_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, reported: str
 ) -> None:
     found = sweep(tmp_path, monkeypatch, last)
     assert found.exit_code == 130
-    assert "note: tried before the sweep: a confirm trial of reference" in found.stderr and told in found.stderr
+    assert "note: tried before the sweep: a confirm trial of reference" in found.stderr and reported in found.stderr
     assert (tmp_path / "runs" / "run" / "study.json").is_file()
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ablation import run as run_module
-from ablation.console.messages import Teller
+from ablation.console.messages import Messages
 from ablation.paths import RunPaths
-from ablation.planning.planned_run import prepare_run
+from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
 from analysis.report.build import build
@@ -25,7 +25,7 @@ def run(out: Path, ended: str, *, resume: bool = True, report: bool = False, rep
     asked = Request(SPACE, arms=("baseline",), replicates=replicates, trials=2)
     with pytest.MonkeyPatch.context() as patch:
         put_in_place(patch, ended)
-        return run_module.run_prepared(prepare_run(asked, "toy", out, Resources(), resume), report)
+        return run_module.run_prepared(plan_run(asked, "toy", out, Resources(), resume), report)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Build reports in this process, and list them."""
     pages: list[Path] = []
 
-    def write_report(paths: RunPaths, tell: Teller) -> Path:
+    def write_report(paths: RunPaths, say: Messages) -> Path:
         pages.append(build(paths.root))
         return pages[-1]
 

@@ -47,7 +47,9 @@ def open_page(browser: Any, report: Path, **context: Any) -> tuple[Any, list[str
     complaints: list[str] = []
     page = browser.new_context(offline=True, **context).new_page()
     page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
+    page.on(
+        "console", lambda reported: complaints.append(reported.text) if reported.type in ("error", "warning") else None
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(report.as_uri())
     page.wait_for_selector(DRAWN, state="attached")
@@ -190,8 +192,8 @@ def test_photographs_are_shown_with_what_the_model_attended_to(browser: Any, tmp
     assert page.locator("#faces h4").count() == page.locator("#faces .faces").count() == 5
     assert page.locator("#faces figcaption").all_inner_texts() == ["calm → stormy", "stormy → stormy"] * 5
     named = page.locator("#faces figure svg").evaluate_all("faces => faces.map(face => face.ariaLabel)")
-    told = "predicted stormy with confidence"
-    looks = [f"photograph red.jpg: calm, {told} 62.5 %", f"photograph green.jpg: stormy, {told} 75.0 %"]
+    reported = "predicted stormy with confidence"
+    looks = [f"photograph red.jpg: calm, {reported} 62.5 %", f"photograph green.jpg: stormy, {reported} 75.0 %"]
     over = [f"{look}, with its attention laid over" for look in looks]
     assert [name.replace("\N{NARROW NO-BREAK SPACE}", " ") for name in named] == over * 4 + looks
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ablation.console.messages import teller
+from ablation.console.messages import messages_for
 from ablation.paths import RunPaths
 from ablation.run import write_report
 from analysis.report import page
@@ -85,10 +85,10 @@ def test_a_sweep_says_which_page_lacks_a_section_and_does_not_count_it_as_whole(
 ) -> None:
     done = subprocess.CompletedProcess([], 3, "", "the page lacks 'importance': made")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
-    assert write_report(RunPaths(run), teller("json")) is None
-    told = json.loads(capsys.readouterr().err)
-    assert told["page"] == str(run / "report" / "index.html")
-    assert told["error"] == done.stderr
+    assert write_report(RunPaths(run), messages_for("json")) is None
+    reported = json.loads(capsys.readouterr().err)
+    assert reported["page"] == str(run / "report" / "index.html")
+    assert reported["error"] == done.stderr
 
 
 def test_findings_that_cannot_be_made_do_not_vouch_for_another_page(

@@ -1,4 +1,4 @@
-"""A trial run again: the same metrics bit for bit, or told where not; the run directory stays as it is."""
+"""A trial run again: the same metrics bit for bit, or reported where not; the run directory stays as it is."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def changed(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
 def test_every_recorded_epoch_comes_out_the_same_bit_for_bit(finished: RunPaths, outcome: str, phase: str) -> None:
     trial_id = some(finished, outcome, phase)
     state = records_of(finished)[trial_id]
-    told: list[tuple[int, float]] = []
+    reported: list[tuple[int, float]] = []
     agreement = rerun(
         finished.root,
         trial_id,
-        tell=lambda row, record: told.append((row.epoch, record.metrics["val_score"])),
+        say=lambda row, record: reported.append((row.epoch, record.metrics["val_score"])),
         trust=True,
     )
     assert agreement == Agreement(trial_id, len(state.epochs), len(state.epochs), ())
     assert agreement.is_exact
-    assert told == [(row.epoch, row.metrics["val_score"]) for row in state.epochs]
+    assert reported == [(row.epoch, row.metrics["val_score"]) for row in state.epochs]
 
 
 def test_the_run_directory_stays_as_it_is_and_its_driver_goes_on(finished: RunPaths) -> None:
@@ -222,16 +222,16 @@ def test_the_trial_gets_what_its_session_gave_it_unless_told_otherwise(
 def test_bad_input_is_told_with_exit_code_2(tmp_path: Path) -> None:
     paths = run_study(toy_plan(), tmp_path / "toy", most_epochs=1)
 
-    def told(*arguments: str) -> str:
+    def reported(*arguments: str) -> str:
         shown = CliRunner().invoke(APP, list(arguments))
         assert shown.exit_code == 2, shown.output
         return shown.stderr
 
-    assert "nearest: reference/0/search/1" in told(str(paths.root), "reference/0/serch/1")
-    assert "no proposal yet" in told(str(paths.root), "baseline/2/confirm/0")
-    assert "no recorded epoch yet" in told(str(paths.root), "bonus=0.05/0/search/0")
-    assert "is no run directory" in told(str(tmp_path / "nothing"), "reference/0/search/0")
-    both = told(str(paths.root), "reference/0/search/0", "--epochs", "0", "--threads", "-1")
+    assert "nearest: reference/0/search/1" in reported(str(paths.root), "reference/0/serch/1")
+    assert "no proposal yet" in reported(str(paths.root), "baseline/2/confirm/0")
+    assert "no recorded epoch yet" in reported(str(paths.root), "bonus=0.05/0/search/0")
+    assert "is no run directory" in reported(str(tmp_path / "nothing"), "reference/0/search/0")
+    both = reported(str(paths.root), "reference/0/search/0", "--epochs", "0", "--threads", "-1")
     assert "--epochs is 0" in both and "--threads is -1" in both
 
 

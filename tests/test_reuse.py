@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablation.paths import RunPaths
-from ablation.planning.request import Request, prepare
+from ablation.planning.request import Request, check_request
 from ablation.rerun import rerun
 from ablation.reuse import LostCheckpointWarning, best_available, best_trials, load_best, lost_checkpoints
 from tests.plain_loop import run_study
@@ -17,7 +17,7 @@ from tests.plain_loop import run_study
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     asked = Request("tests.chaos.trial:SPACE", arms=("baseline",), replicates=2, trials=2, epochs=2)
-    return run_study(prepare(asked, gpus=0).plan, tmp_path_factory.mktemp("runs") / "mine")
+    return run_study(check_request(asked, gpus=0).plan, tmp_path_factory.mktemp("runs") / "mine")
 
 
 def test_a_lost_or_damaged_best_gives_way_to_the_next_and_comes_back_when_made_again(swept: RunPaths) -> None:
@@ -30,9 +30,9 @@ def test_a_lost_or_damaged_best_gives_way_to_the_next_and_comes_back_when_made_a
     assert list(best.checkpoint.parent.iterdir())
     second.checkpoint.write_bytes(second.checkpoint.read_bytes()[:-1])
     assert lost_checkpoints(swept.root) == [best.trial_id]
-    with pytest.warns(LostCheckpointWarning) as told:
+    with pytest.warns(LostCheckpointWarning) as reported:
         assert best_available(swept.root) == third
-    missing, damaged = (str(warning.message) for warning in told)
+    missing, damaged = (str(warning.message) for warning in reported)
     assert (
         f"{best.trial_id} is missing; python -m ablation.rerun" in missing
         and f"{best.trial_id} --keep --trust" in missing
@@ -49,8 +49,8 @@ def test_with_every_checkpoint_lost_all_commands_that_make_them_are_named(swept:
     for trial in trials:
         for path in trial.checkpoint.parent.glob("*"):
             path.unlink()
-    with pytest.raises(FileNotFoundError) as told:
+    with pytest.raises(FileNotFoundError) as reported:
         best_available(swept.root)
-    assert str(told.value).count("--keep --trust makes it again") == len(trials)
+    assert str(reported.value).count("--keep --trust makes it again") == len(trials)
     with pytest.raises(FileNotFoundError):
         load_best(swept.root, trust=True)

@@ -45,11 +45,11 @@ def bucket() -> Iterator[str]:
     with subprocess.Popen(command, env=settings, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            told, address = "", None
+            reported, address = "", None
             while address is None:
                 line = server.stdout.readline()
-                assert line, f"moto_server did not start: {told}"
-                told += line
+                assert line, f"moto_server did not start: {reported}"
+                reported += line
                 address = re.search(r"Running on (http://127\.0\.0\.1:\d+)", line)
             # Read on, or the server would wait for room in the pipe.
             threading.Thread(target=server.stdout.read, daemon=True).start()

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ablation.faults import FaultsError
-from ablation.planning.request import Request, prepare
+from ablation.planning.request import Request, check_request
 from ablation.sorting import sequences
 from ablation.sorting.config import Data, Model, SortingConfig
 from ablation.sorting.network import Network, SoftmaxAttention, build_network, initialise
@@ -352,13 +352,13 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
 @pytest.mark.parametrize("budget", SPACE.budgets)
 def test_the_study_is_found_by_name_and_can_be_planned(budget: str) -> None:
     assert "sorting" in known_spaces() and find_space("sorting") is SPACE
-    prepared = prepare(Request("sorting", budget=budget), gpus=0)
-    assert prepared.data is None and prepared.plan.metric == "exact_match"
-    assert {arm for arm, against in prepared.plan.comparisons if against == "reference"} == {
-        arm.name for arm in prepared.plan.arms[1:]
+    checked = check_request(Request("sorting", budget=budget), gpus=0)
+    assert checked.data is None and checked.plan.metric == "exact_match"
+    assert {arm for arm, against in checked.plan.comparisons if against == "reference"} == {
+        arm.name for arm in checked.plan.arms[1:]
     }
 
 
 def test_data_are_refused() -> None:
     with pytest.raises(FaultsError, match="takes no data"):
-        prepare(Request("sorting", data="synthetic", budget="quick"), gpus=0)
+        check_request(Request("sorting", data="synthetic", budget="quick"), gpus=0)

@@ -129,17 +129,17 @@ def from_file_name(name: str) -> str:
         ("kind", ("a/b", "c"), "level 'a/b' of kind holds '/' or '__'"),
         ("kind", ("a__b", "c"), "level 'a__b' of kind holds '/' or '__'"),
         ("kind", ("c", "a_"), "level 'a_' of kind holds '/' or '__' or ends with '_'"),
-        ("kind", (1, "1"), "levels 1 and '1' of kind are spelled alike"),
-        ("kind", ("False", False), "levels 'False' and False of kind are spelled alike"),
+        ("kind", (1, "1"), "levels 1 and '1' of kind are written alike"),
+        ("kind", ("False", False), "levels 'False' and False of kind are written alike"),
         ("kind", ("a", "a,other=x"), "'a,other=x' of kind reads as levels of two factors"),
     ],
 )
-def test_names_that_no_trial_id_can_hold_are_refused(factor: str, values: tuple[Level, ...], told: str) -> None:
+def test_names_that_no_trial_id_can_hold_are_refused(factor: str, values: tuple[Level, ...], reported: str) -> None:
     factors = {factor: Choice(values=values), "net.other": Choice(values=("x", "y"))}
     reference, baseline = ({factor: value, "net.other": "x"} for value in values)
     with pytest.raises(ValidationError) as caught:
         small_space(factors=factors, reference=reference, baseline=baseline)
-    assert told in str(caught.value) and "rename" in str(caught.value)
+    assert reported in str(caught.value) and "rename" in str(caught.value)
 
 
 def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
@@ -171,12 +171,12 @@ def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
         ({"metrics": ("score", "score")}, "metric 'score' is listed twice"),
     ],
 )
-def test_what_tables_could_not_tell_apart_is_refused_by_name(changes: dict[str, object], told: str) -> None:
+def test_what_tables_could_not_tell_apart_is_refused_by_name(changes: dict[str, object], reported: str) -> None:
     if "factors" in changes:
         changes = {**changes, "reference": {"a": 1}, "baseline": {"a": 1}}
     with pytest.raises(ValidationError) as caught:
         small_space(**changes)
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_a_space_that_has_run_is_read_whatever_its_names_are() -> None:
@@ -233,10 +233,10 @@ def test_nested_conditions_mean_the_same_in_every_order(conditions: tuple[When, 
         ),
     ],
 )
-def test_conditions_that_only_an_order_could_decide_are_refused(conditions: tuple[When, ...], told: str) -> None:
+def test_conditions_that_only_an_order_could_decide_are_refused(conditions: tuple[When, ...], reported: str) -> None:
     with pytest.raises(ValidationError) as caught:
         small_space(factors={"a": Choice(values=(1, 2)), "b": Choice(values=("x", "y", "z"))}, conditions=conditions)
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 @pytest.mark.parametrize("design", ["one-at-a-time", "factorial"])

@@ -192,10 +192,10 @@ def test_optuna_hears_of_stopped_trials_as_pruned_and_of_running_ones(monkeypatc
     import optuna
 
     plan = _long_plan()
-    told: list[Any] = []
+    reported: list[Any] = []
 
     def note(study: optuna.Study, added: list[Any]) -> None:
-        told.extend(added)
+        reported.extend(added)
 
     monkeypatch.setattr(optuna.Study, "add_trials", note)
     trial = next(trial for trial in plan.trials() if trial.index == plan.startup_trials)
@@ -204,9 +204,9 @@ def test_optuna_hears_of_stopped_trials_as_pruned_and_of_running_ones(monkeypatc
     for state in states:
         _add_epoch(state)
     propose(plan, trial, states)
-    kinds = Counter(frozen.state.name for frozen in told)
+    kinds = Counter(frozen.state.name for frozen in reported)
     assert kinds == {"COMPLETE": 1, "PRUNED": 1, "FAIL": 2, "RUNNING": 1}
-    pruned = next(frozen for frozen in told if frozen.state.name == "PRUNED")
+    pruned = next(frozen for frozen in reported if frozen.state.name == "PRUNED")
     assert pruned.intermediate_values == {1: 0.25}
 
 
@@ -330,7 +330,7 @@ def test_a_reason_that_is_no_text_reaches_the_table(tmp_path: Path) -> None:
     with Ledger(paths.ledger) as ledger:
         study = Study(plan, ledger)
         study.open_session(process=0, resources={})
-        trial_id = begun(study)
+        trial_id = started(study)
         study.end(trial_id, "failed", "cannot decode \udcff.jpg")
     tables.materialise(paths)
     assert trials(paths).set_index("trial_id").loc[trial_id, "reason"] == "cannot decode \\udcff.jpg"
@@ -355,29 +355,29 @@ def test_a_search_trial_whose_last_epoch_is_in_the_ledger_is_not_run_again(tmp_p
             assert study.records[str(end.trial_id)].outcome == "completed"
 
 
-def begun(study: Study) -> str:
+def started(study: Study) -> str:
     assignment = study.next_assignment()
     assert assignment is not None
     study.started(assignment.trial.trial_id)
     return assignment.trial.trial_id
 
 
-def told(study: Study, trial_id: str, epoch: int, value: float) -> bool:
+def reported(study: Study, trial_id: str, epoch: int, value: float) -> bool:
     return study.report(trial_id, EpochRecord(epoch, 0.1, {"val_score": value}), 0.1, None)
 
 
 def test_an_epoch_that_a_newer_attempt_tells_otherwise_replaces_the_old_one_but_no_decision(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(toy_plan(), ledger)
-        trial_id = begun(study)
+        trial_id = started(study)
         for epoch, value in enumerate((0.1, 0.2, 0.3), start=1):
-            assert told(study, trial_id, epoch, value)
+            assert reported(study, trial_id, epoch, value)
         study.retried(trial_id, "worker lost")
         study.started(trial_id)
-        assert told(study, trial_id, 1, 0.1) and told(study, trial_id, 2, 0.25)
+        assert reported(study, trial_id, 1, 0.1) and reported(study, trial_id, 2, 0.25)
         assert [row.metrics["val_score"] for row in study.records[trial_id].epochs] == [0.1, 0.25]
         assert study.records[trial_id].superseded == 2
-        assert told(study, trial_id, 3, 0.35)
+        assert reported(study, trial_id, 3, 0.35)
     events = read_events(tmp_path / "ledger")
     assert [event.payload["rung"] for event in events if event.kind == "decided"] == [1, 3]
     with Ledger(tmp_path / "ledger") as ledger:
@@ -388,10 +388,10 @@ def test_an_epoch_that_a_newer_attempt_tells_otherwise_replaces_the_old_one_but_
 def test_an_epoch_that_the_same_attempt_tells_otherwise_fails_the_trial(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(toy_plan(), ledger)
-        trial_id = begun(study)
-        told(study, trial_id, 1, 0.1)
-        assert not told(study, trial_id, 1, 0.2)
-        assert study.records[trial_id].reason == "epoch 1 was told twice, with other metrics"
+        trial_id = started(study)
+        reported(study, trial_id, 1, 0.1)
+        assert not reported(study, trial_id, 1, 0.2)
+        assert study.records[trial_id].reason == "epoch 1 was reported twice, with other metrics"
 
 
 def test_a_ledger_whose_proposal_does_not_follow_is_refused(tmp_path: Path, finished: RunPaths) -> None:

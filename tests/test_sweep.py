@@ -42,8 +42,8 @@ def test_actors_are_reused_and_output_goes_to_each_trials_log(swept: RunPaths) -
     processes: set[str] = set()
     for row in trials.itertuples():
         lines = swept.log(str(row.trial_id)).read_text().splitlines()
-        told = [line.partition(" process ")[0] for line in lines]
-        assert told == [f"{row.trial_id} epoch {epoch + 1}" for epoch in range(len(lines))]
+        reported = [line.partition(" process ")[0] for line in lines]
+        assert reported == [f"{row.trial_id} epoch {epoch + 1}" for epoch in range(len(lines))]
         assert len(lines) == row.epochs_trained
         processes |= {line.partition(" process ")[2] for line in lines}
     assert (trials["attempts"] == 1).all()

@@ -37,7 +37,7 @@ def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make photographs in RAF-DB's layout: seven flat colours with noise, easy to tell apart."""
+    """Make photographs in RAF-DB's layout: seven flat colours with noise, easy to distinguish."""
     root = tmp_path_factory.mktemp("raf")
     (root / "EmoLabel").mkdir()
     (root / "Image/aligned").mkdir(parents=True)

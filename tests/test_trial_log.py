@@ -14,7 +14,7 @@ from ablation.trial import EpochRecord, TrialContext
 from ablation.user_code import UserCode
 from tests.toy_study import toy_plan
 
-# As Python spells a file name whose bytes are no UTF-8.
+# As Python writes a file name whose bytes are no UTF-8.
 PICTURE = "/data/é\udcff.jpg"
 
 

@@ -17,7 +17,7 @@ from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.planning.request import Request, prepare
+from ablation.planning.request import Request, check_request
 from ablation.rerun import rerun
 from ablation.reuse import load_best, lost_checkpoints
 from ablation.trust import allow_code
@@ -39,7 +39,7 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPaths]
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(home)
-    plan = prepare(Request("mine.py", budget="quick"), gpus=0).plan
+    plan = check_request(Request("mine.py", budget="quick"), gpus=0).plan
     yield run_study(plan, tmp_path / "runs/mine")
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
@@ -124,7 +124,7 @@ def test_code_inside_a_run_is_not_imported_by_any_way_that_leads_there(
 
 
 def test_a_shipped_study_is_run_again_in_this_folder_whatever_folder_its_run_names(tmp_path: Path) -> None:
-    plan = prepare(Request("sorting", budget="quick"), gpus=0).plan
+    plan = check_request(Request("sorting", budget="quick"), gpus=0).plan
     file = study_file.describe("sorting", plan, "quick", None, [])
     stranger = UserCode(folder=str(tmp_path), import_path=(str(tmp_path),))
     before = list(sys.path)
@@ -162,7 +162,7 @@ def test_a_sweep_runs_the_trial_that_was_asked_for_whatever_study_json_names(tmp
 
 
 def test_shipped_studies_need_no_trust(tmp_path: Path) -> None:
-    plan = prepare(Request("sorting", budget="quick"), gpus=0).plan
+    plan = check_request(Request("sorting", budget="quick"), gpus=0).plan
     allow_code(study_file.describe("sorting", plan, "quick", None, []), RunPaths(tmp_path), trust=False)
 
 

@@ -1,4 +1,4 @@
-"""A reader that goes away, of a pipe or a terminal, ends what is told and nothing else."""
+"""A reader that goes away, of a pipe or a terminal, ends what is reported and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ablation.console.stderr import Stderr
 from ablation.engine.slots import Slots
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
-from ablation.planning.planned_run import prepare_run
+from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
 from ablation.run import run_prepared
@@ -58,10 +58,10 @@ class Leaving(io.StringIO):
 def test_after_one_write_that_fails_nothing_more_is_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     stream = Leaving(2, error, returns=True)
     monkeypatch.setattr(sys, "stderr", stream)
-    told = Stderr()
+    reported = Stderr()
     for word in ("one ", "two ", "three ", "four "):
-        assert told.write(word) == len(word)
-        told.flush()
+        assert reported.write(word) == len(word)
+        reported.flush()
     assert (stream.getvalue(), stream.refused) == ("one two ", 1)
 
 
@@ -70,19 +70,19 @@ def test_what_cannot_be_flushed_is_not_told_again(monkeypatch: pytest.MonkeyPatc
     os.close(read)
     with os.fdopen(write, "w") as stream:  # closing it flushes what is left, and would raise
         monkeypatch.setattr(sys, "stderr", stream)
-        told = Stderr()
-        told.write("nobody reads this")
-        told.flush()
+        reported = Stderr()
+        reported.write("nobody reads this")
+        reported.flush()
         assert os.path.samestat(os.fstat(stream.fileno()), Path(os.devnull).stat())
         monkeypatch.undo()
 
 
 def test_a_process_without_stderr_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    told = Stderr()
-    told.write("nobody reads this")
-    told.flush()
-    assert not told.isatty()
+    reported = Stderr()
+    reported.write("nobody reads this")
+    reported.flush()
+    assert not reported.isatty()
 
 
 @pytest.mark.parametrize("takes", [0, 1, 2])
@@ -116,12 +116,12 @@ def test_a_run_ends_as_it_would_have(
     put_in_place(monkeypatch)
     asked = Request(SPACE, arms=("baseline",), replicates=2, trials=2)
     resources = Resources.model_validate({"log_format": log_format})
-    prepared = prepare_run(asked, "toy", tmp_path, resources, resume=False)
+    checked = plan_run(asked, "toy", tmp_path, resources, resume=False)
     stream = Leaving(takes, NO_TERMINAL)
     monkeypatch.setattr(sys, "stderr", stream)
-    assert run_prepared(prepared, report=False) == 0
+    assert run_prepared(checked, report=False) == 0
     assert stream.refused
-    summary = json.loads(prepared.paths.summary.read_text())
+    summary = json.loads(checked.paths.summary.read_text())
     assert summary["planned"] == summary["completed"] + summary["stopped"] == 12
 
 

@@ -12,7 +12,7 @@ from ablation import study_file, tables
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.planning.planned_run import prepare_run
+from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
 from ablation.study.growth import open_study
@@ -35,7 +35,7 @@ def asked(paths: RunPaths, **changes: object) -> Plan:
     settings = {"budget": "quick", "arms": ("baseline",), "trials": 2, "replicates": 3, **changes}
     request = Request(SPACE, **settings)  # type: ignore[arg-type]
     name, out = paths.root.name, paths.root.parent
-    return prepare_run(request, name, out, Resources(), resume=True, accept_changes=True).prepared.plan
+    return plan_run(request, name, out, Resources(), resume=True, accept_changes=True).checked.plan
 
 
 def go_on(paths: RunPaths, plan: Plan) -> None:

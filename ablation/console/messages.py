@@ -16,7 +16,7 @@ from ablation.console.plan_text import header_facts, print_header
 from ablation.console.stderr import Stderr, stderr_console
 from ablation.failures import Failures, in_words, last_lines
 from ablation.paths import RunPaths
-from ablation.planning.request import Prepared
+from ablation.planning.request import CheckedStudy
 from ablation.tables import STATUSES
 
 
@@ -48,13 +48,13 @@ class Account:
         return last_lines(RunPaths(self.root).log(self.failures[0].trial_id)) if self.failures else []
 
 
-class Teller(Protocol):
+class Messages(Protocol):
     """Say what happens to a study before and after its sweep; none of this raises where nobody listens any more."""
 
     def faults(self, faults: Iterable[str]) -> None:
         """Say all that is wrong with what was asked for."""
 
-    def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
+    def header(self, checked: CheckedStudy, root: Path, is_resumed: bool) -> None:
         """Say what is about to run."""
 
     def rehearsed(self, fault: str) -> None:
@@ -79,14 +79,14 @@ class Teller(Protocol):
         """Say how an interrupted run goes on."""
 
 
-def teller(log_format: str) -> Teller:
-    """Return what tells in the given form; words for a form that does not exist, to say just that."""
-    return JsonTeller(Stderr()) if log_format == "json" else TextTeller(stderr_console())
+def messages_for(log_format: str) -> Messages:
+    """Return messages in a form; text for a form that does not exist, to say just that."""
+    return JsonMessages(Stderr()) if log_format == "json" else TextMessages(stderr_console())
 
 
 @dataclass(frozen=True)
-class TextTeller:
-    """Tell people."""
+class TextMessages:
+    """Print for people."""
 
     console: Console
 
@@ -95,9 +95,9 @@ class TextTeller:
         for fault in faults:
             self._error(fault)
 
-    def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
+    def header(self, checked: CheckedStudy, root: Path, is_resumed: bool) -> None:
         """Print budget and data."""
-        print_header(self.console, prepared)
+        print_header(self.console, checked)
 
     def rehearsed(self, fault: str) -> None:
         """Print it as a note."""
@@ -152,8 +152,8 @@ class TextTeller:
 
 
 @dataclass(frozen=True)
-class JsonTeller:
-    """Tell programs: docs/results.md describes each kind of line."""
+class JsonMessages:
+    """Print for programs: docs/results.md describes each kind of line."""
 
     stream: Stderr
 
@@ -162,9 +162,9 @@ class JsonTeller:
         for fault in faults:
             print_json_line(self.stream, "fault", {"fault": fault})
 
-    def header(self, prepared: Prepared, root: Path, is_resumed: bool) -> None:
+    def header(self, checked: CheckedStudy, root: Path, is_resumed: bool) -> None:
         """Print the study."""
-        print_json_line(self.stream, "study", {**header_facts(prepared), "run": str(root), "resume": is_resumed})
+        print_json_line(self.stream, "study", {**header_facts(checked), "run": str(root), "resume": is_resumed})
 
     def rehearsed(self, fault: str) -> None:
         """Print a line."""
@@ -185,15 +185,15 @@ class JsonTeller:
     def accounting(self, account: Account) -> None:
         """Print the summary, how the sweep ended, and where the results are."""
         page = None if account.page is None else str(account.page)
-        told: dict[str, Any] = {
+        reported: dict[str, Any] = {
             "ended": account.ended,
             "exit_code": account.exit_code,
             "run": str(account.root),
             "report": page,
         }
-        told |= {"failures": [vars(failures) for failures in account.failures], "retry": account.retry}
-        told |= {"traceback": account.traceback if account.ended == "paused" else None}
-        print_json_line(self.stream, "accounting", {**account.summary, **told})
+        reported |= {"failures": [vars(failures) for failures in account.failures], "retry": account.retry}
+        reported |= {"traceback": account.traceback if account.ended == "paused" else None}
+        print_json_line(self.stream, "accounting", {**account.summary, **reported})
 
     def lost_checkpoints(self, commands: Sequence[str]) -> None:
         """Print a line a command."""

@@ -19,43 +19,43 @@ from ablation.plan import Plan
 from ablation.planning.effort import effort
 from ablation.planning.probe import Probe
 from ablation.planning.rehearsal_process import probe_apart
-from ablation.planning.request import Prepared
+from ablation.planning.request import CheckedStudy
 from ablation.power import ALPHA, Spread, detectable_difference, replicates_needed
 from ablation.resources import Resources
 
 START_UP_S = 10.0
 
 
-def print_header(out: Console, prepared: Prepared) -> None:
+def print_header(out: Console, checked: CheckedStudy) -> None:
     """Say which budget and data a study runs on, and how much is to come."""
-    plan, budget = prepared.plan, prepared.plan.budget
+    plan, budget = checked.plan, checked.plan.budget
     arms = "arm" if len(plan.arms) == 1 else "arms"
     out.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
     out.print(
-        f"budget {prepared.budget_name} ({prepared.budget_reason}): "
+        f"budget {checked.budget_name} ({checked.budget_reason}): "
         f"{len(plan.arms)} {arms} × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
-    if prepared.data is not None:
-        names = prepared.data.get("class_names", ())
-        out.print(f"data {prepared.data['uri']}{': ' if names else ''}{', '.join(names)}")
-        for remark in prepared.data.get("remarks", ()):
+    if checked.data is not None:
+        names = checked.data.get("class_names", ())
+        out.print(f"data {checked.data['uri']}{': ' if names else ''}{', '.join(names)}")
+        for remark in checked.data.get("remarks", ()):
             out.print(f"note: {remark}")
 
 
-def header_facts(prepared: Prepared) -> dict[str, Any]:
+def header_facts(checked: CheckedStudy) -> dict[str, Any]:
     """Return what ``print_header`` says, for programs."""
-    data = None if prepared.data is None else prepared.data["uri"]
-    return {**_facts(prepared), "budget_reason": prepared.budget_reason, "data": data}
+    data = None if checked.data is None else checked.data["uri"]
+    return {**_facts(checked), "budget_reason": checked.budget_reason, "data": data}
 
 
-def _facts(prepared: Prepared) -> dict[str, Any]:
-    plan = prepared.plan
+def _facts(checked: CheckedStudy) -> dict[str, Any]:
+    plan = checked.plan
     return {
         "space": plan.space.name,
         "design": plan.design,
         "metric": plan.metric,
-        "budget_name": prepared.budget_name,
+        "budget_name": checked.budget_name,
         "budget": plan.budget.model_dump(),
         "arms": [arm.name for arm in plan.arms],
         "comparisons": plan.comparisons,
@@ -63,31 +63,31 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def show_plan(prepared: Prepared, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
+def show_plan(checked: CheckedStudy, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
     """Rehearse a plan here and print it with its cost on this machine; raises FaultsError with all that fails."""
     slots = local_slots(resources)
-    measured = probe_apart(prepared, slots, 60 * resources.watchdog_minutes)
-    found = plan_facts(prepared, measured, slots, spread)
+    measured = probe_apart(checked, slots, 60 * resources.watchdog_minutes)
+    found = plan_facts(checked, measured, slots, spread)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
     out = console()
     if not out.is_terminal:
         out.width = 160  # a file has no edge to cut the table at
-    print_header(out, prepared)
-    out.print(_arms_table(prepared.plan))
-    for arm in prepared.plan.arms:
+    print_header(out, checked)
+    out.print(_arms_table(checked.plan))
+    for arm in checked.plan.arms:
         for note in arm.notes:
             out.print(f"{arm.name}: {note}")
     for line in (*_cost_in_words(found), *_search_in_words(found), *_power_in_words(found)):
         out.print(line)
 
 
-def plan_facts(prepared: Prepared, measured: Probe, slots: Slots, spread: Spread | None = None) -> dict[str, Any]:
+def plan_facts(checked: CheckedStudy, measured: Probe, slots: Slots, spread: Spread | None = None) -> dict[str, Any]:
     """Return a plan's numbers: effort in epochs, time, hours of hardware, bytes on disk, and what it can detect."""
-    plan = prepared.plan
+    plan = checked.plan
     return {
-        **_facts(prepared),
+        **_facts(checked),
         "arms": [arm.model_dump() for arm in plan.arms],
         "rungs": plan.rungs,
         "search_is_random": plan.search_is_random,
@@ -106,7 +106,7 @@ def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
         "epochs_expected": spent.epochs_expected,
         "epoch_s": measured.epoch_s,
         "probe_s": measured.took_s,
-        "arms_begun": measured.arms_begun,
+        "arms_begun": measured.arms_tried,
         "slots": slots.count,
         "slots_limit": slots.limit,
         "cpus_per_trial": slots.cpus,
@@ -118,7 +118,7 @@ def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
         "gpu_hours_expected": slots.count * slots.gpus * expected_s / 3600,
         "gpu_hours_most": slots.count * slots.gpus * most_s / 3600,
         "checkpoint_bytes": measured.checkpoint_bytes,
-        # Search trials keep theirs while they run, confirm trials for good.
+        # Search trials keep theirs while they run, confirm trials permanently.
         "checkpoints_kept_bytes": KEPT * confirmed * measured.checkpoint_bytes,
         "checkpoints_most_bytes": KEPT * (confirmed + slots.count) * measured.checkpoint_bytes,
     }
@@ -176,8 +176,8 @@ def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
 
 
 def _rehearsed_in_words(found: Mapping[str, Any]) -> str:
-    begun, arms = found["arms_begun"], len(found["arms"])
-    which = "every arm" if begun == arms else f"{begun} of {arms} arms, for lack of time"
+    tried, arms = found["arms_begun"], len(found["arms"])
+    which = "every arm" if tried == arms else f"{tried} of {arms} arms, for lack of time"
     return f"tried here in {found['probe_s']:.1f} s: a confirm trial, and the first epoch of {which}"
 
 

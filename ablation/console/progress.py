@@ -1,4 +1,4 @@
-"""What a sweep tells while it runs: a live table in a terminal, plain lines elsewhere, JSON lines on request."""
+"""What a sweep says while it runs: a live table in a terminal, plain lines elsewhere, JSON lines on request."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ablation.study.study import Study
 
 PLAIN_EVERY_S = 20.0
 EPOCHS_BEFORE_ESTIMATE = 20  # the first ones come with the start-up of their workers
-MISHAPS_TOLD = 10  # kinds of retries and failures
+MISHAPS_SAID = 10  # kinds of retries and failures
 LINES_BESIDE_ARMS = 5  # heading, the arms left out, up to two lines of summary, the cursor
 
 
 class Progress:
     """Follow a study's events; use as a context manager. If nobody reads it any more it goes silent.
 
-    A table is drawn anew in a terminal, unless trials print there, too.
+    A table is drawn again in a terminal, unless trials print there, too.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Progress:
         self._console = console or stderr_console(self._stderr)
         self._is_live = is_apart and self._console.is_terminal and not self._is_json
         self._began = clock()
-        self._told = self._began
+        self._reported = self._began
         self._epochs_here = 0
         self._counts = Counts(study.state)
         self._trials = study.plan.trial_count
@@ -60,14 +60,14 @@ class Progress:
         self._has_ended = False
         self._paths = paths
         self._retries = 0
-        self._mishaps: set[tuple[str, str]] = set()  # kinds that were told
+        self._mishaps: set[tuple[str, str]] = set()  # kinds that were reported
         self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self.screen)
 
     def __enter__(self) -> Progress:
         if self._is_live:
             self._live.start()
         elif self._is_json:
-            self._tell()
+            self._say()
         else:
             self._console.print(f"{self._trials} trials, {self._slots}")
         return self
@@ -77,7 +77,7 @@ class Progress:
         if self._is_live:
             self._live.stop()
         else:
-            self._tell()
+            self._say()
 
     def note(self, event: Event) -> None:
         """Count an event; print it as JSON where asked for, and how far the sweep is where it is time to."""
@@ -87,12 +87,12 @@ class Progress:
             place = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
             print_json_line(self._stderr, event.kind, {**place, **event.payload})
         else:
-            self._tell_mishap(event)
-        if not self._is_live and self._clock() - self._told >= PLAIN_EVERY_S:
-            self._told = self._clock()
-            self._tell()
+            self._say_mishap(event)
+        if not self._is_live and self._clock() - self._reported >= PLAIN_EVERY_S:
+            self._reported = self._clock()
+            self._say()
 
-    def _tell_mishap(self, event: Event) -> None:
+    def _say_mishap(self, event: Event) -> None:
         """Print why a trial starts again or failed, once for each kind of reason; counts stand in the line."""
         match event.what:
             case Retried(reason):
@@ -102,7 +102,7 @@ class Progress:
             case _:
                 return
         kind = event.kind, alike(reason)
-        if kind in self._mishaps or len(self._mishaps) >= MISHAPS_TOLD:
+        if kind in self._mishaps or len(self._mishaps) >= MISHAPS_SAID:
             return
         self._mishaps.add(kind)
         log = None if self._paths is None else self._paths.log(str(event.trial_id))
@@ -110,7 +110,7 @@ class Progress:
         what = "starts again" if isinstance(event.what, Retried) else "failed"
         self._console.print(Text(f"{event.trial_id} {what}: {first_line(reason)}{where}"))
 
-    def _tell(self) -> None:
+    def _say(self) -> None:
         if not self._is_json:
             self._console.print(self._line())
             return
@@ -151,7 +151,7 @@ class Progress:
         running = "" if self._has_ended else f"{counts.running} running, "
         return (
             f"{counts.ended}/{self._trials} trials ({outcomes or 'none ended'}), {running}{retried}"
-            f"{self._epochs_per_s:.1f} epochs/s, {_spell_s(self._elapsed_s)} so far, {self._left()}"
+            f"{self._epochs_per_s:.1f} epochs/s, {_format_s(self._elapsed_s)} so far, {self._left()}"
         )
 
     def _left(self) -> str:
@@ -160,7 +160,7 @@ class Progress:
             return "done"
         if left_s is None:
             return "time left not known yet"
-        return f"about {_spell_s(left_s)} left" if left_s else "nearly done"
+        return f"about {_format_s(left_s)} left" if left_s else "nearly done"
 
     def screen(self) -> Group:
         """Draw the arms that fit on the screen, and a line for all."""
@@ -194,7 +194,7 @@ class Progress:
         return [name for name in names if name in chosen]
 
 
-def _spell_s(seconds: float) -> str:
+def _format_s(seconds: float) -> str:
     return (
         f"{seconds:.0f} s"
         if seconds < 90

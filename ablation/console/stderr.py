@@ -1,4 +1,4 @@
-"""Standard error that goes silent where nobody reads it any more: raising there would end the sweep it tells of."""
+"""Standard error that goes silent if nobody reads it any more: raising there would end the sweep it reports on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ablation.console.consoles import console
 
 
 class Stderr:
-    """``sys.stderr`` as it is now, until a write to it fails; from then on nothing is told, and nothing raises."""
+    """``sys.stderr`` as it is now, until a write to it fails; from then on nothing is reported, and nothing raises."""
 
     def __init__(self) -> None:
-        self._stream: TextIO | None = sys.stderr  # None where the process was started without one
+        self._stream: TextIO | None = sys.stderr  # None if the process was started without one
         self.encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
         self._is_terminal = False
         if self._stream is not None:
@@ -24,7 +24,7 @@ class Stderr:
                 self._is_terminal = self._stream.isatty()
 
     def isatty(self) -> bool:
-        """Tell whether the stream was a terminal when it was opened."""
+        """Return whether the stream was a terminal when it was opened."""
         return self._is_terminal
 
     def write(self, text: str) -> int:

@@ -54,8 +54,8 @@ def sweep(
     ``watch`` returns sees each event.
     "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
     that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
-    went wrong in the study itself: OvertakenError where another driver took over, LedgerError or UnwritableError where
-    nothing can be written, ConflictError where the ledger contradicts itself. A trial's failure is an event, not an
+    went wrong in the study itself: OvertakenError if another driver took over, LedgerError or UnwritableError where
+    nothing can be written, ConflictError if the ledger contradicts itself. A trial's failure is an event, not an
     exception.
     """
     deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours

@@ -32,8 +32,8 @@ def summary(noted: str) -> str:
         detail = detail.partition(" Some common causes")[0].strip()
         return ABRUPT if "connection error code" in detail else detail.removesuffix(".")
     lines = [line.strip() for line in noted.splitlines()[1:] if line.strip()]
-    told = [line for line in lines if line.startswith("The actor ")]
-    return (told or lines or ["unknown"])[-1].removesuffix(".")
+    reported = [line for line in lines if line.startswith("The actor ")]
+    return (reported or lines or ["unknown"])[-1].removesuffix(".")
 
 
 def _text(path: Path | str | None) -> str:

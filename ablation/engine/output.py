@@ -26,7 +26,7 @@ class Output:
 
     @property
     def is_redirected(self) -> bool:
-        """Tell whether output goes into a trial's file."""
+        """Return whether output goes into a trial's file."""
         return self._before is not None
 
     def to(self, path: Path) -> None:

@@ -92,7 +92,7 @@ class StudyScheduler(NotPickled, FIFOScheduler):
 
 
 class StudyCallback(NotPickled, Callback):
-    """Tell the study when trials start, start again, and are given up.
+    """Report to the study when trials start, start again, and are given up.
 
     Here and not in the scheduler, whose ``on_trial_error`` Tune calls for every failure, also one that it will retry.
     """

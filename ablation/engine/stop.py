@@ -38,17 +38,17 @@ class StopReason:
 
     @property
     def is_out_of_time(self) -> bool:
-        """Tell whether --max-hours are over."""
+        """Return whether --max-hours are over."""
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     @property
     def is_paused(self) -> bool:
-        """Tell whether so many trials failed alike that the others would."""
+        """Return whether so many trials failed alike that the others would."""
         return self.study is not None and self.study.equal_failures.are_enough
 
     @property
     def is_due(self) -> bool:
-        """Tell whether to end now."""
+        """Return whether to end now."""
         if self.ledger is not None and self.ledger.failure is not None:
             self.fault = self.fault or self.ledger.failure
         return self.fault is not None or self.signal is not None or self.is_out_of_time or self.is_paused

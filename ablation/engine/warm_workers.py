@@ -1,7 +1,7 @@
 """Workers stay warm while no trial is ready for them: Tune would end all but one.
 
 Confirm trials become ready together, when their replicate's last search trial has ended. Until then slots stand empty;
-Tune keeps one worker for all of them and would start the others anew, which takes seconds and imports the model again.
+Tune keeps one worker for all of them and would start the others again, which takes seconds and imports the model again.
 """
 
 from __future__ import annotations

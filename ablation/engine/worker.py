@@ -46,7 +46,7 @@ class TrialEnvironment:
 class Report:
     """One step's result: an epoch's record, or why there will be none.
 
-    ``code`` is what this process runs, with the first report that can tell it. ``unwritable`` says that it was not the
+    ``code`` is what this process runs, with the first report that can. ``unwritable`` says that it was not the
     trial's fault: nothing can be written where the run lies.
     """
 
@@ -152,12 +152,12 @@ class Worker:
 
 
 def _is_from_signal(error: BaseException) -> bool:
-    """Tell whether a signal to this process raised it: SIGINT as in all of Python, or SIGTERM as in Ray's workers."""
+    """Return whether a signal to this process raised it: SIGINT as in all of Python, or SIGTERM as in Ray's workers."""
     return isinstance(error, KeyboardInterrupt) or hasattr(error, "ray_terminate_msg")
 
 
 def _breaks_the_process(error: BaseException) -> bool:
-    """Tell whether the process should not train another trial: a GPU out of memory, or whose context is broken."""
+    """Return whether the process should not train another trial: a GPU out of memory, or whose context is broken."""
     if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA error", "CUBLAS_STATUS"))

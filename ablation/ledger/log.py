@@ -23,13 +23,13 @@ from ablation.ledger.events import Event as Event
 from ablation.ledger.events import Happening
 from ablation.ledger.parts import (
     GapError,
-    Stretch,
+    LiveRange,
     chain,
-    covered,
     list_parts,
     put_part,
+    read_live,
     read_log,
-    read_stretches,
+    superseded_parts,
 )
 from ablation.ledger.parts import LedgerError as LedgerError
 from ablation.ledger.storage import Folder as Folder
@@ -90,7 +90,7 @@ class Ledger:
 
     @property
     def written(self) -> int:
-        """How many events of the log are written for good."""
+        """How many events of the log are on disk."""
         return self._written
 
     def append(self, what: Happening, trial_id: str | None = None) -> Event:
@@ -108,7 +108,7 @@ class Ledger:
     def flush(self) -> None:
         """Put everything appended so far into the log, as one part.
 
-        Raises OvertakenError where another driver has taken over, OSError where nothing can be written; what was not
+        Raises OvertakenError if another driver has taken over, OSError if nothing can be written; what was not
         written stays to be tried again.
         """
         with self._flushing:
@@ -127,7 +127,7 @@ class Ledger:
             self._merge()
 
     def close(self) -> None:
-        """Flush what is left and end the background flushing; what cannot be written is told."""
+        """Flush what is left and end the background flushing; what cannot be written is reported."""
         self._closed.set()
         self._flusher.join()
         if isinstance(self._failure, OvertakenError):
@@ -168,15 +168,15 @@ class Ledger:
         parts = list_parts(self._folder)
         if len(parts) <= COMPACT_ABOVE:
             return
-        stretches = chain(parts, self._folder)
+        ranges = chain(parts, self._folder)
         # Only the newest parts are small, those since the last large one.
-        start = len(stretches)
-        while start and stretches[start - 1].part.count < LARGE_PART_EVENTS:
+        start = len(ranges)
+        while start and ranges[start - 1].part.count < LARGE_PART_EVENTS:
             start -= 1
-        if len(stretches) - start > COMPACT_ABOVE // 2:
-            put_part(self._folder, read_stretches(self._folder, stretches[start:]), is_merged=True)
+        if len(ranges) - start > COMPACT_ABOVE // 2:
+            put_part(self._folder, read_live(self._folder, ranges[start:]), is_merged=True)
         # The newest first: a crash in between leaves a log without gaps.
-        for part in reversed(list(covered(list_parts(self._folder), self._folder))):
+        for part in reversed(list(superseded_parts(list_parts(self._folder), self._folder))):
             self._folder.delete(part.name)
 
     def _flush_regularly(self) -> None:
@@ -188,14 +188,14 @@ class Ledger:
             except Exception as error:
                 failed += 1
                 if failed == FLUSH_TRIES or not isinstance(error, OSError):
-                    # Told by the next append, in the driver's own thread, where it ends the sweep.
+                    # Reported by the next append, in the driver's own thread, where it ends the sweep.
                     self._failure = error
                     return
 
 
-def counting_parts(location: Folder | Path | str) -> list[Stretch]:
-    """List the parts of a run's log that count, and up to which event; none where there is no log."""
-    return parts.counting_parts(Folder.at(location))
+def live_parts(location: Folder | Path | str) -> list[LiveRange]:
+    """List the parts of a run's log that count, and up to which event; none if there is no log."""
+    return parts.live_parts(Folder.at(location))
 
 
 def read_events(location: Folder | Path | str) -> list[Event]:

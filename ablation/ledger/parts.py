@@ -65,7 +65,7 @@ class Part:
 
     @classmethod
     def named(cls, name: str) -> Part:
-        """Read a part's name; raises ValueError where it is none."""
+        """Read a part's name; raises ValueError if it is none."""
         match = NAME.fullmatch(name)
         if match is None:
             raise ValueError(name)
@@ -82,7 +82,7 @@ class GapError(LedgerError):
 
 
 @dataclass(frozen=True)
-class Stretch:
+class LiveRange:
     """What counts of a part: its events up to ``last``."""
 
     part: Part
@@ -105,39 +105,39 @@ def list_parts(folder: Folder) -> list[Part]:
     return sorted(parts, key=lambda part: (part.session, part.first, -part.last))
 
 
-def chain(parts: Sequence[Part], folder: Folder) -> list[Stretch]:
-    """Chain parts to the one log they tell; raises GapError where a stretch of it is missing."""
-    told: list[Stretch] = []
+def chain(parts: Sequence[Part], folder: Folder) -> list[LiveRange]:
+    """Chain parts to the one log they hold; raises GapError if a stretch of it is missing."""
+    reported: list[LiveRange] = []
     for part in parts:
-        if told and told[-1].part.session == part.session and part.last <= told[-1].last:
+        if reported and reported[-1].part.session == part.session and part.last <= reported[-1].last:
             continue  # left beside its merger by a crash
-        while told and told[-1].part.first >= part.first:
-            told.pop()
-        if told:
-            told[-1] = Stretch(told[-1].part, min(told[-1].last, part.first - 1))
-        told.append(Stretch(part, part.last))
+        while reported and reported[-1].part.first >= part.first:
+            reported.pop()
+        if reported:
+            reported[-1] = LiveRange(reported[-1].part, min(reported[-1].last, part.first - 1))
+        reported.append(LiveRange(part, part.last))
     # Only now: what a crash in the middle of a compaction left may have gaps, and its merger none.
     end = -1
-    for stretch in told:
-        if stretch.part.first != end + 1:
+    for live in reported:
+        if live.part.first != end + 1:
             raise GapError(
-                f"{folder} lacks events {end + 1} to {stretch.part.first - 1}: the part before {stretch.part.name} is "
+                f"{folder} lacks events {end + 1} to {live.part.first - 1}: the part before {live.part.name} is "
                 "missing; restore it from a copy"
             )
-        end = stretch.last
-    return told
+        end = live.last
+    return reported
 
 
 def read_log(folder: Folder) -> list[Event]:
     """Read the whole log in order.
 
     A last part that was torn while it was written is left out, with a warning in the log: its trials repeat what it
-    told. Raises LedgerError, naming file and remedy, where another part is damaged or missing.
+    reported. Raises LedgerError, naming file and remedy, where another part is damaged or missing.
     """
-    return _patiently(lambda: read_stretches(folder, _without_torn_end(folder)))
+    return _patiently(lambda: read_live(folder, _without_torn_end(folder)))
 
 
-def counting_parts(folder: Folder) -> list[Stretch]:
+def live_parts(folder: Folder) -> list[LiveRange]:
     """List what counts of a log, in order, as ``read_log`` reads it; no content is read but that of the last part."""
     return _patiently(lambda: _without_torn_end(folder))
 
@@ -151,15 +151,15 @@ def _patiently(read: Callable[[], list[Found]]) -> list[Found]:
     raise LedgerError(str(met)) from met
 
 
-def _without_torn_end(folder: Folder) -> list[Stretch]:
-    stretches = chain(list_parts(folder), folder)
-    if stretches and not stretches[-1].part.is_merged:
+def _without_torn_end(folder: Folder) -> list[LiveRange]:
+    ranges = chain(list_parts(folder), folder)
+    if ranges and not ranges[-1].part.is_merged:
         try:
-            _read_whole(folder, stretches[-1].part)
+            _read_whole(folder, ranges[-1].part)
         except DamagedPartError as error:
-            log.warning("%s; it is the last one, so its trials repeat what it told", error)
-            return stretches[:-1]
-    return stretches
+            log.warning("%s; it is the last one, so its trials repeat what it reported", error)
+            return ranges[:-1]
+    return ranges
 
 
 def _read_whole(folder: Folder, part: Part) -> bytes:
@@ -170,13 +170,13 @@ def _read_whole(folder: Folder, part: Part) -> bytes:
     return content
 
 
-def read_stretches(folder: Folder, stretches: Sequence[Stretch]) -> list[Event]:
+def read_live(folder: Folder, ranges: Sequence[LiveRange]) -> list[Event]:
     """Read what counts of parts; raises DamagedPartError at the first that is damaged."""
-    return [event for stretch in stretches for event in read_part(folder, stretch.part) if event.seq <= stretch.last]
+    return [event for live in ranges for event in read_part(folder, live.part) if event.seq <= live.last]
 
 
 def read_part(folder: Folder, part: Part) -> list[Event]:
-    """Read one part; raises DamagedPartError where it is not what its name says, LedgerError for a newer schema."""
+    """Read one part; raises DamagedPartError if it is not what its name says, LedgerError for a newer schema."""
     table = pq.read_table(pa.BufferReader(_read_whole(folder, part)), use_threads=False)
     where = folder.locate(part.name)
     written = int((table.schema.metadata or {}).get(b"schema_version", b"1"))
@@ -212,9 +212,9 @@ def _event(seq: int, session: int, kind: str, trial_id: str | None, unix_s: floa
     return Event(seq, session, trial_id, unix_s, from_payload(kind, json.loads(payload)))
 
 
-def covered(parts: Sequence[Part], folder: Folder) -> Iterator[Part]:
-    """Yield the parts that tell nothing that counts."""
-    counting = {stretch.part for stretch in chain(parts, folder)}
+def superseded_parts(parts: Sequence[Part], folder: Folder) -> Iterator[Part]:
+    """Yield the parts of which nothing counts."""
+    counting = {live.part for live in chain(parts, folder)}
     yield from (part for part in parts if part not in counting)
 
 

@@ -26,7 +26,7 @@ Outcome = Literal["completed", "stopped", "diverged", "failed"]
 
 
 class ConflictError(RuntimeError):
-    """A trial told two different things of the same epoch."""
+    """A trial reported two different things of the same epoch."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class TrialState:
     is_proposed: bool = False
     attempts: int = 0
     code: str | None = None  # digest of the code that the latest attempt ran with
-    superseded: int = 0  # epochs that a later attempt told otherwise
+    superseded: int = 0  # epochs that a later attempt reported otherwise
     epochs: list[EpochRow] = field(default_factory=list)
     stopped_at_rung: int | None = None
     outcome: Outcome | None = None
@@ -61,16 +61,16 @@ class TrialState:
 
     @property
     def has_ended(self) -> bool:
-        """Tell whether the trial is over for good."""
+        """Return whether the trial is over."""
         return self.outcome is not None
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the trial was handed out and is not over."""
+        """Return whether the trial was handed out and is not over."""
         return self.is_proposed and not self.has_ended
 
     def last(self, metric: str) -> float:
-        """Return a metric's value in the last epoch; NaN where there is none."""
+        """Return a metric's value in the last epoch; NaN if there is none."""
         return self.epochs[-1].metrics.get(metric, math.nan) if self.epochs else math.nan
 
     def at(self, epoch: int) -> EpochRow | None:

@@ -39,25 +39,25 @@ class Folder:
         return self.path
 
     def locate(self, name: str) -> str:
-        """Spell where an object lies."""
+        """Format where an object lies."""
         return f"{self.path}/{name}"
 
     def make(self) -> None:
-        """Create the folder where there is none."""
+        """Create the folder if there is none."""
         self.filesystem.create_dir(self.path, recursive=True)
 
     def names(self) -> list[str]:
-        """List the objects' names, sorted; nothing where there is no folder."""
+        """List the objects' names, sorted; nothing if there is no folder."""
         infos = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         return sorted(info.base_name for info in infos if info.type == fs.FileType.File)
 
     def read(self, name: str) -> bytes:
-        """Read an object; raises OSError where it cannot be read."""
+        """Read an object; raises OSError if it cannot be read."""
         with self.filesystem.open_input_file(self.locate(name)) as file:
             return bytes(file.read())
 
     def put(self, name: str, content: bytes) -> None:
-        """Put an object, whole or not at all; raises OSError where there is no room or no permission."""
+        """Put an object, whole or not at all; raises OSError if there is no room or no permission."""
         if isinstance(self.filesystem, fs.LocalFileSystem):
             put_whole(Path(self.locate(name)), content)
             return

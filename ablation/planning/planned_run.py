@@ -26,7 +26,7 @@ from ablation.ledger.storage import UnwritableError
 from ablation.machine import usable_cpus
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.planning.request import Prepared, Request, prepare
+from ablation.planning.request import CheckedStudy, Request, check_request
 from ablation.planning.warm_start import source_faults
 from ablation.resources import Resources
 from ablation.study_file import DamagedStudyError, StudyFile
@@ -40,10 +40,10 @@ SHOWN_LETTERS = 60
 
 
 @dataclass
-class PreparedRun:
-    """A study that can start now: checked, with its place on disk, which ``begin`` moves where nobody named it."""
+class PlannedRun:
+    """A study that can start now: checked, with its place on disk, which ``create_run`` moves where nobody named it."""
 
-    prepared: Prepared
+    checked: CheckedStudy
     paths: RunPaths
     resources: Resources
     resume: bool
@@ -51,7 +51,7 @@ class PreparedRun:
 
 
 @dataclass(frozen=True)
-class Begun:
+class ExistingRun:
     """A run that is to go on: as it was started, the plan as it stands, and the code whose results it has, if any."""
 
     file: StudyFile
@@ -59,7 +59,7 @@ class Begun:
     code: CodeRecord | None
 
 
-def prepare_run(
+def plan_run(
     request: Request,
     name: str | None,
     out: Path,
@@ -68,7 +68,7 @@ def prepare_run(
     faults: Iterable[str] = (),
     *,
     accept_changes: bool = False,
-) -> PreparedRun:
+) -> PlannedRun:
     """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong.
 
     ``accept_changes`` lets a run go on with other code or versions than it last ran with, which is recorded.
@@ -76,45 +76,45 @@ def prepare_run(
     found = list(faults)
     paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
     found += _place_faults(name, out, paths, resume)
-    begun = _begun(paths, found) if resume and paths.study.is_file() else None
+    existing = _existing_run(paths, found) if resume and paths.study.is_file() else None
     asked = request
     if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more
         asked = replace(request, warm_start=None)
-    if begun is not None:
-        found += source_faults(begun.plan.space, request.warm_start)
-    prepared: Prepared | None = None
+    if existing is not None:
+        found += source_faults(existing.plan.space, request.warm_start)
+    checked: CheckedStudy | None = None
     try:
         if resources.address is not None and resources.executor == "in-process":
             raise FaultsError(["--executor in-process runs here, but --address names a cluster; drop one of them"])
         gpus = visible_gpus(resources.address)
         if resources.address is None:
             found += _too_large(resources, gpus)
-        known = (None, None) if begun is None else (begun.plan.space, begun.file.planned_data)
-        prepared = prepare(asked, gpus, *known)
+        known = (None, None) if existing is None else (existing.plan.space, existing.file.planned_data)
+        checked = check_request(asked, gpus, *known)
     except FaultsError as error:
         found += error.faults
-    if prepared is not None and begun is not None:
-        found += _changes(paths.root, begun, prepared)
-        found += [] if accept_changes else _code_changes(begun, prepared)
-    if found or prepared is None:
+    if checked is not None and existing is not None:
+        found += _changes(paths.root, existing, checked)
+        found += [] if accept_changes else _code_changes(existing, checked)
+    if found or checked is None:
         raise FaultsError(found)
-    return PreparedRun(prepared, paths, resources, resume, is_named=name is not None)
+    return PlannedRun(checked, paths, resources, resume, is_named=name is not None)
 
 
-def begin(study: PreparedRun) -> None:
+def create_run(study: PlannedRun) -> None:
     """Make the run directory with its study.json; a run that nobody named takes the next name that is free.
 
-    Raises FaultsError where another driver has begun a run of that name since this one was prepared, UnwritableError
+    Raises FaultsError if another driver has started a run of that name since this one was prepared, UnwritableError
     where nothing can be written.
     """
-    prepared = study.prepared
+    checked = study.checked
     try:
         _make_folder(study)
         root = study.paths.root
-        described = study_file.describe(root.name, prepared.plan, prepared.budget_name, prepared.data, _command())
+        described = study_file.describe(root.name, checked.plan, checked.budget_name, checked.data, _command())
         study_file.write(described, study.paths)
     except OSError as error:
-        raise UnwritableError(study.paths.root, f"it cannot be begun: {error}") from error
+        raise UnwritableError(study.paths.root, f"it cannot be started: {error}") from error
 
 
 def _command() -> list[str]:
@@ -123,7 +123,7 @@ def _command() -> list[str]:
     return ["python", "-m", "ablation.run", *arguments] if Path(program).name == "run.py" else sys.argv
 
 
-def _make_folder(study: PreparedRun) -> None:
+def _make_folder(study: PlannedRun) -> None:
     """Make the run directory; of drivers that chose the same name, one gets it."""
     study.paths.root.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -133,7 +133,7 @@ def _make_folder(study: PreparedRun) -> None:
             return
         except FileExistsError as error:
             if study.is_named:
-                raise FaultsError([f"another driver has just begun {root}; choose another --name"]) from error
+                raise FaultsError([f"another driver has just started {root}; choose another --name"]) from error
             label, _, counter = root.name.rpartition("-")
             study.paths = RunPaths(root.with_name(f"{label}-{int(counter) + 1}"))
 
@@ -186,7 +186,7 @@ def _folder_faults(out: Path) -> list[str]:
             return [f"{asked} {there} is a link to {there.readlink()}, which is not there; {remedy}"]
         if not there.is_dir():
             return [f"{asked} {there} is a file; {remedy}"]
-        # Permissions, quotas, inodes, file systems that take no files: only trying tells.
+        # Permissions, quotas, inodes, file systems that take no files: only trying shows.
         with tempfile.NamedTemporaryFile(dir=there, prefix=".ablation-") as file:
             file.write(bytes(512))
         if shutil.disk_usage(there).free < LEAST_FREE_BYTES:
@@ -207,14 +207,14 @@ def _runs_in(out: Path) -> str:
     return f" ({out} has {names})" if names else ""
 
 
-def _begun(paths: RunPaths, faults: list[str]) -> Begun | None:
+def _existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
     """Read the run that is to go on; where it is damaged, add that to the faults."""
     try:
         file, events = study_file.read(paths), read_events(paths.ledger)
         opened = (event.what.code for event in events if isinstance(event.what, SessionOpened))
         # Where nothing but failures came of it, whoever mends the code mixes nothing.
         has_results = any(state.epochs and state.outcome != "failed" for state in fold(events).values())
-        return Begun(file, study_file.plan_now(file, events), last_recorded(opened) if has_results else None)
+        return ExistingRun(file, study_file.plan_now(file, events), last_recorded(opened) if has_results else None)
     except (DamagedStudyError, LedgerError, ConflictError) as error:
         faults.append(str(error))
     except OSError as error:
@@ -236,9 +236,9 @@ def _too_large(resources: Resources, gpus: float) -> list[str]:
     ]
 
 
-def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
+def _changes(root: Path, existing: ExistingRun, checked: CheckedStudy) -> list[str]:
     """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
-    file, now, asked = begun.file, begun.plan, prepared.plan
+    file, now, asked = existing.file, existing.plan, checked.plan
     both = [(key, getattr(asked, key), getattr(now, key)) for key in ("design", "metric", "seed")]
     both += [(key, value, getattr(now.budget, key)) for key, value in asked.budget if key != "replicates"]
     both += [(f"the space's {key}", value, getattr(now.space, key)) for key, value in asked.space if key != "budgets"]
@@ -255,7 +255,7 @@ def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
     missing = [arm.name for arm in now.arms if arm not in asked.arms]
     if missing:
         faults.append(f"--resume: the run's arms {', '.join(missing)} are not among those asked for")
-    if file.data_fingerprint != (prepared.data or {}).get("fingerprint"):
+    if file.data_fingerprint != (checked.data or {}).get("fingerprint"):
         faults.append("--resume: the data differ from the run's own, or their content has changed")
     remedy = (
         f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"
@@ -264,10 +264,10 @@ def _changes(root: Path, begun: Begun, prepared: Prepared) -> list[str]:
     return [f"{fault}; {remedy}" for fault in faults]
 
 
-def _code_changes(begun: Begun, prepared: Prepared) -> list[str]:
+def _code_changes(existing: ExistingRun, checked: CheckedStudy) -> list[str]:
     """Name what is not the code that the run last ran with."""
-    if begun.code is None:
+    if existing.code is None:
         return []
-    now = CodeRecord.of_trial(prepared.plan.space.trial, UserCode.here())
+    now = CodeRecord.of_trial(checked.plan.space.trial, UserCode.here())
     remedy = "restore it, or go on with --accept-changes, which marks the trials that run with it"
-    return [f"--resume: {change}; {remedy}" for change in changes(begun.code, now)]
+    return [f"--resume: {change}; {remedy}" for change in changes(existing.code, now)]

@@ -12,7 +12,7 @@ from ablation.checkpoint import newest_path
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.planning.rehearsal import Around, alone, confirm_checkpoints, faults_in_words, rehearse
-from ablation.planning.request import Prepared
+from ablation.planning.request import CheckedStudy
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Probe:
     epoch_s: float
     checkpoint_bytes: int
     took_s: float
-    arms_begun: int
+    arms_tried: int
 
 
 class RehearsalError(FaultsError):
@@ -41,7 +41,7 @@ class RehearsalError(FaultsError):
 
 
 def probe(
-    prepared: Prepared,
+    checked: CheckedStudy,
     slots: Slots,
     around: Around = alone,
     folder: Path | None = None,
@@ -53,7 +53,7 @@ def probe(
     ``around`` is entered for each trial; what trials write lies in ``folder``, or in the usual one, until the end.
     """
     began = time.monotonic()
-    plan, data = prepared.plan, prepared.data
+    plan, data = checked.plan, checked.data
     with tempfile.TemporaryDirectory(prefix="ablation-probe-", dir=folder) as scratch:
         found = rehearse(
             plan,

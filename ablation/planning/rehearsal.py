@@ -66,12 +66,12 @@ def rehearse(
     if they fail, with the traceback, once for each fault.
     """
     found = Rehearsal()
-    first, told = plan.arms[0], set[str]()
+    first, reported = plan.arms[0], set[str]()
     confirm = next(trial for trial in plan.trials() if trial.phase == "confirm" and trial.arm == first.name)
     short = confirm.model_copy(update={"trial_id": "probe", "epochs": min(CONFIRM_EPOCHS, plan.budget.epochs)})
     state = ProcessState()  # each trial finds the process as a worker's first one does
     state.seed(short.seed)
-    with around(_confirm_of(plan), short.epochs), _noting(found, found.confirm_faults, told):
+    with around(_confirm_of(plan), short.epochs), _noting(found, found.confirm_faults, reported):
         found.epochs.extend(_records(plan, short, first, scratch / "confirm", surroundings))
     state.restore()
     if only_confirm:
@@ -87,7 +87,7 @@ def rehearse(
         faults: list[str] = []
         records = _records(plan, trial, arm, scratch / f"search-{place}", surroundings)
         state.seed(trial.seed)
-        with around(f"the first epoch of {arm.name}", 1), _noting(found, faults, told), closing(records):
+        with around(f"the first epoch of {arm.name}", 1), _noting(found, faults, reported), closing(records):
             next(records)
         state.restore()
         for fault in faults:
@@ -177,8 +177,8 @@ def _next_record(
 
 
 @contextmanager
-def _noting(found: Rehearsal, faults: list[str], told: set[str]) -> Iterator[None]:
-    """Take what a trial raises as a fault; ``told`` are those whose output has been shown."""
+def _noting(found: Rehearsal, faults: list[str], reported: set[str]) -> Iterator[None]:
+    """Take what a trial raises as a fault; ``reported`` are those whose output has been shown."""
     said = io.StringIO()  # a plan for programs is JSON and nothing else
     try:
         with redirect_stdout(said):
@@ -192,7 +192,7 @@ def _noting(found: Rehearsal, faults: list[str], told: set[str]) -> Iterator[Non
         text = f"{type(error).__name__}: {error}"
         fault = text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}… ({len(text)} letters)"
         faults.append(f"it raised {fault}")
-        if fault not in told:
-            told.add(fault)
+        if fault not in reported:
+            reported.add(fault)
             print(said.getvalue(), file=sys.stderr, end="")
             traceback.print_exc()

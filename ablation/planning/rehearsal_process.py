@@ -20,7 +20,7 @@ from ablation.engine.watchdog import watched
 from ablation.faults import FaultsError
 from ablation.plan import Plan
 from ablation.planning.probe import Probe, RehearsalError, probe
-from ablation.planning.request import Prepared
+from ablation.planning.request import CheckedStudy
 from ablation.user_code import OUR_ROOT, UserCode
 from search_spaces.space import IS_RECORDED
 
@@ -37,26 +37,26 @@ class _Outcome:
     written: str
 
 
-def probe_apart(prepared: Prepared, slots: Slots, epoch_most_s: float) -> Probe:
+def probe_apart(checked: CheckedStudy, slots: Slots, epoch_most_s: float) -> Probe:
     """Do what ``probe`` does; raises FaultsError, too, where a trial ends its process or an epoch takes too long.
 
     What was written in there, by whatever means, goes to standard error if something failed, and nowhere otherwise.
     """
-    outcome = _rehearse_apart(prepared, slots, epoch_most_s)
+    outcome = _rehearse_apart(checked, slots, epoch_most_s)
     if outcome.probe is None:
         sys.stderr.write(outcome.written)
         raise FaultsError(outcome.faults)
     return Probe(**outcome.probe)
 
 
-def try_confirm_trial(prepared: Prepared, slots: Slots, epoch_most_s: float, most_s: float) -> str | None:
+def try_confirm_trial(checked: CheckedStudy, slots: Slots, epoch_most_s: float, most_s: float) -> str | None:
     """Rehearse a confirm trial before a sweep, whose own come last; return what went wrong, in words, if anything did.
 
     Raises FaultsError with what breaks the contract. What a trial raises may be that trial's alone, and the sweep
     counts it.
     """
     try:
-        outcome = _rehearse_apart(prepared, slots, min(epoch_most_s, most_s), only_confirm=True, most_s=most_s)
+        outcome = _rehearse_apart(checked, slots, min(epoch_most_s, most_s), only_confirm=True, most_s=most_s)
     except subprocess.TimeoutExpired:
         return f"two epochs take longer than {most_s:g} s, so no confirm trial was tried"
     if outcome.broken:
@@ -65,12 +65,12 @@ def try_confirm_trial(prepared: Prepared, slots: Slots, epoch_most_s: float, mos
 
 
 def _rehearse_apart(
-    prepared: Prepared, slots: Slots, epoch_most_s: float, *, only_confirm: bool = False, most_s: float | None = None
+    checked: CheckedStudy, slots: Slots, epoch_most_s: float, *, only_confirm: bool = False, most_s: float | None = None
 ) -> _Outcome:
     """Rehearse in another process; raises subprocess.TimeoutExpired where all takes longer than ``most_s``."""
     asked = {
-        "plan": prepared.plan.model_dump(mode="json"),
-        "data": prepared.data,
+        "plan": checked.plan.model_dump(mode="json"),
+        "data": checked.data,
         "slots": asdict(slots),
         "user_code": UserCode.here().model_dump(mode="json"),
         "epoch_most_s": epoch_most_s,
@@ -88,7 +88,7 @@ def _rehearse_apart(
             )  # fmt: skip
         found = place.found()
         if found is None:
-            reason = place.reason(done.returncode, prepared.plan, epoch_most_s)
+            reason = place.reason(done.returncode, checked.plan, epoch_most_s)
             return _Outcome(None, (reason,), (), place.written())
         return _Outcome(found["probe"], tuple(found["faults"]), tuple(found["broken"]), place.written())
 
@@ -150,7 +150,7 @@ def _rehearse_here(place: _Place) -> None:
             yield
 
     try:
-        study, slots = Prepared(plan, "", "", asked["data"]), Slots(**asked["slots"])
+        study, slots = CheckedStudy(plan, "", "", asked["data"]), Slots(**asked["slots"])
         measured = probe(study, slots, noted, place.folder, only_confirm=asked["only_confirm"])
     except RehearsalError as error:
         place.note({"faults": error.faults, "broken": error.broken, "probe": None})

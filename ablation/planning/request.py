@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ablation.faults import FaultsError, nearest
 from ablation.plan import Plan
 from ablation.planning.settings import read_settings, with_fixed
-from ablation.planning.warm_start import rewarmed, warmed
+from ablation.planning.warm_start import keep_warm_start, warm_start_from
 from ablation.spaces import find_space
 from ablation.trial import RunTrial, build_config, config_type, load
 from search_spaces.space import DESIGNS, Arm, Budget, Space
@@ -42,7 +42,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CheckedStudy:
     """A study ready to run: the plan, and the data as its dataset function found it."""
 
     plan: Plan
@@ -51,13 +51,13 @@ class Prepared:
     data: dict[str, Any] | None
 
 
-def prepare(
-    request: Request, gpus: float, begun: Space | None = None, planned_data: Mapping[str, Any] | None = None
-) -> Prepared:
+def check_request(
+    request: Request, gpus: float, existing: Space | None = None, planned_data: Mapping[str, Any] | None = None
+) -> CheckedStudy:
     """Check everything about a request and open its data; raise FaultsError listing all that is wrong.
 
-    ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one. ``begun`` is
-    the space of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is that
+    ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one. ``existing``
+    is the space of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is that
     study's record of its data, which need not be where it was if this machine has it decoded.
     """
     space = request.space if isinstance(request.space, Space) else find_space(request.space)
@@ -78,9 +78,9 @@ def prepare(
         faults.append(f"--seed is {request.seed}, but must be >= 0")
     effective = with_fixed(space, {**budget.fixed, **settings})
     if request.warm_start is not None:
-        effective = _warmed(effective, request.warm_start, faults)
-    if begun is not None:
-        effective = rewarmed(effective, begun)
+        effective = _with_warm_start(effective, request.warm_start, faults)
+    if existing is not None:
+        effective = keep_warm_start(effective, existing)
     arms = _arms(effective, request, faults)
     faults += _config_faults(effective, arms, run_trial)
     data = _data(request.data, effective, arms, run_trial, faults, planned_data)
@@ -95,7 +95,7 @@ def prepare(
         arms=arms,
         comparisons=effective.declared(arms),
     )
-    return Prepared(plan, name, reason, data)
+    return CheckedStudy(plan, name, reason, data)
 
 
 def _budget(request: Request, space: Space, name: str, faults: list[str]) -> Budget:
@@ -127,9 +127,9 @@ def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: 
         return None
 
 
-def _warmed(space: Space, run: Path, faults: list[str]) -> Space:
+def _with_warm_start(space: Space, run: Path, faults: list[str]) -> Space:
     try:
-        return warmed(space, run)
+        return warm_start_from(space, run)
     except FaultsError as error:
         faults += error.faults
         return space

@@ -56,7 +56,7 @@ def _takes_text(schema: type[BaseModel], key: str) -> bool:
 
 
 def _is_finite(value: Level) -> bool:
-    """Tell numbers that are not finite, also those that a schema would read from text, such as ``inf``."""
+    """Say numbers that are not finite, also those that a schema would read from text, such as ``inf``."""
     if isinstance(value, str) and value.strip().lstrip("+-").lower() not in ("inf", "infinity", "nan"):
         return True
     try:

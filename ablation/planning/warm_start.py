@@ -20,12 +20,12 @@ from search_spaces.space import Choice, Domain, Int, Level, Space
 MARK = "default: warm start from "
 
 
-def warmed(space: Space, run: Path) -> Space:
+def warm_start_from(space: Space, run: Path) -> Space:
     """Return the space with defaults from a run's completed confirm trials.
 
     A default is the median over all arms and replicates (of the logarithm where the range is logarithmic; of choices
     the most frequent), put into the range. It is the same in every arm, so the start favours none. Hyperparameters
-    that the run did not have, or only with values that are none here, keep their default. Raises FaultsError where the
+    that the run did not have, or only with values that are none here, keep their default. Raises FaultsError if the
     run has nothing confirmed, or nothing to give.
     """
     rows = _confirmed(run)
@@ -41,26 +41,26 @@ def warmed(space: Space, run: Path) -> Space:
     return space.model_copy(update={"nuisance": {**space.nuisance, **changed}})
 
 
-def rewarmed(space: Space, begun: Space) -> Space:
-    """Return the space with the warm defaults of a study under way, whose space is ``begun``.
+def keep_warm_start(space: Space, existing: Space) -> Space:
+    """Return the space with the warm defaults of a study under way, whose space is ``existing``.
 
     They are taken where nothing else of a hyperparameter differs. What the study was started from is not read: it may
     have grown since, or be gone.
     """
     changed: dict[str, Domain] = {}
     for name, domain in space.nuisance.items():
-        before = begun.nuisance.get(name)
+        before = existing.nuisance.get(name)
         source = None if before is None else _source(before)
         if before is not None and source is not None and before == _begun_at(domain, before.default, source):
             changed[name] = before
     return space.model_copy(update={"nuisance": {**space.nuisance, **changed}})
 
 
-def source_faults(begun: Space, asked: Path | None) -> list[str]:
-    """Say where the run asked for is not the one that a study under way, whose space is ``begun``, was started from."""
+def source_faults(existing: Space, asked: Path | None) -> list[str]:
+    """Say where the run asked for is not the one that an existing study was started from."""
     if asked is None:
         return []
-    sources = {source for domain in begun.nuisance.values() if (source := _source(domain)) is not None}
+    sources = {source for domain in existing.nuisance.values() if (source := _source(domain)) is not None}
     if not sources:
         return [f"--warm-start is {asked}, but the run to go on with was not started warm; leave --warm-start out"]
     if _name(asked) not in sources:
@@ -98,7 +98,7 @@ def _confirmed(run: Path) -> list[dict[str, Any]]:
 
 
 def _typical(values: Sequence[Any], domain: Domain) -> Level | None:
-    """Return the value to begin at; None where none of the values is one that the domain can hold."""
+    """Return the value to begin at; None if none of the values is one that the domain can hold."""
     if isinstance(domain, Choice):
         places = [place for value in values if (place := _place(value, domain)) is not None]
         counts = Counter(places)
@@ -113,7 +113,7 @@ def _typical(values: Sequence[Any], domain: Domain) -> Level | None:
 
 
 def _place(value: Any, choice: Choice) -> int | None:
-    """Find a value's place among the choices; tables spell a column of several kinds as text."""
+    """Find a value's place among the choices; tables format a column of several kinds as text."""
     for place, known in enumerate(choice.values):
         is_same = known == value and isinstance(known, bool) == isinstance(value, bool)
         if is_same or str(known) == str(value):

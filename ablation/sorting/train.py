@@ -63,7 +63,7 @@ class Training:
         return len(self.records)
 
     def resume(self) -> Iterator[EpochRecord]:
-        """Go on from the newest checkpoint of this very trial, if there is one, yielding its records anew."""
+        """Go on from the newest checkpoint of this very trial, if there is one, yielding its records again."""
         found = checkpoint.newest(self.context.checkpoint_dir, self.identity)
         if found is None:
             return

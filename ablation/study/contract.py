@@ -78,7 +78,7 @@ def refusal_of(record: EpochRecord, planned: PlannedTrial, state: TrialState, me
     known = state.at(record.epoch)
     if known is None or known.attempt < state.attempts or are_same(known.metrics, plain(record).metrics):
         return None
-    return f"epoch {record.epoch} was told twice, with other metrics"
+    return f"epoch {record.epoch} was reported twice, with other metrics"
 
 
 def plain(record: EpochRecord) -> EpochRecord:
@@ -93,7 +93,7 @@ def not_finite(metrics: Mapping[str, float]) -> list[str]:
 
 
 def are_same(known: Mapping[str, float], repeated: Mapping[str, float]) -> bool:
-    """Tell whether metrics are the same to the bit; NaN is the same as NaN."""
+    """Return whether metrics are the same to the bit; NaN is the same as NaN."""
     return known.keys() == repeated.keys() and all(
         known[name] == value or (math.isnan(known[name]) and math.isnan(value)) for name, value in repeated.items()
     )

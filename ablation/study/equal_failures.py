@@ -50,7 +50,7 @@ class EqualFailures:
                 pass
 
     def _find_enough(self) -> bool:
-        """Tell whether so many trials failed alike, and none got further, that the rest would."""
+        """Return whether so many trials failed alike, and none got further, that the rest would."""
         if not self._most or self._has_success:
             return False
         return any(self._is_enough(failures) for failures in self._failed.values() if len(failures) >= self._most)

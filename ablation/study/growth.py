@@ -14,7 +14,7 @@ def open_study(file: StudyFile, ledger: Ledger, asked: Plan | None = None) -> St
     """Replay what was; where ``asked`` is larger than the plan as it stands, note that the study grows.
 
     The note says how many confirm trials were completed by then: whoever lets a study grow may have seen them, and the
-    report has to say so. Raises ConflictError where the ledger contradicts itself.
+    report has to say so. Raises ConflictError if the ledger contradicts itself.
     """
     plan = study_file.plan_now(file, ledger.history)
     study = Study(plan, ledger)

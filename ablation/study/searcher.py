@@ -1,8 +1,8 @@
 """What to try next in one replicate's search: Optuna as a pure function of what is recorded.
 
-A sampler is made anew for every proposal, so a restart proposes what an uninterrupted run would have, given the same
+A sampler is made again for every proposal, so a restart proposes what an uninterrupted run would have, given the same
 records. Optuna's study may be kept from one proposal to the next (``Search``): it holds what is recorded and nothing
-else, and building it anew is most of a long search's time.
+else, and building it again is most of a long search's time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Search:
         self._distributions = {name: _distribution(plan.space.domain(name)) for name in arm.searched}
         self._storage = InMemoryStorage()
         self._study: optuna.Study | None = None
-        self._told: list[records.Outcome | None] = []
+        self._reported: list[records.Outcome | None] = []
 
     def propose(self, trial: PlannedTrial, earlier: Sequence[records.TrialState]) -> dict[str, Level]:
         """Propose the values of a trial of this search, given the states of all earlier ones.
@@ -58,21 +58,21 @@ class Search:
             return {name: plan.space.default(name) for name in arm.searched}
         if trial.index < plan.startup_trials:
             return {name: _random_value(plan, trial, name) for name in arm.searched}
-        study = self._study_told(earlier, _Sampler(plan, trial, self._distributions))
+        study = self._study_up_to_date(earlier, _Sampler(plan, trial, self._distributions))
         proposal = dict(study.ask(self._distributions).params)
-        self._told.append(None)  # Optuna's study now holds what it was asked for, as running
+        self._reported.append(None)  # Optuna's study now holds what it was asked for, as running
         return proposal
 
-    def _study_told(self, earlier: Sequence[records.TrialState], sampler: TPESampler) -> optuna.Study:
+    def _study_up_to_date(self, earlier: Sequence[records.TrialState], sampler: TPESampler) -> optuna.Study:
         """Bring Optuna's study up to what is recorded: end what has ended since, add what it does not know."""
         changed = [
             number
-            for number, (told, state) in enumerate(zip(self._told, earlier, strict=False))
-            if told != state.outcome
+            for number, (reported, state) in enumerate(zip(self._reported, earlier, strict=False))
+            if reported != state.outcome
         ]
-        is_other = len(self._told) > len(earlier) or any(self._told[number] is not None for number in changed)
+        is_other = len(self._reported) > len(earlier) or any(self._reported[number] is not None for number in changed)
         if self._study is None or is_other:  # asked again, or a trial was reopened
-            self._storage, self._told, changed = InMemoryStorage(), [], []
+            self._storage, self._reported, changed = InMemoryStorage(), [], []
             self._study = optuna.create_study(
                 storage=self._storage, sampler=sampler, direction=self._plan.primary.direction
             )
@@ -80,11 +80,11 @@ class Search:
         for number in changed:
             study_id = self._storage.get_study_id_from_name(self._study.study_name)
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
-            _end(self._storage, trial_id, _told(self._plan, earlier[number], self._distributions))
-            self._told[number] = earlier[number].outcome
-        new = earlier[len(self._told) :]
-        self._study.add_trials([_told(self._plan, state, self._distributions) for state in new])
-        self._told += [state.outcome for state in new]
+            _end(self._storage, trial_id, _reported(self._plan, earlier[number], self._distributions))
+            self._reported[number] = earlier[number].outcome
+        new = earlier[len(self._reported) :]
+        self._study.add_trials([_reported(self._plan, state, self._distributions) for state in new])
+        self._reported += [state.outcome for state in new]
         return self._study
 
 
@@ -94,7 +94,7 @@ def propose(plan: Plan, trial: PlannedTrial, earlier: Sequence[records.TrialStat
 
 
 class _Sampler(TPESampler):
-    """TPE, seeded for one proposal and told the search space, which it would else gather from every earlier trial."""
+    """TPE, seeded for one proposal and given the search space, which it would else gather from every earlier trial."""
 
     def __init__(self, plan: Plan, trial: PlannedTrial, distributions: dict[str, BaseDistribution]) -> None:
         super().__init__(
@@ -143,8 +143,8 @@ def _distribution(domain: Float | Int | Choice) -> BaseDistribution:
             return IntDistribution(domain.low, domain.high, log=domain.log)
 
 
-def _told(plan: Plan, state: records.TrialState, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-    """Tell Optuna of a trial: a stopped one is censored (PRUNED with its curve), never a COMPLETE of few epochs."""
+def _reported(plan: Plan, state: records.TrialState, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    """Give Optuna a trial: a stopped one is censored (PRUNED with its curve), never a COMPLETE of few epochs."""
     metric = plan.primary.validation
     outcome = {
         "completed": TrialState.COMPLETE,
@@ -153,7 +153,7 @@ def _told(plan: Plan, state: records.TrialState, distributions: dict[str, BaseDi
         "failed": TrialState.FAIL,
         None: TrialState.RUNNING,
     }[state.outcome]
-    # A running trial's curve may yet be told otherwise by a later attempt, and TPE does not look at it.
+    # A running trial's curve may yet be reported otherwise by a later attempt, and TPE does not look at it.
     rows = [] if outcome is TrialState.RUNNING else state.epochs
     curve = {row.epoch: row.metrics[metric] for row in rows if metric in row.metrics}
     return create_trial(

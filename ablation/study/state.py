@@ -35,7 +35,7 @@ class StudyState:
     Attributes:
         trials: planned trials by id, in the plan's order.
         replicates: the same by arm and replicate.
-        records: state of each trial that an event has told of.
+        records: state of each trial that an event is about.
         rung_values: validation scores by arm, replicate and rung, in the order of their arrival; larger is better.
         decisions: whether a trial (by id) goes on at a rung, where that is decided.
         unbegun: ids of trials without proposal or end, in the plan's order.
@@ -56,7 +56,7 @@ class StudyState:
         self._searches: dict[ReplicateKey, Search] = {}
 
     def of(self, trial_id: str) -> TrialState:
-        """Return a trial's state; a blank one where nothing is told of it."""
+        """Return a trial's state; a blank one where nothing is recorded of it."""
         return self.records.get(trial_id) or TrialState(trial_id)
 
     def apply(self, event: Event) -> None:
@@ -86,8 +86,8 @@ class StudyState:
     def replay(self, history: Sequence[Event]) -> None:
         """Take what is recorded, making each decision and the latest proposals a second time.
 
-        Proposals are made again only where the same searcher made them. Raises ConflictError where one comes out
-        otherwise, or where the ledger tells of trials that are not in the plan.
+        Proposals are made again only where the same searcher made them. Raises ConflictError if one comes out
+        otherwise, or where the ledger records trials that are not in the plan.
         """
         proposed = [event.seq for event in history if isinstance(event.what, Proposed)]
         recheck_from = proposed[-PROPOSALS_RECHECKED] if len(proposed) > PROPOSALS_RECHECKED else 0
@@ -97,7 +97,7 @@ class StudyState:
                 is_same_searcher = event.what.searcher == RECIPE
             if event.trial_id is not None and event.trial_id not in self.trials:
                 raise ConflictError(
-                    f"the ledger tells of {event.trial_id}, which is not planned; is it another study's?"
+                    f"the ledger records {event.trial_id}, which is not planned; is it another study's?"
                 )
             if isinstance(event.what, Decided):
                 self._recheck_decision(self.trials[str(event.trial_id)], event.what)

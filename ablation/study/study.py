@@ -71,7 +71,7 @@ class Study:
         self._ledger = ledger
         self._trials = self.state.trials
         self.state.replay(ledger.history)
-        # Trials that were begun before come first; ``_is_confirm_next`` chooses between the others.
+        # Trials that were under way come first; ``_is_confirm_next`` chooses between the others.
         self._confirm: deque[PlannedTrial] = deque()
         self._urgent = deque(trial for key, trial in self._trials.items() if self.state.of(key).is_open)
         unbegun = (self._trials[trial_id] for trial_id in self.state.unbegun)
@@ -79,7 +79,7 @@ class Study:
 
     @property
     def records(self) -> Records:
-        """State of each trial that an event has told of, by its id."""
+        """State of each trial that an event is about, by its id."""
         return self.state.records
 
     def open_session(self, process: int, resources: Mapping[str, Any], code: CodeRecord | None = None) -> None:
@@ -110,12 +110,12 @@ class Study:
 
     @property
     def is_finished(self) -> bool:
-        """Tell whether every planned trial has ended."""
+        """Return whether every planned trial has ended."""
         return not self.state.unended
 
     @property
     def has_trials_left(self) -> bool:
-        """Tell whether there are, or will be, more trials to hand out."""
+        """Return whether there are, or will be, more trials to hand out."""
         return bool(self._urgent or self.state.unbegun)
 
     def next_assignment(self, slots: int = 1) -> Assignment | None:
@@ -174,7 +174,7 @@ class Study:
         wall_s: float = 0.0,
         checkpoint: str | None = None,
     ) -> None:
-        """End a trial for good and let its replicate move on; what has ended stays as it ended."""
+        """End a trial permanently and let its replicate move on; what has ended stays as it ended."""
         if self.state.of(trial_id).has_ended:
             return
         recorded = None if reason is None else _recorded(reason)
@@ -219,8 +219,8 @@ class Study:
 
     def _decide_what_was_left(self) -> None:
         """Decide on epochs that reached the log when their decision no longer did, in the order of their arrival."""
-        begun = [trial for trial in self._urgent if trial.phase == "search" and self.records[trial.trial_id].epochs]
-        for trial in sorted(begun, key=lambda trial: self.records[trial.trial_id].epochs[-1].seq):
+        resumed = [trial for trial in self._urgent if trial.phase == "search" and self.records[trial.trial_id].epochs]
+        for trial in sorted(resumed, key=lambda trial: self.records[trial.trial_id].epochs[-1].seq):
             state = self.records[trial.trial_id]
             row = state.epochs[-1]
             if (trial.trial_id, row.epoch) not in self.state.decisions:

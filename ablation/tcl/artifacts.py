@@ -62,7 +62,7 @@ def write_faces(directory: Path, test: Outputs, split: Split, per_class: int) ->
     """Write the first ``per_class`` photographs of each class as the network saw them; no file where that is 0.
 
     ``split`` is what ``test`` is about. ``png`` is a photograph as a PNG file; ``attention`` its own spatial attention,
-    row by row, with its ``rows`` and ``columns``, all three null where the network has none.
+    row by row, with its ``rows`` and ``columns``, all three null if the network has none.
     """
     if not per_class:
         return

@@ -24,8 +24,8 @@ class Pooled(NamedTuple):
 
     Attributes:
         features_BD: the embedding, for logits and metric term.
-        attention_BD: A >= 0 with mean 1 over D, for the distance only; None where element attention is off.
-        pixel_map_BHW: >= 0, sums to 1 over positions; None where pixel attention is off.
+        attention_BD: A >= 0 with mean 1 over D, for the distance only; None if element attention is off.
+        pixel_map_BHW: >= 0, sums to 1 over positions; None if pixel attention is off.
     """
 
     features_BD: Tensor

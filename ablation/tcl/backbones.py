@@ -126,7 +126,7 @@ def build_backbone(name: str, *, width: int, weights: str, generator: torch.Gene
         generator: source of the drawn values; advanced alike whatever the weights.
 
     Prints the share of matched tensors where weights are loaded.
-    Raises: FaultsError where the name is unknown or the weights cannot be had or match less than 90 %.
+    Raises: FaultsError if the name is unknown or the weights cannot be had or match less than 90 %.
     """
     if name not in BACKBONES:
         raise FaultsError([f"model.backbone is {name!r}; {nearest(name, BACKBONES)}"])
@@ -170,7 +170,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Reads ``.safetensors``, and what torch.save wrote with ``weights_only=True``: a state dict, also inside dicts under
     ``state_dict``, ``model_state_dict``, ``model``, ``net`` or ``network``.
 
-    Raises: FaultsError where there is no such file, or no tensors can be read from it safely.
+    Raises: FaultsError if there is no such file, or no tensors can be read from it safely.
     """
     if not path.is_file():
         raise FaultsError([f"model.weights is {str(path)!r}, but must be none, imagenet or an existing file"])
@@ -208,12 +208,14 @@ def load_weights(backbone: nn.Module, state: Mapping[str, Tensor], *, source: st
     counted = [name for name in targets if not name.endswith("num_batches_tracked")]
     fitting = {name: found[name] for name in targets if name in found and found[name].shape == targets[name].shape}
     missing = [name for name in counted if name not in fitting]
-    match = Match(len(counted) - len(missing), len(counted), tuple(_spell(name, targets, found) for name in missing))
+    match = Match(len(counted) - len(missing), len(counted), tuple(_format(name, targets, found) for name in missing))
     if match.share < LEAST_SHARE:
         rule = f"must match at least {LEAST_SHARE:.0%} of the backbone's tensors; is it for this model.backbone?"
         strangers = ", ".join(list(state)[:3]) or "no tensor at all"
-        told = f"model.weights {source!r} matches {match.matched} of {match.total}, but {rule} It holds {strangers} …"
-        raise FaultsError([told, *match.unmatched])
+        reported = (
+            f"model.weights {source!r} matches {match.matched} of {match.total}, but {rule} It holds {strangers} …"
+        )
+        raise FaultsError([reported, *match.unmatched])
     backbone.load_state_dict(fitting, strict=False)
     return match
 
@@ -239,8 +241,8 @@ def _imagenet_state(name: str) -> Mapping[str, Tensor]:
         state: Mapping[str, Tensor] = chosen.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         where = Path(torch.hub.get_dir()) / "checkpoints"
-        told = f"model.weights is 'imagenet', but {chosen.url} cannot be downloaded ({error})"
-        raise FaultsError([f"{told}; put the file into {where} or give its path"]) from error
+        reported = f"model.weights is 'imagenet', but {chosen.url} cannot be downloaded ({error})"
+        raise FaultsError([f"{reported}; put the file into {where} or give its path"]) from error
     return state
 
 
@@ -250,7 +252,7 @@ def _stripped(name: str, targets: Mapping[str, Tensor]) -> str:
     return name
 
 
-def _spell(name: str, targets: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+def _format(name: str, targets: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     if name not in found:
         return f"{name} is missing"
     return f"{name} has shape {tuple(found[name].shape)}, but must have {tuple(targets[name].shape)}"

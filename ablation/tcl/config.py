@@ -1,4 +1,4 @@
-"""The configuration of a trial of the model under study: frozen, nested, and every fault told at once."""
+"""The configuration of a trial of the model under study: frozen, nested, and every fault reported at once."""
 
 from __future__ import annotations
 

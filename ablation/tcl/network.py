@@ -22,8 +22,8 @@ class Output(NamedTuple):
     Attributes:
         features_BD: the embedding, for the metric term.
         logits_BK: class scores before the softmax, from the raw embedding.
-        attention_BD: element attention A, None where it is off; see ``attention.Pooled``.
-        pixel_map_BHW: pixel attention, None where it is off.
+        attention_BD: element attention A, None if it is off; see ``attention.Pooled``.
+        pixel_map_BHW: pixel attention, None if it is off.
     """
 
     features_BD: Tensor

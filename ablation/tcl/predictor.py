@@ -57,8 +57,8 @@ class ExpressionPredictor:
                         images.append(decode(path, self.size_px, remarks))
                 except OSError as error:
                     faults.append(f"{path} cannot be read as an image ({error}); give a JPEG or PNG file")
-        told = [f"{count} of {len(paths)} pictures {remark}" for remark, count in sorted(remarks.items()) if count]
-        for remark in (*warned, *told):
+        reported = [f"{count} of {len(paths)} pictures {remark}" for remark, count in sorted(remarks.items()) if count]
+        for remark in (*warned, *reported):
             warnings.warn(remark, InputWarning, stacklevel=3)
         if faults:
             raise FaultsError(faults)

@@ -35,7 +35,7 @@ def run_trial(config: TclConfig, context: TrialContext) -> Iterator[EpochRecord]
 
     Metrics: ``val_*`` over the validation share of train; ``train_loss`` (the objective), ``ce_loss``,
     ``metric_loss`` (before λ), ``active_hinge_fraction``, ``d_pos``, ``d_neg`` (half squared distances) and
-    ``effective_dimensions``, means over the epoch's batches, NaN where the configuration has no such thing; ``lr`` of
+    ``effective_dimensions``, means over the epoch's batches, NaN if the configuration has no such thing; ``lr`` of
     the last step; ``test_*`` in a confirm trial's last record.
     """
     torch.set_num_threads(context.cpu_threads)
@@ -113,7 +113,7 @@ class Training:
         return len(self.records)
 
     def resume(self) -> Iterator[EpochRecord]:
-        """Go on from the newest checkpoint of this very trial, if there is one, yielding its records anew."""
+        """Go on from the newest checkpoint of this very trial, if there is one, yielding its records again."""
         found = checkpoint.newest(self.context.checkpoint_dir, self.identity)
         if found is None:
             if self.metric_loss is not None and self.config.loss.center_init == "class-means":

@@ -15,7 +15,7 @@ CHECKS = (plan, sequence, outcomes, epochs, last_metrics, proposals, rungs, conf
 
 
 def audit(run: Path) -> list[str]:
-    """Return everything in which plan, ledger, trials and epochs disagree; nothing where all is well."""
+    """Return everything in which plan, ledger, trials and epochs disagree; nothing if all is well."""
     paths = RunPaths(run)
     missing = [path for path in (paths.study, paths.trials, paths.epochs, paths.ledger) if not path.exists()]
     if missing:

@@ -22,10 +22,10 @@ def sequence(run: Run) -> Iterator[str]:
 
 
 def epochs(run: Run) -> Iterator[str]:
-    """Hold each epoch against the last that the ledger tells of it."""
-    told = _newest(run.payloads("epoch"))
-    metrics = pd.DataFrame(list(told["metrics"]), index=told.index).add_prefix("metric.")
-    ledger = pd.concat([told[["trial_id", "epoch", "seq", "epoch_s"]], metrics], axis=1)
+    """Hold each epoch against the last that the ledger has of it."""
+    reported = _newest(run.payloads("epoch"))
+    metrics = pd.DataFrame(list(reported["metrics"]), index=reported.index).add_prefix("metric.")
+    ledger = pd.concat([reported[["trial_id", "epoch", "seq", "epoch_s"]], metrics], axis=1)
     ledger = ledger.set_index(["trial_id", "epoch"]).sort_index()
     table = run.epochs.set_index(["trial_id", "epoch"]).sort_index()
     if table.index.duplicated().any():
@@ -46,14 +46,14 @@ def epochs(run: Run) -> Iterator[str]:
     yield from (f"epochs: {trial} does not count 1, 2, 3, …" for trial in broken.index)
 
 
-def _newest(told: pd.DataFrame) -> pd.DataFrame:
-    """Leave out epochs that a later attempt told again: when an epoch comes, nothing from it on counts any more."""
+def _newest(reported: pd.DataFrame) -> pd.DataFrame:
+    """Leave out epochs that a later attempt reported again: when an epoch comes, nothing from it on counts any more."""
     counting: dict[str, list[int]] = {}
-    for position, trial, epoch in zip(told.index, told["trial_id"], told["epoch"], strict=True):
+    for position, trial, epoch in zip(reported.index, reported["trial_id"], reported["epoch"], strict=True):
         rows = counting.setdefault(trial, [])
         del rows[epoch - 1 :]
         rows.append(position)
-    return told.loc[sorted(position for rows in counting.values() for position in rows)]
+    return reported.loc[sorted(position for rows in counting.values() for position in rows)]
 
 
 def test_scores(run: Run) -> Iterator[str]:

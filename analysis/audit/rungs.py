@@ -46,8 +46,8 @@ def rungs(run: Run) -> Iterator[str]:
 
 def _first_told(run: Run) -> pd.DataFrame:
     """Return epochs as they were when they were judged: where attempts differ, the first one's values and places."""
-    told = run.payloads("epoch")
-    first = told.drop_duplicates(["trial_id", "epoch"])
+    reported = run.payloads("epoch")
+    first = reported.drop_duplicates(["trial_id", "epoch"])
     again = first[first["seq"].isin(set(first["seq"]) - set(run.epochs["seq"]))]
     metric = run.validation.removeprefix("metric.")
     earlier = again[["trial_id", "epoch", "seq"]].assign(

@@ -88,7 +88,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _read_ledger(directory: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read the parts session by session; what a later one tells from its first event on replaces what was before."""
+    """Read the parts session by session; what a later one has from its first event on replaces what was before."""
     faults: list[str] = []
     columns = ["seq", "session", "kind", "trial_id", "unix_s", "payload"]
     events, last_session = pd.DataFrame(columns=columns), -1
@@ -109,7 +109,7 @@ def _read_ledger(directory: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _replaces(later: Path, path: Path) -> bool:
-    """Tell whether a later session began where this part begins or before: then the part does not count."""
+    """Return whether a later session began where this part begins or before: then the part does not count."""
     (session, first, _), (own_session, own_first, _) = _session_and_place(later), _session_and_place(path)
     return session > own_session and first <= own_first
 

@@ -28,8 +28,8 @@ def plan(run: Run) -> Iterator[str]:
     yield from (f"trials: {trial} is listed, but not planned" for trial in sorted(set(listed) - planned))
     if len(listed) != len(set(listed)):
         yield f"trials: {len(listed) - len(set(listed))} rows are there twice"
-    told = set(run.events["trial_id"].dropna())
-    yield from (f"ledger: tells of {trial}, which is not planned" for trial in sorted(told - planned))
+    reported = set(run.events["trial_id"].dropna())
+    yield from (f"ledger: records {trial}, which is not planned" for trial in sorted(reported - planned))
     spelled = run.trials.apply(lambda row: f"{row['arm']}/{row['replicate']}/{row['phase']}/{row['index']}", axis=1)
     yield from (f"trials: {row} does not stand where its id says" for row in run.trials["trial_id"][spelled != listed])
     seeds = run.trials.groupby(["replicate", "phase", "index"])["seed"].nunique()
@@ -40,7 +40,7 @@ def plan(run: Run) -> Iterator[str]:
 
 
 def outcomes(run: Run) -> Iterator[str]:
-    """Hold status, attempts and code against what the ledger tells."""
+    """Hold status, attempts and code against what the ledger says."""
     outcome: dict[str, str] = {}
     code: dict[str, str | None] = {}
     started: Counter[str] = Counter()
@@ -86,8 +86,8 @@ def proposals(run: Run) -> Iterator[str]:
         return
     configs = [proposed["config"].get(trial, {}) for trial in run.trials["trial_id"]]
     for column in columns(run.trials, "config."):
-        told = _as_written([config.get(column.removeprefix("config.")) for config in configs])
-        for trial, listed, value in zip(run.trials["trial_id"], run.trials[column], told, strict=True):
+        reported = _as_written([config.get(column.removeprefix("config.")) for config in configs])
+        for trial, listed, value in zip(run.trials["trial_id"], run.trials[column], reported, strict=True):
             if not same(listed, value):
                 yield f"trials: {trial}'s {column} is not what was proposed"
     if set(run.trials["status"]).isdisjoint({"pending", "interrupted"}):
@@ -96,8 +96,8 @@ def proposals(run: Run) -> Iterator[str]:
             yield f"trials: effort differs between arms: {effort.to_dict()}"
 
 
-def _as_written(told: list[Any]) -> list[Any]:
-    """Spell values as their column has them: values of several kinds, whole and real numbers aside, are text there."""
-    kinds = {type(value) for value in told if value is not None}
+def _as_written(reported: list[Any]) -> list[Any]:
+    """Format values as their column has them: values of several kinds, whole and real numbers aside, are text there."""
+    kinds = {type(value) for value in reported if value is not None}
     is_text = len(kinds) > 1 and kinds != {int, float}
-    return [str(value) if is_text and value is not None else value for value in told]
+    return [str(value) if is_text and value is not None else value for value in reported]

@@ -27,7 +27,7 @@ def main(
     out: Annotated[str | None, typer.Option(help="folder for the page; default: report in the run directory")] = None,
     figures: Annotated[str | None, typer.Option(help="also write each figure as svg or png; needs kaleido")] = None,
     faces: Annotated[bool, typer.Option("--faces", help="show the photographs that confirm trials left")] = False,
-    watch: Annotated[int | None, typer.Option(min=1, help="write it anew every N seconds until the run ends")] = None,
+    watch: Annotated[int | None, typer.Option(min=1, help="write it again every N seconds until the run ends")] = None,
 ) -> None:
     """Write each run's report: one self-contained page, and its tables as CSV, Markdown and LaTeX.
 

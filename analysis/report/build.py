@@ -40,7 +40,7 @@ PARTS = ("effects", "models", "search", "run")
 class Report:
     """All that a report holds, before anything is written.
 
-    ``findings`` is the text of findings.json, empty where it could not be made; ``failures`` are the sections that the
+    ``findings`` is the text of findings.json, empty if it could not be made; ``failures`` are the sections that the
     page says are lacking.
     """
 
@@ -125,7 +125,7 @@ def _shown(section: Section) -> tuple[View, dict[str, Any]]:
 
 
 def _files(inputs: Inputs, frames: Mapping[str, pd.DataFrame], attempts: Attempts) -> dict[str, str]:
-    """Spell every table that has rows; one that cannot be spelled is left out, and said."""
+    """Format every table that has rows; one that cannot be written is left out, and said."""
     units, unit = inputs.evidence.units, inputs.unit
     papers = {
         "arms": lambda: tables.paper_arms(frames["arms"], units, inputs.study.declared),

@@ -32,7 +32,7 @@ def side_by_side(reports: Sequence[Report]) -> pd.DataFrame:
 
 
 def names(reports: Sequence[Report]) -> list[str]:
-    """Name each study by its run directory, numbered where two have the same."""
+    """Name each study by its run directory, numbered if two have the same."""
     given = [report.inputs.where.name for report in reports]
     return [f"{name} ({given[:i].count(name) + 1})" if given.count(name) > 1 else name for i, name in enumerate(given)]
 

@@ -18,7 +18,7 @@ WIDTH_PX = 900
 
 
 def check(format: str) -> None:
-    """Raise FaultsError where figures cannot be written as ``format``, before anything is computed."""
+    """Raise FaultsError if figures cannot be written as ``format``, before anything is computed."""
     if format not in FORMATS:
         raise FaultsError([f"--figures is {format!r}, but must be one of {', '.join(FORMATS)}"])
     if util.find_spec("kaleido") is None:
@@ -31,7 +31,7 @@ def check(format: str) -> None:
 def write(figures: Mapping[str, Figure], folder: ReportFolder, format: str) -> list[Path]:
     """Write each figure, and each of its alternatives, into ``folder``, in place of our own of that format there.
 
-    Returns their paths. Raises FaultsError where there is no browser to draw them, or files that are not ours are in
+    Returns their paths. Raises FaultsError if there is no browser to draw them, or files that are not ours are in
     the way.
     """
     drawings: Any = import_module("plotly.io")

@@ -21,7 +21,7 @@ ALERT = "#D55E00"
 DASHES = ("solid", "dash", "dot", "dashdot")
 QUIET = "#868c95"
 ACCENT = HUES[0]
-# One hue, and two that everyone can tell apart; light enough throughout for dark numbers to be read.
+# One hue, and two that everyone can distinguish; light enough throughout for dark numbers to be read.
 SCALE = ("#f5f9fc", "#cfe2f1", "#8fbde0")
 DIVERGING = ("#eba25f", "#f8dfc6", "#f4f4f2", "#c9dff0", "#8abbe0")
 CELL_TEXT = "#15212c"
@@ -99,7 +99,7 @@ def rule(x: float, *, dash: str = "solid", width: float = 1.5) -> dict[str, Any]
 
 
 def bars(mean: pd.Series[float], low: pd.Series[float], high: pd.Series[float], scale: float) -> dict[str, Any]:
-    """Spell an interval as Plotly's error bars; none where an end is missing."""
+    """Format an interval as Plotly's error bars; none where an end is missing."""
     up, down = ((high - mean) * scale).fillna(0.0), ((mean - low) * scale).fillna(0.0)
     return {"type": "data", "array": plain(up), "arrayminus": plain(down), "color": ACCENT, "thickness": 2, "width": 5}
 
@@ -142,17 +142,17 @@ def joined(parts: Iterable[tuple[Iterable[Any], Iterable[Any]]]) -> dict[str, li
 
 
 def plain(column: Iterable[float | None]) -> list[float | None]:
-    """Turn numbers into JSON's: None where there is none."""
+    """Turn numbers into JSON's: None if there is none."""
     return [None if value is None or not math.isfinite(value) else float(value) for value in column]
 
 
 def escaped(text: object) -> str:
-    """Spell text for Plotly, which reads markup but knows few entities: quotation marks stay themselves."""
+    """Format text for Plotly, which reads markup but knows few entities: quotation marks stay themselves."""
     return html.escape(str(text), quote=False)
 
 
 def in_template(text: object) -> str:
-    """Spell text as part of a hover template, in which a percent sign could begin a variable."""
+    """Format text as part of a hover template, in which a percent sign could begin a variable."""
     return escaped(text).replace("%", "&#37;")
 
 

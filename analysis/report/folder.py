@@ -107,7 +107,7 @@ class ReportFolder:
         return hashlib.sha256(path.read_bytes()).hexdigest() in known.get(name, ())
 
     def _known(self) -> Digests:
-        """Read the manifest; raises FaultsError where it is not one of ours."""
+        """Read the manifest; raises FaultsError if it is not one of ours."""
         path = self.path / MANIFEST
         if not path.exists() and not path.is_symlink():
             return self._adopted() if self.is_own else {}
@@ -145,7 +145,7 @@ class ReportFolder:
 def report_folders(runs: Sequence[Place], out: Path | str | None) -> list[ReportFolder]:
     """Choose the folder of each run's report: ``out``, in it one by name for each of several, else in the run.
 
-    Raises FaultsError where that is not on this machine, where two runs would share one, or where what is there already
+    Raises FaultsError if that is not on this machine, where two runs would share one, or where what is there already
     is not ours to replace.
     """
     faults: list[str] = []

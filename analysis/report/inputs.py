@@ -91,9 +91,9 @@ class Inputs:
 
 
 def read(run: Run) -> Inputs:
-    """Read a run directory: its tables where they hold all that the ledger tells, else the ledger itself.
+    """Read a run directory: its tables where they hold all that the ledger says, else the ledger itself.
 
-    A run that has neither has just begun: every trial is pending. Raises FaultsError where the directory is no run, or
+    A run that has neither has just started: every trial is pending. Raises FaultsError if the directory is no run, or
     a file or column is missing or damaged.
     """
     where = place(run)
@@ -111,7 +111,7 @@ def read(run: Run) -> Inputs:
 
 
 def _written(where: Place, study: Study, log: pd.DataFrame) -> Inputs | None:
-    """Read the run's tables; None where they are not there yet, or hold less than the ledger tells."""
+    """Read the run's tables; None where they are not there yet, or hold less than the ledger says."""
     has = [where.has(path) for path in (where.paths.trials, where.paths.epochs, where.paths.summary)]
     # Without a ledger, what is left of the tables has to do: a missing one is a fault.
     if not (all(has[:2]) if len(log) else any(has)):

@@ -52,7 +52,7 @@ def placed(figure: Figure) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Spell a value as JSON that may stand in a script element."""
+    """Format a value as JSON that may stand in a script element."""
     from markupsafe import Markup
 
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

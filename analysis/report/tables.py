@@ -22,7 +22,7 @@ LATEX = {
 
 
 def files(name: str, table: pd.DataFrame, paper: Callable[[], pd.DataFrame] | None = None) -> dict[str, str]:
-    """Spell a table as files: name to content; none of a table without rows.
+    """Format a table as files: name to content; none of a table without rows.
 
     Args:
         name: of the files, without ending.
@@ -39,12 +39,12 @@ def files(name: str, table: pd.DataFrame, paper: Callable[[], pd.DataFrame] | No
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Spell each cell: numbers with four significant digits, nothing as a dash."""
+    """Format each cell: numbers with four significant digits, nothing as a dash."""
     return pd.DataFrame({name: [cell(value) for value in table[name]] for name in table.columns})
 
 
 def cell(value: Any) -> str:
-    """Spell one value for reading."""
+    """Format one value for reading."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return NOTHING
     if isinstance(value, float):
@@ -101,7 +101,7 @@ def _less(higher_is_better: bool) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Spell a table of texts as a pipe table; numbers to the right."""
+    """Format a table of texts as a pipe table; numbers to the right."""
     rules = ["---:" if numeric else ":---" for numeric in _numeric(table)]
     rows = [[str(name) for name in table.columns], *table.to_numpy().tolist()]
     lines = ["| " + " | ".join(_markdown(str(value)) for value in row) + " |" for row in rows]
@@ -109,7 +109,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def latex(table: pd.DataFrame) -> str:
-    r"""Spell a table of texts as a booktabs tabular (``\usepackage{booktabs}``); numbers to the right."""
+    r"""Format a table of texts as a booktabs tabular (``\usepackage{booktabs}``); numbers to the right."""
     shape = "".join("r" if numeric else "l" for numeric in _numeric(table))
     rows = [[str(name) for name in table.columns], *table.to_numpy().tolist()]
     lines = [" & ".join(_latex(str(value)) for value in row) + r" \\" for row in rows]

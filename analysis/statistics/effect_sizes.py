@@ -1,6 +1,6 @@
 """How large a difference is beside the noise: standardised differences, and how often one arm beats another.
 
-Arrays end in the axis of replicates, with NaN where a replicate has no value, as in ``analysis.inference``.
+Arrays end in the axis of replicates, with NaN if a replicate has no value, as in ``analysis.inference``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ DIFFERENCE = ("difference", "low", "high", "n")
 
 
 def components(study: Study) -> tuple[str, ...]:
-    """List the factors in which baseline and reference differ; empty where the study lacks either arm."""
+    """List the factors in which baseline and reference differ; empty if the study lacks either arm."""
     planned = {arm.name for arm in study.arms}
     home, start = study.space.get(REFERENCE) or {}, study.space.get(BASELINE) or {}
     if not {REFERENCE, BASELINE} <= planned:
@@ -36,7 +36,7 @@ def components_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     Columns: component, level (the reference's), instead (the baseline's), added (the arm that is the baseline with it),
     ``added_difference``, ``added_low``, ``added_high``, ``added_n`` to the baseline; removed (the arm that is the
     reference without it), then ``removed_difference`` and so on to the reference. Differences are the named arm minus
-    what it is compared with. An arm is empty where none was planned, or where a condition makes it the same arm.
+    what it is compared with. An arm is empty if none was planned, or where a condition makes it the same arm.
     """
     whole = frozenset(components(study))
     arm_of = _lookup(study, whole)
@@ -57,7 +57,7 @@ def ablation_path(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Walk from the baseline to the reference, one component a step, through trained arms, the largest gain first.
 
     Columns: step (from 0), component (added in this step, empty at 0), arm, mean, difference, low, high, n (paired, to
-    the step before). Empty where no chain of trained arms leads there. The order is chosen by looking at the results,
+    the step before). Empty if no chain of trained arms leads there. The order is chosen by looking at the results,
     so a step's interval describes and claims nothing.
     Source: Fawcett & Hoos, "Analysing differences between algorithm configurations through ablation" (2016).
     """

@@ -58,7 +58,7 @@ def _cut(reason: str) -> str:
 def chosen(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """List what each replicate's search chose, as its confirm trials ran it.
 
-    Columns: arm, replicate, name, value, default (as text: where searches start; empty where the space does not
+    Columns: arm, replicate, name, value, default (as text: where searches start; empty if the space does not
     say). One row for each hyperparameter that the arm searched.
     """
     confirm = trials[(trials["phase"] == "confirm") & (trials["status"] != "pending")]

@@ -156,5 +156,5 @@ def _values(study: Study, table: pd.DataFrame) -> dict[str, Array]:
 
 
 def _mean(values: Mapping[str, Array], arms: Sequence[str]) -> Array:
-    """Average arms within each replicate: ``values_R``, NaN where any of them has no value."""
+    """Average arms within each replicate: ``values_R``, NaN if any of them has no value."""
     return np.asarray(np.mean([values[arm] for arm in arms], axis=0))

@@ -57,9 +57,9 @@ def survival_curve(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     Stopped, diverged and failed trials leave after their last epoch; interrupted ones are censored there. Columns:
     arm, epoch (from 0), at_risk, share. Pending trials are not counted.
     """
-    begun = trials[(trials["phase"] == "search") & (trials["status"] != "pending")]
+    started = trials[(trials["phase"] == "search") & (trials["status"] != "pending")]
     longest = int(study.plan["budget"]["epochs"])
-    rows, by_arm = [], dict(list(begun.groupby("arm")))
+    rows, by_arm = [], dict(list(started.groupby("arm")))
     for arm in arm_names(study, trials):
         if arm not in by_arm:
             continue

@@ -40,11 +40,11 @@ def attempts(log: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     end = marks["unix_s"].shift(-1).where(same, marks["session"].map(span["max"]))
     final = marks["kind"].shift(-1).where(same) == "ended"
     again = marks["trial_id"] == marks["trial_id"].shift(-1)
-    begun = marks["kind"] == "started"
-    rows = marks.loc[begun, ["trial_id", "session"]].assign(
-        start_s=(marks["unix_s"] + marks["session"].map(offset))[begun],
-        end_s=(np.maximum(end, marks["unix_s"]) + marks["session"].map(offset))[begun],
-        retried=(again & ~final)[begun],
+    started = marks["kind"] == "started"
+    rows = marks.loc[started, ["trial_id", "session"]].assign(
+        start_s=(marks["unix_s"] + marks["session"].map(offset))[started],
+        end_s=(np.maximum(end, marks["unix_s"]) + marks["session"].map(offset))[started],
+        retried=(again & ~final)[started],
     )
     rows = rows.merge(trials[["trial_id", "arm", "phase", "status"]], on="trial_id").sort_values(
         ["start_s", "trial_id"], kind="stable", ignore_index=True
@@ -55,7 +55,7 @@ def attempts(log: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def use(log: pd.DataFrame, found: pd.DataFrame) -> Use | None:
-    """Sum up idle time over the sessions of a sweep; None where nothing ran."""
+    """Sum up idle time over the sessions of a sweep; None if nothing ran."""
     if found.empty:
         return None
     span = log.groupby("session")["unix_s"].agg(["min", "max"])

@@ -61,7 +61,7 @@ def final_faults(paths: RunPaths) -> list[str]:
     left = trials[trials["status"].isin(["pending", "interrupted"])]
     faults += [f"zombie: {row.trial_id} is {row.status}" for row in left.itertuples()]
     if summary["superseded_epochs"]:
-        faults.append(f"{summary['superseded_epochs']} epochs were told otherwise by a later attempt")
+        faults.append(f"{summary['superseded_epochs']} epochs were reported otherwise by a later attempt")
     kept = {path.name for path in (paths.root / "checkpoints").iterdir()} if len(trials) else set()
     faults += [f"left over: checkpoints/{name}" for name in sorted(kept) if "__search__" in name]
     return faults

@@ -80,7 +80,7 @@ def half_a_run(folder: Path, seed: int) -> RunPaths:
     paths = RunPaths(folder / "half")
     driver = start_driver(paths, "--seed", str(seed))
     if not wait_until(lambda: event_count(paths) >= 120 and len(list(paths.ledger.glob("*.parquet"))) >= 4, driver):
-        raise RuntimeError(f"the driver ended before it could be killed: {driver.told}")
+        raise RuntimeError(f"the driver ended before it could be killed: {driver.reported}")
     driver.kill_all()
     checks.rung_faults(paths)  # writes the tables
     return paths
@@ -103,8 +103,8 @@ def _read(paths: RunPaths, path: Path) -> str:
         if path.parent == paths.ledger:
             whole = sum(int(part.name.split("-")[2]) - int(part.name.split("-")[1]) + 1 for part in
                         paths.ledger.glob("*.parquet"))  # fmt: skip
-            told = len(read_events(paths.ledger))
-            return "recovered" if told < whole else "unnoticed: the ledger read as if nothing had happened"
+            reported = len(read_events(paths.ledger))
+            return "recovered" if reported < whole else "unnoticed: the ledger read as if nothing had happened"
         if path == paths.study:
             study_file.read(paths)
         elif path.suffix == ".safetensors":
@@ -121,7 +121,9 @@ def _resume(paths: RunPaths, path: Path, seed: int) -> str:
     code = driver.wait()
     if code:
         return (
-            "refused" if path.name in driver.told else f"wrong: exit code {code} without its name: {driver.told[-400:]}"
+            "refused"
+            if path.name in driver.reported
+            else f"wrong: exit code {code} without its name: {driver.reported[-400:]}"
         )
     faults = checks.final_faults(paths)
     statuses = set(pd.read_parquet(paths.trials)["status"])

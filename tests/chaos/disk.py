@@ -25,7 +25,7 @@ def full_disk(folder: Path, seed: int, where: str) -> dict[str, Any]:
     with _small_disk(paths.root / where, TINY[where]):
         driver = start_driver(paths, "--seed", str(seed))
         code = driver.wait()
-        faults = _refusal_faults(code, driver.told, "No space left on device")
+        faults = _refusal_faults(code, driver.reported, "No space left on device")
         subprocess.run(["mount", "-o", f"remount,size={ROOMY}", str(paths.root / where)], check=True)
         return {"exit_code": code, "faults": faults + _resumed_faults(paths, seed)}
 
@@ -40,23 +40,23 @@ def read_only(folder: Path, seed: int) -> dict[str, Any]:
         # A bind mount over a folder in use: paths opened from now on go through it.
         subprocess.run(["mount", "-o", "remount,ro,bind", str(paths.root)], check=True)
         code = driver.wait()
-        faults = _refusal_faults(code, driver.told, "Read-only file system")
+        faults = _refusal_faults(code, driver.reported, "Read-only file system")
     finally:
         subprocess.run(["umount", str(paths.root)], check=True)
     return {"exit_code": code, "faults": faults + _resumed_faults(paths, seed)}
 
 
-def _refusal_faults(code: int, told: str, why: str) -> list[str]:
-    faults = [f"ended with exit code {code}: {told[-500:]}"] if code in (0, 130) else []
-    faults += [f"does not say {why!r}: {told[-500:]}"] if why not in told else []
-    faults += [f"does not say how to go on: {told[-500:]}"] if "--resume" not in told else []
-    return faults + ([f"a traceback: {told[-2000:]}"] if "Traceback" in told else [])
+def _refusal_faults(code: int, reported: str, why: str) -> list[str]:
+    faults = [f"ended with exit code {code}: {reported[-500:]}"] if code in (0, 130) else []
+    faults += [f"does not say {why!r}: {reported[-500:]}"] if why not in reported else []
+    faults += [f"does not say how to go on: {reported[-500:]}"] if "--resume" not in reported else []
+    return faults + ([f"a traceback: {reported[-2000:]}"] if "Traceback" in reported else [])
 
 
 def _resumed_faults(paths: RunPaths, seed: int) -> list[str]:
     driver = start_driver(paths, "--seed", str(seed))
     code = driver.wait()
-    return ([f"resumed with exit code {code}: {driver.told[-500:]}"] if code else []) + checks.final_faults(paths)
+    return ([f"resumed with exit code {code}: {driver.reported[-500:]}"] if code else []) + checks.final_faults(paths)
 
 
 @contextlib.contextmanager

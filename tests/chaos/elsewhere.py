@@ -119,7 +119,7 @@ def edit_code(folder: Path) -> dict[str, Any]:
 
 
 def change_versions(folder: Path) -> dict[str, Any]:
-    """Go on with another version of a package, as its metadata tells it: refused by name, then accepted and marked."""
+    """Go on with another version of a package, as its metadata says it: refused by name, then accepted and marked."""
     faults = _first_session(folder)
     about = folder / "newer/optuna-99.0.dist-info"
     about.mkdir(parents=True)

@@ -79,7 +79,7 @@ def _kill_and_resume(folder: Path, kills: int, seed: int, options: tuple[str, ..
             driver = start_driver(paths, *study_options)
             if done == kills or not _wait_a_while(driver, paths, rng):
                 code = driver.wait()
-                faults += [f"{paths.root.name}: exit code {code}: {driver.told[-300:]}"] if code else []
+                faults += [f"{paths.root.name}: exit code {code}: {driver.reported[-300:]}"] if code else []
                 break
             strike(driver)
             ends.append(time.time())

@@ -40,7 +40,7 @@ def misbehave(folder: Path, how: str, seed: int) -> dict[str, Any]:
     status, reason, logged = ENDINGS[how]
     trials = pd.read_parquet(paths.trials)
     search = trials[trials["phase"] == "search"]
-    faults = audit(paths.root) + ([] if code == 1 else [f"exit code {code}: {driver.told[-500:]}"])
+    faults = audit(paths.root) + ([] if code == 1 else [f"exit code {code}: {driver.reported[-500:]}"])
     for row in search.itertuples():
         if row.status != status or not re.search(reason, str(row.reason)) or int(str(row.epochs_trained)) > 2:
             faults.append(f"{row.trial_id} is {row.status} after {row.epochs_trained} epochs: {row.reason}")
@@ -65,7 +65,7 @@ def interrupt(folder: Path, number: int, seed: int, send: Callable[[int, int], N
     took_s = time.monotonic() - asked
     faults = [] if code == 130 else [f"exit code {code}"]
     faults += [] if paths.trials.is_file() else ["there are no tables"]
-    faults += [] if "--resume" in driver.told else [f"does not say how to go on: {driver.told[-500:]}"]
+    faults += [] if "--resume" in driver.reported else [f"does not say how to go on: {driver.reported[-500:]}"]
     faults += [] if took_s <= 10 else [f"took {took_s:.1f} s"]
     resumed = start_driver(paths, "--seed", str(seed))
     faults += [f"resumed with exit code {resumed.process.returncode}"] if resumed.wait() else []
@@ -94,7 +94,7 @@ def set_clock_back(folder: Path, seed: int) -> dict[str, Any]:
 
 
 def _goes_back(paths: RunPaths) -> bool:
-    """Tell whether an event on disk has an earlier time than the one before it."""
+    """Return whether an event on disk has an earlier time than the one before it."""
     try:
         times = [event.unix_s for event in read_events(paths.ledger)]
     except FileNotFoundError:  # compacted while it was being read
@@ -113,7 +113,7 @@ def lose_an_image(folder: Path, seed: int) -> dict[str, Any]:
     shutil.rmtree(cache)
     code = driver.wait()
     trials = pd.read_parquet(paths.trials)
-    faults = audit(paths.root) + ([] if code == 1 else [f"exit code {code}: {driver.told[-500:]}"])
+    faults = audit(paths.root) + ([] if code == 1 else [f"exit code {code}: {driver.reported[-500:]}"])
     for row in trials[trials["phase"] == "search"].itertuples():
         if row.status != "failed" or "has changed since the study was planned" not in str(row.reason):
             faults.append(f"{row.trial_id} is {row.status}: {row.reason}")
@@ -141,7 +141,9 @@ def two_drivers(folder: Path, seed: int) -> dict[str, Any]:
     wait_for_events(paths, 20, first)
     second = start_driver(paths, *options)
     codes = first.wait(), second.wait()
-    faults = [] if codes[1] == 0 else [f"the second ended with {codes[1]}: {second.told[-500:]}"]
+    faults = [] if codes[1] == 0 else [f"the second ended with {codes[1]}: {second.reported[-500:]}"]
     faults += [] if codes[0] not in (0, 130) else [f"the first ended with {codes[0]}"]
-    faults += [] if "has taken over" in first.told and "Traceback" not in first.told else [first.told[-800:]]
+    faults += (
+        [] if "has taken over" in first.reported and "Traceback" not in first.reported else [first.reported[-800:]]
+    )
     return {"exit_codes": codes, "faults": faults + checks.final_faults(paths)}

@@ -29,7 +29,7 @@ def lose_a_node(folder: Path, seed: int) -> dict[str, Any]:
         lost = _kill_marked(marks[3])
         code = driver.wait()
     faults = checks.final_faults(paths)
-    faults += [f"exit code {code}: {driver.told[-500:]}"] if code else []
+    faults += [f"exit code {code}: {driver.reported[-500:]}"] if code else []
     return {"processes_killed": lost, "faults": faults}
 
 

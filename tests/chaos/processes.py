@@ -53,7 +53,7 @@ class Driver:
         return self.process.wait(timeout_s)
 
     @property
-    def told(self) -> str:
+    def reported(self) -> str:
         """What the driver printed so far."""
         return self.log.read_text()
 
@@ -83,7 +83,7 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
 ) -> subprocess.Popen[str]:
-    """Start a process of its own session, in this project's root unless told otherwise, its output in a file."""
+    """Start a process of its own session, in this project's root unless reported otherwise, its output in a file."""
     inside = ["ip", "netns", "exec", netns] if netns else []
     settings = {**os.environ, **TOKEN, "OMP_NUM_THREADS": "1", **(environment or {})}
     with log.open("a") as output:
@@ -112,7 +112,7 @@ def marked(mark: str) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """Return a process's command line; empty where it is gone."""
+    """Return a process's command line; empty if it is gone."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return ""
@@ -131,7 +131,7 @@ def wait_until(holds: Callable[[], bool], driver: Driver, timeout_s: float = 400
         if driver.process.poll() is not None:
             return holds()
         if time.monotonic() > deadline:
-            raise TimeoutError(driver.told)
+            raise TimeoutError(driver.reported)
         time.sleep(POLL_S)
     return True
 

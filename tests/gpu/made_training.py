@@ -19,7 +19,7 @@ TINY = {"model.width": 8, "data.size_px": SIZE_PX, "train.batch_size": 16}
 
 
 def made_dataset(train: int = 140, test: int = 28, size_px: int = SIZE_PX, classes: int = 7) -> Dataset:
-    """Make noisy flat colours, one a class: easy to tell apart."""
+    """Make noisy flat colours, one a class: easy to distinguish."""
     rng = np.random.default_rng(0)
 
     def split(count: int) -> Split:

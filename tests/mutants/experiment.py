@@ -1,7 +1,7 @@
 """One experiment: a copy of the project with one line changed, and whether a test of it fails.
 
 An experiment is a forked child of a process that has imported torch, pytest and the rest already (``preload``), which
-saves each of them those seconds; the project itself is imported anew, from the copy.
+saves each of them those seconds; the project itself is imported again, from the copy.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Mutation(BaseModel):
     tests: tuple[str, ...]
 
     def mutated(self, root: Path) -> str:
-        """Return the file's text with the bug; raises ValueError where the original is not there exactly once."""
+        """Return the file's text with the bug; raises ValueError if the original is not there exactly once."""
         text = (root / self.file).read_text(encoding="utf-8")
         if (count := text.count(self.original)) != 1:
             where = f"{self.file} has it {count} times, but must have it once; bring the mutation up to date"
@@ -127,10 +127,10 @@ def fork(folder: Path, mutation: Mutation | None, tests: tuple[str, ...]) -> int
 
 
 def judge(folder: Path, exit_code: int) -> Verdict:
-    """Tell what an ended experiment showed; only a test that ran and failed is a kill."""
+    """Say what an ended experiment showed; only a test that ran and failed is a kill."""
     first_failure = folder / "failure.txt"
-    told = first_failure.read_text(encoding="utf-8") if first_failure.is_file() else ""
-    when, _, rest = told.partition("\n")
+    reported = first_failure.read_text(encoding="utf-8") if first_failure.is_file() else ""
+    when, _, rest = reported.partition("\n")
     exception, _, test = rest.partition("\n")
     if exit_code == pytest.ExitCode.OK:
         return Verdict("survived", "no test failed")
@@ -139,7 +139,7 @@ def judge(folder: Path, exit_code: int) -> Verdict:
     if exit_code == pytest.ExitCode.TESTS_FAILED and when == "call" and exception not in BROKEN:
         return Verdict("killed", test)
     output = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
-    where = f"{exception} in {when} of {test}" if told else "no test ran"
+    where = f"{exception} in {when} of {test}" if reported else "no test ran"
     return Verdict("error", "\n    ".join([f"{where} (pytest's exit code {exit_code})", *output]))
 
 
@@ -153,8 +153,8 @@ class _FirstFailure:
         self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[object], report: object
     ) -> None:
         if not self.path.exists() and call.excinfo is not None:
-            told = (getattr(report, "when", "collection"), call.excinfo.typename, node.nodeid)
-            self.path.write_text("\n".join(told), encoding="utf-8")
+            reported = (getattr(report, "when", "collection"), call.excinfo.typename, node.nodeid)
+            self.path.write_text("\n".join(reported), encoding="utf-8")
 
 
 def _experiment(folder: Path, tests: tuple[str, ...]) -> NoReturn:

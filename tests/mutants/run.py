@@ -104,8 +104,8 @@ def _carry_out(jobs: Sequence[Job], at_a_time: int, scratch: Path) -> Iterator[t
 
 
 def _line(mutation: Mutation, verdict: Verdict, elapsed_s: float) -> str:
-    told = {"killed": "killed", "survived": "SURVIVED", "error": "ERROR"}[verdict.outcome]
-    return f"{told:<8} {elapsed_s:5.1f} s  {mutation.name}: {verdict.why}"
+    reported = {"killed": "killed", "survived": "SURVIVED", "error": "ERROR"}[verdict.outcome]
+    return f"{reported:<8} {elapsed_s:5.1f} s  {mutation.name}: {verdict.why}"
 
 
 if __name__ == "__main__":

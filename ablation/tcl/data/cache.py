@@ -77,7 +77,7 @@ def find(fingerprint: str, size_px: int, decoding: int = CACHE_VERSION) -> Decod
     """Map the data of a fingerprint at a size, as decoding of that version has it; None if it is not decoded here.
 
     Today's decoding serves for an older one where it had none of those pictures that the two decode differently.
-    Raises FaultsError where files are damaged.
+    Raises FaultsError if files are damaged.
     """
     place = place_of(fingerprint, size_px, decoding)
     if place.is_dir():
@@ -102,7 +102,7 @@ def build(source: Source, size_px: int) -> None:
         with partial.becoming(place) as folder:
             _write(folder, source, size_px)
     except OSError as error:
-        raise FaultsError([*source.faults, _spell_refusal(error, source, size_px)]) from error
+        raise FaultsError([*source.faults, _format_refusal(error, source, size_px)]) from error
 
 
 def _write(folder: Path, source: Source, size_px: int) -> None:
@@ -147,7 +147,7 @@ def _write_part(folder: Path, name: str, part: SourcePart, size_px: int, remarks
         partial.sync(file.fileno())
 
 
-def _spell_refusal(error: OSError, source: Source, size_px: int) -> str:
+def _format_refusal(error: OSError, source: Source, size_px: int) -> str:
     """Say why the cache could not be written and what to do about it."""
     folder, remedy = cache_folder(), "set ABLATION_CACHE to a folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,4 +1,4 @@
-"""Any picture as 8-bit RGB, upright: what its file says of orientation, range and transparency is heeded, and counted.
+"""Any picture as 8-bit RGB, upright: what its file says of orientation, range and transparency is handled, and counted.
 
 Ranges: 16-bit grey by 0–65535; 32-bit integers and floats as they are within 0–255, by 0–1 (floats) or 0–65535
 (integers) if they lie within, else by the picture's own least and largest value; if those are one, it is black below 0
@@ -55,7 +55,7 @@ def in_colour(image: Image.Image, remarks: Counter[str]) -> Image.Image:
 
 
 def _spread_transparent_value(image: Image.Image) -> None:
-    """Put the transparent value, where there is one, into the units of the pixels as they will be loaded."""
+    """Put the transparent value, if there is one, into the units of the pixels as they will be loaded."""
     tiles, value = getattr(image, "tile", ()), image.info.get("transparency")
     stored_as = tiles[0].args if tiles else None
     if not isinstance(stored_as, str):
@@ -67,10 +67,10 @@ def _spread_transparent_value(image: Image.Image) -> None:
 
 
 def _turned(image: Image.Image, remarks: Counter[str]) -> Image.Image:
-    told = _orientation(image)
+    reported = _orientation(image)
     # TIFFs are turned, and their tag dropped, by Pillow itself when they are loaded.
     image.load()
-    if told is None:
+    if reported is None:
         return image
     remarks[TURNED] += 1
     left = _orientation(image)
@@ -80,11 +80,11 @@ def _turned(image: Image.Image, remarks: Counter[str]) -> Image.Image:
 def _orientation(image: Image.Image) -> Image.Transpose | None:
     """Return what turns a picture upright; None if it is, or if its file does not say so in a way that means it."""
     try:
-        told = image.getexif().get(ORIENTATION_TAG)
+        reported = image.getexif().get(ORIENTATION_TAG)
     except UNREADABLE_EXIF as error:
         warnings.warn(f"its EXIF data cannot be read ({error}), so it is taken as upright", stacklevel=2)
         return None
-    return UPRIGHT_BY.get(told) if isinstance(told, int) else None
+    return UPRIGHT_BY.get(reported) if isinstance(reported, int) else None
 
 
 def _scaled(image: Image.Image, remarks: Counter[str]) -> Image.Image:

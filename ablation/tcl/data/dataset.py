@@ -149,7 +149,7 @@ def prepare_dataset(uri: str, config: TclConfig, planned: Mapping[str, Any] | No
             "shift leaves nothing of the picture"
         )
     try:
-        dataset, told = _planned_or_new(uri, config.data.size_px, planned)
+        dataset, reported = _planned_or_new(uri, config.data.size_px, planned)
     except FaultsError as error:
         raise FaultsError([*faults, *error.faults]) from error
     if faults:
@@ -162,7 +162,7 @@ def prepare_dataset(uri: str, config: TclConfig, planned: Mapping[str, Any] | No
         test_count=len(dataset.test.labels_N),
         train_per_class=_count(dataset.train, dataset.class_names),
         test_per_class=_count(dataset.test, dataset.class_names),
-        remarks=(*_remarks(dataset), *told),
+        remarks=(*_remarks(dataset), *reported),
         decoding=cache.CACHE_VERSION if planned is None else planned["decoding"],
     )
 
@@ -182,8 +182,8 @@ def _planned_or_new(uri: str, size_px: int, planned: Mapping[str, Any] | None) -
             raise
         return _dataset(uri, found), [f"the study goes on with what is decoded here, since {error.faults[0]}"]
     tested, repeated = len(dataset.test.labels_N), len(source.repeated)
-    told = [f"{repeated} of {tested} test pictures are in train, too: test scores flatter"] if repeated else []
-    return dataset, told
+    reported = [f"{repeated} of {tested} test pictures are in train, too: test scores flatter"] if repeated else []
+    return dataset, reported
 
 
 def _remarks(dataset: Dataset) -> Iterator[str]:

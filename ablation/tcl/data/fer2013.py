@@ -46,7 +46,7 @@ class _Table:
         self.order: list[int] = []  # where a line has each of the columns
 
     def read(self) -> None:
-        """Read every line, then look for empty parts; raise FaultsError where the header is another."""
+        """Read every line, then look for empty parts; raise FaultsError if the header is another."""
         hasher = sha256()
         # A CSV library would split 300 MB no faster, and names no line that it cannot read.
         with self.path.open("rb") as file:
@@ -81,14 +81,14 @@ class _Table:
                 f"{len(fields)}{tail}; restore that line",
             )
             return
-        emotion, pixels, *told = (fields[place] for place in self.order)
+        emotion, pixels, *reported = (fields[place] for place in self.order)
         if emotion not in LABELS:
             known = ", ".join(f"{label} {class_name}" for label, class_name in enumerate(CLASS_NAMES))
             self._blame(
                 "emotions out of range",
                 f"{where} has emotion {show(emotion)}, but must have one of {known}; correct it",
             )
-        part = self.part if self.part is not None else self._part(where, *told)
+        part = self.part if self.part is not None else self._part(where, *reported)
         if emotion in LABELS and part is not None and part != "unused":
             self.lines[part].append(Line(number, LABELS[emotion], pixels))
 
@@ -106,7 +106,7 @@ def open_fer2013(argument: str) -> Source:
     """Read labels and fingerprint of FER-2013's CSV; pixels are looked at when they are decoded.
 
     ``argument`` is the file, or the folder of a pair. The fingerprint is the first half of the file's SHA-256, or of
-    that of both files' digests. Raises FaultsError where there is no such file or its header is another; faults of
+    that of both files' digests. Raises FaultsError if there is no such file or its header is another; faults of
     single lines are gathered in the source.
     """
     path = _existing(argument)
@@ -120,7 +120,7 @@ def open_fer2013(argument: str) -> Source:
     joined = "".join(f"{table.part} {table.digest}\n" for table in tables)
     digest = sha256(joined.encode()).hexdigest() if len(tables) > 1 else train.digest
     found = [item for table in tables for item in table.faults.items()]
-    faults = [fault for kind, told in found for fault in abridge(told, kind)]
+    faults = [fault for kind, reported in found for fault in abridge(reported, kind)]
     seen = {line.pixels for line in train.lines["train"]}
     repeated = tuple(f"line_{line.number}" for line in test.lines["test"] if line.pixels in seen)
     learnt, scored = part_of_lines(train.path, train.lines["train"]), part_of_lines(test.path, test.lines["test"])
@@ -140,7 +140,7 @@ def _read(tables: Sequence[_Table]) -> None:
 
 
 def _existing(argument: str) -> Path:
-    """Return the file, or the folder that has a pair; raise FaultsError where it is neither."""
+    """Return the file, or the folder that has a pair; raise FaultsError if it is neither."""
     path = Path(argument).expanduser()
     if not argument:
         raise FaultsError(["data is 'fer2013:', but a file must follow the colon: fer2013.csv of the challenge"])

@@ -72,7 +72,7 @@ def _decode_lines(
 
 
 def _parse(rows: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    """Turn B rows of digits into uint8 (B, 48, 48); raise ValueError where a row is not 2304 numbers in 0–255."""
+    """Turn B rows of digits into uint8 (B, 48, 48); raise ValueError if a row is not 2304 numbers in 0–255."""
     # numpy would take signs, fractions and exponents for numbers too, and pass over an empty row.
     if not all(rows) or b"".join(rows).translate(None, b"0123456789 "):
         raise ValueError("a row is empty or has other signs than digits and spaces")

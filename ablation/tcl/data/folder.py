@@ -24,9 +24,9 @@ from ablation.tcl.data.photographs import (
     digest_photographs,
     existing_folder,
     fingerprint_photographs,
+    format_entries,
     photograph_part,
     repeated_photographs,
-    spell_entries,
 )
 from ablation.tcl.data.source import Source
 
@@ -109,11 +109,13 @@ class _Tree:
             self._blame(
                 "missing parts",
                 f"{self.root} has no {' and no '.join(missing)}, but must have {EXPECTED}; "
-                f"it has {spell_entries(self.root)}; give the folder that has both, or rename what is there",
+                f"it has {format_entries(self.root)}; give the folder that has both, or rename what is there",
             )
         elif len(self.classes) < 2:
             shown = f"1 class, {self.classes[0]!r}" if self.classes else "no class"
-            self._blame("too few classes", f"{self.root} has {shown}, but must have at least 2 to tell apart; add some")
+            self._blame(
+                "too few classes", f"{self.root} has {shown}, but must have at least 2 to distinguish; add some"
+            )
         for part, other in ((PARTS[0], PARTS[1]), (PARTS[1], PARTS[0])) if not missing else ():
             for name in sorted(self.names[part].keys() - self.names[other].keys()):
                 self._blame(
@@ -129,7 +131,7 @@ class _Tree:
 def open_folder(argument: str) -> Source:
     """List and fingerprint the photographs of a folder per class, without decoding.
 
-    ``argument`` is the folder that has ``train`` and ``test``. Raises FaultsError where it has neither; other faults
+    ``argument`` is the folder that has ``train`` and ``test``. Raises FaultsError if it has neither; other faults
     are gathered in the source, so that those of single photographs can join them.
     """
     tree = _Tree(existing_folder("folder", argument, EXPECTED))

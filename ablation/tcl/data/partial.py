@@ -20,7 +20,7 @@ UNLOCKED_AGE_S = 3600.0
 def becoming(place: Path) -> Iterator[Path]:
     """Yield a new folder that becomes ``place`` if the block ends well, and is removed otherwise.
 
-    Where another process was first, its folder stays. Raises OSError where nothing can be written.
+    Where another process was first, its folder stays. Raises OSError if nothing can be written.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     sweep_left(place.parent)

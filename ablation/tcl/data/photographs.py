@@ -52,7 +52,7 @@ class Photograph:
 def decode(file: Path | BinaryIO, size_px: int, remarks: Counter[str] | None = None) -> npt.NDArray[np.uint8]:
     """Decode one photograph to RGB of a size, bilinearly and antialiased; see ``colours.in_colour`` for ``remarks``.
 
-    Returns uint8 (size_px, size_px, 3). Raises OSError where the file cannot be read or is no whole picture.
+    Returns uint8 (size_px, size_px, 3). Raises OSError if the file cannot be read or is no whole picture.
     """
     try:
         with Image.open(file) as image:
@@ -72,7 +72,7 @@ def fit(image: Image.Image, size_px: int, remarks: Counter[str] | None = None) -
 
 
 def existing_folder(scheme: str, argument: str, expected: str) -> Path:
-    """Return the folder that follows a scheme's colon; raise FaultsError where it is none.
+    """Return the folder that follows a scheme's colon; raise FaultsError if it is none.
 
     ``expected`` says what such a folder has.
     """
@@ -85,8 +85,8 @@ def existing_folder(scheme: str, argument: str, expected: str) -> Path:
     return folder
 
 
-def spell_entries(folder: Path) -> str:
-    """Spell what a folder holds, abridged: what was there instead of what was looked for."""
+def format_entries(folder: Path) -> str:
+    """Format what a folder holds, abridged: what was there instead of what was looked for."""
     found = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     return ", ".join(abridge(found, "entries")) or "nothing"
 
@@ -182,7 +182,7 @@ def _digest_file(path: Path) -> str:
     try:
         return sha256(path.read_bytes()).hexdigest()
     except OSError:
-        # Decoding meets the same error and tells it together with all others.
+        # Decoding meets the same error and says it together with all others.
         return "unreadable"
 
 

@@ -17,9 +17,9 @@ from ablation.tcl.data.photographs import (
     digest_photographs,
     existing_folder,
     fingerprint_photographs,
+    format_entries,
     photograph_part,
     repeated_photographs,
-    spell_entries,
 )
 from ablation.tcl.data.source import Source
 
@@ -102,7 +102,7 @@ class _Listing:
 def open_rafdb(argument: str) -> Source:
     """List and fingerprint RAF-DB in a folder, without decoding.
 
-    ``argument`` is the folder that has ``EmoLabel`` and ``Image``. Raises FaultsError where it does not; faults of
+    ``argument`` is the folder that has ``EmoLabel`` and ``Image``. Raises FaultsError if it does not; faults of
     single lines are gathered in the source, so that those of single photographs can join them.
     """
     folder = existing_folder("rafdb", argument, EXPECTED)
@@ -124,7 +124,7 @@ def _check_layout(folder: Path) -> None:
         raise FaultsError(
             [
                 f"{folder} has no {' and no '.join(missing)}, but RAF-DB's basic set must have {EXPECTED}; "
-                f"it has {spell_entries(folder)}; give the folder into which basic.zip was unpacked, or open a copy "
+                f"it has {format_entries(folder)}; give the folder into which basic.zip was unpacked, or open a copy "
                 "with a folder per class as folder:DIR"
             ]
         )

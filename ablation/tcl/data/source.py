@@ -1,4 +1,4 @@
-"""What a source of data tells before anything is decoded: the seam between a format and the cache.
+"""What a source of data says before anything is decoded: the seam between a format and the cache.
 
 Shapes: N pictures of a part, B of a block, H and W in pixels, C = 3 colours.
 """

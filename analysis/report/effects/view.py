@@ -93,7 +93,7 @@ def opened(arms: pd.DataFrame, metric: str, higher_is_better: bool) -> tuple[str
 
 
 def file_name(name: str, taken: Collection[str]) -> str:
-    """Spell a name as a file's, with a number after it where another is spelled so."""
+    """Format a name as a file's, with a number after it where another is written so."""
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
     numbered = (safe if place == 1 else f"{safe}_{place}" for place in count(1))
     lower = {other.lower() for other in taken}  # as some file systems see them

@@ -89,7 +89,7 @@ def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
 
 def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit) -> str:
     seen = undecided if len(undecided) else found
-    reach = verdicts.spell(float(seen["detectable"].median()), unit)
+    reach = verdicts.formatted(float(seen["detectable"].median()), unit)
     n = _range(seen["n"].tolist())
     could = (
         f"with {n} paired replicates and the spread seen here, only a true difference of about {reach} or more would "

@@ -47,7 +47,7 @@ class Faces:
 
 
 def faces(inputs: Inputs) -> Faces:
-    """Gather the photographs that the arms' first completed confirm trials left; empty where there are none."""
+    """Gather the photographs that the arms' first completed confirm trials left; empty if there are none."""
     table = models.faces(inputs.where, inputs.study, inputs.trials)
     places = {png: place for place, png in enumerate(dict.fromkeys(table["png"]))}
     arms = tuple(

@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def chosen_values(values: Sequence[object]) -> str:
-    """Spell what replicates chose: each value of a few, median and range of more than four numbers."""
+    """Format what replicates chose: each value of a few, median and range of more than four numbers."""
     figures = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(values) > 4 and len(figures) == len(values):
         return f"{median(figures):.3g} ({min(figures):.3g} to {max(figures):.3g})"
@@ -27,7 +27,7 @@ def edge_warnings(edges: pd.DataFrame) -> list[str]:
 
 
 def importance_summary(table: pd.DataFrame) -> str:
-    """Say how many of the correlations could be told from none; empty where there are none."""
+    """Say how many of the correlations could be reported from none; empty if there are none."""
     known = table[table["rho"].notna()]
     if known.empty:
         return ""
