@@ -11,8 +11,8 @@ ARGS   ?=
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
-# Bytecode is compiled here: where Python may not write it, every worker would compile torch and ray anew.
-# The stamps record which lock file the environment was made from; a newer lock makes it anew.
+# Bytecode is compiled here: where Python may not write it, every worker would compile torch and ray again.
+# The stamps record which lock file the environment was made from; a newer lock makes it again.
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

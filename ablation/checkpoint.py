@@ -56,7 +56,7 @@ class Cadence:
     """Say after which epochs of a trial a checkpoint is due.
 
     Those are the last, those where the search decides (``context.checkpoint_epochs``), and as many between them that
-    no more than ``every_s`` seconds of training, or one epoch where that takes longer, are ever to be repeated.
+    no more than ``every_s`` seconds of training, or one epoch if that takes longer, are ever to be repeated.
     """
 
     def __init__(self, context: TrialContext, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:

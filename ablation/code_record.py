@@ -28,7 +28,7 @@ class CodeRecord(Frozen):
 
     Attributes:
         files: SHA-256 of each source file, by its path from the folder on the import path that holds it.
-        versions: of Python and of the packages on which results depend, where they are installed.
+        versions: of Python and of the packages on which results depend, if they are installed.
     """
 
     files: dict[str, str]

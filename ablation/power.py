@@ -141,7 +141,7 @@ def spread_from(run: Path, plan: Plan) -> Spread:
 
 @dataclass(frozen=True)
 class SpreadAsked:
-    """What --spread and --spread-from give; None where they are left out.
+    """What --spread and --spread-from give; None if they are left out.
 
     Attributes:
         stated: a standard deviation of differences between arms, in units of the metric.

@@ -16,7 +16,7 @@ class Resources(Frozen):
 
     cpus_per_trial: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gpus_per_trial: NonNegative | Literal["auto"] = Field(
-        default="auto", description="auto: a quarter where there are GPUs"
+        default="auto", description="auto: a quarter if there are GPUs"
     )
     max_concurrent: int | None = Field(default=None, ge=1)
     address: str | None = None

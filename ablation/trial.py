@@ -34,7 +34,7 @@ class EpochRecord:
         epoch_s: wall time of the epoch, in seconds.
         metrics: any names; ``val_<metric>`` for the space's metrics in every record, ``test_<metric>`` in the last
             record of a confirm trial and nowhere else. A ``train_*``, ``val_*`` or ``test_*`` that is not finite
-            ends the trial as diverged; other metrics may be NaN where they mean nothing.
+            ends the trial as diverged; other metrics may be NaN if they mean nothing.
         images: training images seen in the epoch, for throughput.
     """
 

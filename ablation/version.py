@@ -1,3 +1,3 @@
-"""The version of this project, known also where it runs from its folder and is not installed."""
+"""The version of this project, known even if it runs from its folder and is not installed."""
 
 VERSION = "0.2.0"

@@ -1,4 +1,4 @@
-"""Parts that are computed one by one: where one fails, that is kept and said in its place, and the rest goes on."""
+"""Parts that are computed one by one: if one fails, that is kept and said in its place, and the rest goes on."""
 
 from __future__ import annotations
 

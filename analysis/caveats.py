@@ -73,7 +73,7 @@ def unequal_search(planned: Iterable[int]) -> str | None:
 
 
 def unequal_survival(table: pd.DataFrame, test: Unequal) -> str | None:
-    """Say that arms lost different shares of their search trials, beyond chance; None where they did not.
+    """Say that arms lost different shares of their search trials, beyond chance; None if they did not.
 
     ``table`` and ``test`` are what ``survival.survival_table`` returns.
     """

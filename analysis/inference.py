@@ -25,7 +25,7 @@ _NO_SPREAD = 1e-12  # relative: what differences of equal decimals leave behind 
 
 
 class Interval(NamedTuple):
-    """A mean with a two-sided interval; arrays where many samples were given at once."""
+    """A mean with a two-sided interval; arrays if many samples were given at once."""
 
     mean: Array
     low: Array

@@ -28,7 +28,7 @@ class Unit:
     def at(self, low: float, high: float) -> Unit:
         """Take as many digits as the interval ``low`` to ``high`` needs to be seen: at least STEPS of its last one.
 
-        An interval without width needs two of its value's digits; without an interval, or where it is not finite, there
+        An interval without width needs two of its value's digits; without an interval, or if it is not finite, there
         are as many as before.
         """
         if missing(low) or missing(high) or not math.isfinite(high - low):

@@ -204,7 +204,7 @@ def place(run: Run) -> Place:
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """Name runs by their directories; where two have the same name, by where they lie."""
+    """Name runs by their directories; if two have the same name, by where they lie."""
     places = [place(run) for run in runs]
     short = [where.name for where in places]
     return [str(where) if short.count(name) > 1 else name for where, name in zip(places, short, strict=True)]

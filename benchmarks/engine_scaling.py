@@ -7,7 +7,7 @@ beside. A proposal by TPE takes longer the longer its search is, so two shapes o
 600 searches of 16 trials (the largest budget of the shipped study, grown by replicates), to which the bar applies,
 and 24 searches of 416 trials, the longest that a plan of that size can hold, since it has two replicates at least.
 
-Prints JSON and exits 1 where the median time of the last thousand trials is above 1.5 times that of the second
+Prints JSON and exits 1 if the median time of the last thousand trials is above 1.5 times that of the second
 thousand. Run: ``python -m benchmarks.engine_scaling [--replicates R --trials T]``.
 """
 

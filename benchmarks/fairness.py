@@ -6,7 +6,7 @@ f = 0.80 + δ of the arm − 0.05·x² + noise of the run. x is what is searched
 and x = 0.6·Φ⁻¹(u), so a random x follows N(0, 0.6) cut at ±1.85; the default is x = 0.6. The right answer is the
 difference of both curves at the full length, without noise, at x = 0. Noise is independent between the arms.
 
-Prints JSON and exits 1 where a bar is missed, by the exact (Clopper–Pearson) 95 % bounds: the better arm is named
+Prints JSON and exits 1 if a bar is missed, by the exact (Clopper–Pearson) 95 % bounds: the better arm is named
 in at least 97 % of studies, equal arms are called different in at most 7 %, no search is without survivor.
 Run: ``python -m benchmarks.fairness [--sweeps N] [--seed N] [--set KEY=VALUE ...]``.
 """

@@ -5,7 +5,7 @@ paired interval, family-wise error under Holm, claims with the wrong sign. Part 
 directories, through ledger and tables, and compares their findings with the arrays. What was planted is written to
 ``truth/`` beside the runs, which the analysis never opens.
 
-Prints JSON with each bound; exit code 1 where one is missed.
+Prints JSON with each bound; exit code 1 if one is missed.
 Run: ``python -m benchmarks.planted_truth [--studies 20000] [--whole 200] [--out DIR]``.
 """
 
@@ -51,7 +51,7 @@ RUN_SD, REPLICATE_SD = 0.01, 0.02
 
 
 def draw_noise(noise: Noise, random: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Draw noise of mean 0 for arms on the axis before the last: sd 1 in each, or 0.5 to 2 where it is unequal."""
+    """Draw noise of mean 0 for arms on the axis before the last: sd 1 in each, or 0.5 to 2 if it is unequal."""
     if noise == "normal":
         return random.standard_normal(shape)
     skewed = random.standard_exponential(shape) - 1.0
@@ -178,7 +178,7 @@ def disagreements_with(found: dict[str, Any], truth: Truth) -> Iterator[str]:
 
 
 def is_flagged(found: dict[str, Any], truth: Truth) -> bool:
-    """Say whether findings call survival unequal; where it was planted, the shaky arm must be among those named."""
+    """Say whether findings call survival unequal; if it was planted, the shaky arm must be among those named."""
     arms = [arm["arm"] for arm in found["arms"] if arm["survival"]["flagged"]]
     return bool(found["unequal_survival"]["is_unequal"]) and (SHAKY_ARM in arms or not truth.is_shaky)
 
@@ -189,10 +189,10 @@ def missed_by_runs(result: dict[str, Any]) -> Iterator[str]:
         yield f"whole studies: {result['disagreements']} disagreements, such as {result['first_disagreements'][0]}"
     found, planted = result["unequal_survival_planted_and_flagged"]
     if planted and found / planted < SURVIVAL_FOUND:
-        yield f"whole studies: unequal survival flagged in {found} of {planted} where it was planted"
+        yield f"whole studies: unequal survival flagged in {found} of {planted} if it was planted"
     false, clean = result["unequal_survival_not_planted_but_flagged"]
     if clean and false / clean > SURVIVAL_FALSE:
-        yield f"whole studies: unequal survival flagged in {false} of {clean} where none was planted"
+        yield f"whole studies: unequal survival flagged in {false} of {clean} if none was planted"
 
 
 def main(
@@ -201,7 +201,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Where these are kept; default: a temporary folder.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other studies.")] = 0,
 ) -> None:
-    """Plant, analyse, compare; exit 1 where a bound is missed."""
+    """Plant, analyse, compare; exit 1 if a bound is missed."""
     cells = [
         vectorised(noise, effects, replicates, studies, seed)
         for noise in NOISES

@@ -176,7 +176,7 @@ def main(
     sizes: Annotated[str, typer.Option(help="Slots, by commas.")] = ",".join(map(str, EPOCHS)),
     runs: Annotated[int, typer.Option(help="Runs of each side and size.")] = 5,
 ) -> None:
-    """Measure both sides in turn, then simulate; exit 1 where a bar is missed."""
+    """Measure both sides in turn, then simulate; exit 1 if a bar is missed."""
     found, missed = {}, []
     for slots in map(int, filter(None, sizes.split(","))):
         pairs = []

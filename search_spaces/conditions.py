@@ -13,7 +13,7 @@ from search_spaces.domains import Frozen, Level, Levels
 
 
 class When(Frozen):
-    """Say what has no meaning where ``factor`` takes one of the levels ``among``.
+    """Say what has no meaning if ``factor`` takes one of the levels ``among``.
 
     ``drops`` names factors and hyperparameters without effect there: they are neither varied nor searched.
     ``replaces`` maps another factor's meaningless levels to the nearest meaningful ones. A factor that is dropped takes

@@ -31,7 +31,7 @@ def arm_name_faults(factors: Mapping[str, Choice]) -> Iterator[str]:
     for name, choice in factors.items():
         if "/" in short[name] or "__" in short[name]:
             yield f"factor {name!r} holds '/' or '__' in the arms' names, {between}; rename it"
-        spelled: dict[str, Level] = {}
+        written: dict[str, Level] = {}
         for level in choice.values:
             text = str(level)
             # An arm's name may end with a level, and "__" follows it.
@@ -39,8 +39,8 @@ def arm_name_faults(factors: Mapping[str, Choice]) -> Iterator[str]:
                 yield f"level {level!r} of {name} holds '/' or '__' or ends with '_', {between}; rename it"
             if any(f",{other}=" in text for other in short.values()):
                 yield f"level {level!r} of {name} reads as levels of two factors in an arm's name; rename it"
-            if spelled.setdefault(text, level) != level:
-                yield f"levels {spelled[text]!r} and {level!r} of {name} are written alike; rename one"
+            if written.setdefault(text, level) != level:
+                yield f"levels {written[text]!r} and {level!r} of {name} are written alike; rename one"
 
 
 def level_faults(choices: Mapping[str, Choice]) -> Iterator[str]:

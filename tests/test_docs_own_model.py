@@ -107,7 +107,7 @@ def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: p
 
     def checked(request: Request, name: str | None, out: Path, *rest: object, **options: object) -> Any:
         calls.append(request)
-        return type("PreparedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
+        return type("PlannedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
 
     load(find_space(study_file).trial)
     monkeypatch.setattr(ablation.run, "prepare_run", checked)

@@ -29,7 +29,7 @@ class Account:
         ended: how the sweep ended, as the driver says it.
         exit_code: what the command ends with.
         summary: summary.json.
-        page: the report, where it was built.
+        page: the report, if it was built.
         failures: trials that failed or diverged, by their reasons.
         retry: the command that runs failed ones again, if there are any.
     """
@@ -49,7 +49,7 @@ class Account:
 
 
 class Messages(Protocol):
-    """Say what happens to a study before and after its sweep; none of this raises where nobody listens any more."""
+    """Say what happens to a study before and after its sweep; none of this raises if nobody listens any more."""
 
     def faults(self, faults: Iterable[str]) -> None:
         """Say all that is wrong with what was asked for."""

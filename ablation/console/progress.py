@@ -80,7 +80,7 @@ class Progress:
             self._say()
 
     def note(self, event: Event) -> None:
-        """Count an event; print it as JSON where asked for, and how far the sweep is where it is time to."""
+        """Count an event; print it as JSON if asked for, and how far the sweep is when it is time to."""
         self._epochs_here += event.kind == "epoch"
         self._counts.note(event)
         if self._is_json:

@@ -28,7 +28,7 @@ class Stderr:
         return self._is_terminal
 
     def write(self, text: str) -> int:
-        """Write a text; return its length, also where it went nowhere."""
+        """Write a text; return its length, also if it went nowhere."""
         stream = self._stream
         if stream is not None:
             try:

@@ -54,7 +54,7 @@ def sweep(
     ``watch`` returns sees each event.
     "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
     that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
-    went wrong in the study itself: OvertakenError if another driver took over, LedgerError or UnwritableError where
+    went wrong in the study itself: OvertakenError if another driver took over, LedgerError or UnwritableError if
     nothing can be written, ConflictError if the ledger contradicts itself. A trial's failure is an event, not an
     exception.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 FATAL = "Fatal Python error: "
 # Ray knows no more of a process that ended without a word to it.
 ABRUPT = "its process ended without an exception (killed, out of memory, crashed, or os._exit)"
-# What Ray writes where it has ended workers itself; pages on other processes and on its own switches follow.
+# What Ray writes when it has ended workers itself; pages on other processes and on its own switches follow.
 LOW_MEMORY = re.compile(r"killed due to the node running low on memory.* was (?P<used>.+ limit)")
 
 

@@ -46,7 +46,7 @@ class ProcessState:
         for restore in self._restores:
             try:
                 restore()
-            # Such as torch where a trial mixed its two ways to choose a precision: the rest can be put back.
+            # Such as torch if a trial mixed its two ways to choose a precision: the rest can be put back.
             except (RuntimeError, OSError) as error:
                 print(f"a trial's change to its process could not be undone: {error}")
 

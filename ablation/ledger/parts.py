@@ -132,7 +132,7 @@ def read_log(folder: Folder) -> list[Event]:
     """Read the whole log in order.
 
     A last part that was torn while it was written is left out, with a warning in the log: its trials repeat what it
-    reported. Raises LedgerError, naming file and remedy, where another part is damaged or missing.
+    reported. Raises LedgerError, naming file and remedy, if another part is damaged or missing.
     """
     return _patiently(lambda: read_live(folder, _without_torn_end(folder)))
 

@@ -41,7 +41,7 @@ SHOWN_LETTERS = 60
 
 @dataclass
 class PlannedRun:
-    """A study that can start now: checked, with its place on disk, which ``create_run`` moves where nobody named it."""
+    """A study that can start now: checked, with its place on disk, which ``create_run`` moves if nobody named it."""
 
     checked: CheckedStudy
     paths: RunPaths
@@ -105,7 +105,7 @@ def create_run(study: PlannedRun) -> None:
     """Make the run directory with its study.json; a run that nobody named takes the next name that is free.
 
     Raises FaultsError if another driver has started a run of that name since this one was prepared, UnwritableError
-    where nothing can be written.
+    if nothing can be written.
     """
     checked = study.checked
     try:
@@ -208,7 +208,7 @@ def _runs_in(out: Path) -> str:
 
 
 def _existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
-    """Read the run that is to go on; where it is damaged, add that to the faults."""
+    """Read the run that is to go on; if it is damaged, add that to the faults."""
     try:
         file, events = study_file.read(paths), read_events(paths.ledger)
         opened = (event.what.code for event in events if isinstance(event.what, SessionOpened))

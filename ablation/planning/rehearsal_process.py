@@ -38,7 +38,7 @@ class _Outcome:
 
 
 def probe_apart(checked: CheckedStudy, slots: Slots, epoch_most_s: float) -> Probe:
-    """Do what ``probe`` does; raises FaultsError, too, where a trial ends its process or an epoch takes too long.
+    """Do what ``probe`` does; raises FaultsError, too, if a trial ends its process or an epoch takes too long.
 
     What was written in there, by whatever means, goes to standard error if something failed, and nowhere otherwise.
     """

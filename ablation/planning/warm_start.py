@@ -23,7 +23,7 @@ MARK = "default: warm start from "
 def warm_start_from(space: Space, run: Path) -> Space:
     """Return the space with defaults from a run's completed confirm trials.
 
-    A default is the median over all arms and replicates (of the logarithm where the range is logarithmic; of choices
+    A default is the median over all arms and replicates (of the logarithm if the range is logarithmic; of choices
     the most frequent), put into the range. It is the same in every arm, so the start favours none. Hyperparameters
     that the run did not have, or only with values that are none here, keep their default. Raises FaultsError if the
     run has nothing confirmed, or nothing to give.
@@ -44,7 +44,7 @@ def warm_start_from(space: Space, run: Path) -> Space:
 def keep_warm_start(space: Space, existing: Space) -> Space:
     """Return the space with the warm defaults of a study under way, whose space is ``existing``.
 
-    They are taken where nothing else of a hyperparameter differs. What the study was started from is not read: it may
+    They are taken if nothing else of a hyperparameter differs. What the study was started from is not read: it may
     have grown since, or be gone.
     """
     changed: dict[str, Domain] = {}

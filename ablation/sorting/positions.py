@@ -1,4 +1,4 @@
-"""How a transformer is told where a symbol stands.
+"""How a transformer knows where a symbol stands.
 
 Shapes: B sequences, L positions, D width of the embedding, H heads, K = D/H dimensions of a head.
 """

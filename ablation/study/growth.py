@@ -11,7 +11,7 @@ from ablation.study_file import StudyFile
 
 
 def open_study(file: StudyFile, ledger: Ledger, asked: Plan | None = None) -> Study:
-    """Replay what was; where ``asked`` is larger than the plan as it stands, note that the study grows.
+    """Replay what was; if ``asked`` is larger than the plan as it stands, note that the study grows.
 
     The note says how many confirm trials were completed by then: whoever lets a study grow may have seen them, and the
     report has to say so. Raises ConflictError if the ledger contradicts itself.

@@ -37,7 +37,7 @@ class StudyState:
         replicates: the same by arm and replicate.
         records: state of each trial that an event is about.
         rung_values: validation scores by arm, replicate and rung, in the order of their arrival; larger is better.
-        decisions: whether a trial (by id) goes on at a rung, where that is decided.
+        decisions: whether a trial (by id) goes on at a rung, if that is decided.
         unbegun: ids of trials without proposal or end, in the plan's order.
         unbegun_confirm: those of them that are confirm trials.
         unended: ids of trials that have not ended.
@@ -56,7 +56,7 @@ class StudyState:
         self._searches: dict[ReplicateKey, Search] = {}
 
     def of(self, trial_id: str) -> TrialState:
-        """Return a trial's state; a blank one where nothing is recorded of it."""
+        """Return a trial's state; a blank one if nothing is recorded of it."""
         return self.records.get(trial_id) or TrialState(trial_id)
 
     def apply(self, event: Event) -> None:
@@ -86,8 +86,8 @@ class StudyState:
     def replay(self, history: Sequence[Event]) -> None:
         """Take what is recorded, making each decision and the latest proposals a second time.
 
-        Proposals are made again only where the same searcher made them. Raises ConflictError if one comes out
-        otherwise, or where the ledger records trials that are not in the plan.
+        Proposals are made again only if the same searcher made them. Raises ConflictError if one comes out
+        otherwise, or if the ledger records trials that are not in the plan.
         """
         proposed = [event.seq for event in history if isinstance(event.what, Proposed)]
         recheck_from = proposed[-PROPOSALS_RECHECKED] if len(proposed) > PROPOSALS_RECHECKED else 0

@@ -131,7 +131,7 @@ class Study:
         return Assignment(trial, self.records[trial.trial_id].config)
 
     def _is_confirm_next(self, slots: int) -> bool:
-        """Choose between confirm trials that are ready and search trials, where there are both.
+        """Choose between confirm trials that are ready and search trials, if there are both.
 
         Confirm trials first: replicates complete early. But the last of them fill the slots that would stand empty
         while the last searches end, so a share is kept for then (`benchmarks.slots` has the simulation).

@@ -1,4 +1,4 @@
-"""What a confirm trial leaves for the report: small Parquet tables; photographs only where they are asked for.
+"""What a confirm trial leaves for the report: small Parquet tables; photographs only if they are asked for.
 
 Shapes: N images of the test split, F of them whose photographs are left, K classes, D embedding dimensions.
 """
@@ -59,7 +59,7 @@ def write_artifacts(
 
 
 def write_faces(directory: Path, test: Outputs, split: Split, per_class: int) -> None:
-    """Write the first ``per_class`` photographs of each class as the network saw them; no file where that is 0.
+    """Write the first ``per_class`` photographs of each class as the network saw them; no file if that is 0.
 
     ``split`` is what ``test`` is about. ``png`` is a photograph as a PNG file; ``attention`` its own spatial attention,
     row by row, with its ``rows`` and ``columns``, all three null if the network has none.

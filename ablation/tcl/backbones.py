@@ -40,7 +40,7 @@ class Backbone(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Add two 3×3 convolutions to their input (He et al., CVPR 2016, fig. 2), projected where its shape changes."""
+    """Add two 3×3 convolutions to their input (He et al., CVPR 2016, fig. 2), projected if its shape changes."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ def load_weights(backbone: nn.Module, state: Mapping[str, Tensor], *, source: st
     Names match as they are, else with any of ``PREFIXES`` stripped, repeatedly. What the backbone has no name for, such
     as another task's head, is ignored; a tensor of another shape does not match and is not loaded.
 
-    Raises: FaultsError listing all that did not match where that leaves less than 90 %; the backbone is then unchanged.
+    Raises: FaultsError listing all that did not match if that leaves less than 90 %; the backbone is then unchanged.
     """
     targets = backbone.state_dict()
     found: dict[str, Tensor] = {}

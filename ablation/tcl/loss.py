@@ -98,7 +98,7 @@ class TripletCenterLoss(nn.Module):
         """Compute T per sample, with gradients into features, attention and centers alike.
 
         Shapes: as named; labels are class indices, int64; attention A >= 0 with mean 1, None for all ones.
-        Returns: terms_B >= 0 in float32 (float64 where the features are), and detached scalars: ``d_pos`` and
+        Returns: terms_B >= 0 in float32 (float64 if the features are), and detached scalars: ``d_pos`` and
             ``d_neg``, the mean distances to own center and negative, and ``active_hinge_fraction`` in [0, 1], the
             share of hinges above zero; the last two are NaN if there is no negative.
         Raises: ValueError if the features' width is not the centers'.
@@ -148,7 +148,7 @@ class TripletCenterLoss(nn.Module):
         self.centers_KD.copy_(torch.where(counts_K[:, None] > 0, means_KD.to(self.centers_KD), self.centers_KD))
 
     def _prepare(self, features_BD: Tensor, attention_BD: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Widen to float32, normalise where asked, and format absent attention as ones."""
+        """Widen to float32, normalise if asked, and format absent attention as ones."""
         if features_BD.ndim != 2 or features_BD.shape[1] != self.centers_KD.shape[1]:
             wanted = f"(B, {self.centers_KD.shape[1]})"
             raise ValueError(f"features_BD has shape {tuple(features_BD.shape)}, but the centers need {wanted}")

@@ -149,7 +149,7 @@ def synthesized_dimensions(synthesis_ratio: float, dim: int) -> int:
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return the tensor in float32 where it is narrower, unchanged otherwise (float64 stays, for gradient checks)."""
+    """Return the tensor in float32 if it is narrower, unchanged otherwise (float64 stays, for gradient checks)."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 

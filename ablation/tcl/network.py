@@ -17,7 +17,7 @@ from ablation.tcl.backbones import Backbone, build_backbone, initialise
 
 
 class Output(NamedTuple):
-    """What a forward pass gives; all float32, also under autocast (float64 where the network is).
+    """What a forward pass gives; all float32, also under autocast (float64 if the network is).
 
     Attributes:
         features_BD: the embedding, for the metric term.

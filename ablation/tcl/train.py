@@ -251,7 +251,7 @@ def _class_weights(labels_N: Tensor, config: TclConfig, num_classes: int) -> Ten
 
 
 def _use_bfloat16(config: TclConfig, device: torch.device) -> bool:
-    """Choose bfloat16 where the hardware gains: on GPUs since Ampere; on CPUs only when asked."""
+    """Choose bfloat16 if the hardware gains: on GPUs since Ampere; on CPUs only when asked."""
     if config.train.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return config.train.precision == "bfloat16"

@@ -30,8 +30,8 @@ def plan(run: Run) -> Iterator[str]:
         yield f"trials: {len(listed) - len(set(listed))} rows are there twice"
     reported = set(run.events["trial_id"].dropna())
     yield from (f"ledger: records {trial}, which is not planned" for trial in sorted(reported - planned))
-    spelled = run.trials.apply(lambda row: f"{row['arm']}/{row['replicate']}/{row['phase']}/{row['index']}", axis=1)
-    yield from (f"trials: {row} does not stand where its id says" for row in run.trials["trial_id"][spelled != listed])
+    named = run.trials.apply(lambda row: f"{row['arm']}/{row['replicate']}/{row['phase']}/{row['index']}", axis=1)
+    yield from (f"trials: {row} does not stand where its id says" for row in run.trials["trial_id"][named != listed])
     seeds = run.trials.groupby(["replicate", "phase", "index"])["seed"].nunique()
     if (seeds > 1).any():
         yield f"trials: arms do not share seeds at {seeds[seeds > 1].index.tolist()[:3]}"

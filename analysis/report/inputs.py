@@ -111,7 +111,7 @@ def read(run: Run) -> Inputs:
 
 
 def _written(where: Place, study: Study, log: pd.DataFrame) -> Inputs | None:
-    """Read the run's tables; None where they are not there yet, or hold less than the ledger says."""
+    """Read the run's tables; None if they are not there yet, or hold less than the ledger says."""
     has = [where.has(path) for path in (where.paths.trials, where.paths.epochs, where.paths.summary)]
     # Without a ledger, what is left of the tables has to do: a missing one is a fault.
     if not (all(has[:2]) if len(log) else any(has)):

@@ -60,11 +60,11 @@ def paper_arms(arms: pd.DataFrame, units: Mapping[str, Unit], declared: Mapping[
     primary = next(iter(units))
     columns: dict[str, Sequence[str]] = {"arm": arms["arm"].tolist()}
     for name, unit in units.items():
-        spelled = name.replace("_", " ")
+        shown = name.replace("_", " ")
         ends = list(zip(arms[f"{name}_low"], arms[f"{name}_high"], strict=True))
-        title = f"test {spelled}{', %' if unit.points else ''}{_less(declared[name].higher_is_better)}"
+        title = f"test {shown}{', %' if unit.points else ''}{_less(declared[name].higher_is_better)}"
         columns[title] = [unit.at(*pair).bare(value) for value, pair in zip(arms[name], ends, strict=True)]
-        columns[f"95 % interval of {spelled}"] = [unit.at(*pair).interval(*pair) for pair in ends]
+        columns[f"95 % interval of {shown}"] = [unit.at(*pair).interval(*pair) for pair in ends]
     names = ("difference", "difference_low", "difference_high")
     columns |= _differences(arms, units[primary], names, declared[primary].higher_is_better)
     columns["replicates"] = [str(n) for n in arms["n"]]

@@ -61,8 +61,8 @@ def probability_of_improvement(arm_R: ArrayLike, against_R: ArrayLike, confidenc
     """Estimate the chance that a run of ``arm`` scores above a run of ``against``; ties count half.
 
     The Mann-Whitney statistic over all pairs of replicates, as rliable defines it, in 0..1. The interval is Newcombe's
-    score interval for it, which also has a width where the arms do not overlap (a bootstrap has none there); it takes
-    the two samples for independent, and is wider than needed where they are paired. NaN without any values.
+    score interval for it, which also has a width if the arms do not overlap (a bootstrap has none there); it takes
+    the two samples for independent, and is wider than needed if they are paired. NaN without any values.
     Source: Agarwal et al. (NeurIPS 2021); Newcombe, Statistics in Medicine 25 (2006), method 5.
     """
     arm, against = np.asarray(arm_R, dtype=float), np.asarray(against_R, dtype=float)

@@ -59,7 +59,7 @@ def unequal_shares(
     Tables with the same row and column sums are drawn from the multivariate hypergeometric distribution; p is
     (1 + those at least as far from equal shares) / (1 + tables), which is valid for any number of tables. A search that
     stops a fixed share of each arm makes shares more equal than chance would, so the test errs on the quiet side. NaN
-    where there is nothing to compare. Source: Besag & Clifford (1989); Pearson (1900).
+    if there is nothing to compare. Source: Besag & Clifford (1989); Pearson (1900).
     """
     successes_A, trials_A = np.asarray(successes_A, dtype=np.int64), np.asarray(trials_A, dtype=np.int64)
     present = trials_A > 0

@@ -143,7 +143,7 @@ def edges(study: Study, chosen: pd.DataFrame) -> pd.DataFrame:
     """Count chosen values within EDGE of a range's end, on the scale that the search used.
 
     ``chosen`` is what ``effort.chosen`` returns. Columns: arm, name, end ("low" or "high"), at_edge, replicates,
-    bound; one row where at least one replicate chose there. Unordered choices have no ends.
+    bound; one row if at least one replicate chose there. Unordered choices have no ends.
     """
     known, rows = domains(study), []
     for (arm, name), mine in chosen.groupby(["arm", "name"], sort=False):
@@ -157,7 +157,7 @@ def edges(study: Study, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def unit_scale(domain: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
-    """Place values of a numeric range in 0..1, logarithmically where the range is logarithmic."""
+    """Place values of a numeric range in 0..1, logarithmically if the range is logarithmic."""
     low, high = float(domain["low"]), float(domain["high"])
     if high == low:
         return np.full(values.shape, 0.5)

@@ -76,7 +76,7 @@ def place_of(fingerprint: str, size_px: int, version: int = CACHE_VERSION) -> Pa
 def find(fingerprint: str, size_px: int, decoding: int = CACHE_VERSION) -> Decoded | None:
     """Map the data of a fingerprint at a size, as decoding of that version has it; None if it is not decoded here.
 
-    Today's decoding serves for an older one where it had none of those pictures that the two decode differently.
+    Today's decoding serves for an older one if it had none of those pictures that the two decode differently.
     Raises FaultsError if files are damaged.
     """
     place = place_of(fingerprint, size_px, decoding)
@@ -94,7 +94,7 @@ def build(source: Source, size_px: int) -> None:
     """Decode a source into the cache, atomically.
 
     Another process that builds the same at the same time does no harm: the first to finish wins, and both hold the
-    same bytes. Raises FaultsError with the source's faults and those of all its pictures, or where the disk is full or
+    same bytes. Raises FaultsError with the source's faults and those of all its pictures, or if the disk is full or
     read-only; either way nothing half-written stays.
     """
     place = place_of(source.fingerprint, size_px)

@@ -106,7 +106,7 @@ def _scaled(image: Image.Image, remarks: Counter[str]) -> Image.Image:
 
 
 def _range(mode: str, values_HW: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return the values that become black and white; the same one twice where a picture has no other."""
+    """Return the values that become black and white; the same one twice if a picture has no other."""
     low, high = float(values_HW.min()), float(values_HW.max())
     if mode.startswith("I;16"):
         return 0.0, 65535.0

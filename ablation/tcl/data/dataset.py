@@ -78,13 +78,13 @@ class DatasetSummary(BaseModel):
 
 
 def open_dataset(uri: str, size_px: int, *, fingerprint: str | None = None, decoding: int | None = None) -> Dataset:
-    """Open a data set, decoding it where this machine has not done so yet.
+    """Open a data set, decoding it if this machine has not done so yet.
 
     ``uri`` is ``scheme`` or ``scheme:argument`` of SOURCES. With a ``fingerprint`` that the cache holds, the source is
     not looked at: a planned study goes on with the data that it was planned with, whatever became of the source.
     ``decoding`` is the version of the rules that the study was planned with, by default today's. Raises FaultsError
     with every fault of the source, or where its content has another fingerprint than the one given or cannot be had as
-    those rules decode it, or where the cache cannot be written.
+    those rules decode it, or if the cache cannot be written.
     """
     decoding = cache.CACHE_VERSION if decoding is None else decoding
     if fingerprint is None:
@@ -170,7 +170,7 @@ def prepare_dataset(uri: str, config: TclConfig, planned: Mapping[str, Any] | No
 def _planned_or_new(uri: str, size_px: int, planned: Mapping[str, Any] | None) -> tuple[Dataset, list[str]]:
     """Open the data as it was planned, if it was, with remarks on the source; other content is opened as it is.
 
-    A source that cannot be had does not matter where the data that was planned is decoded here.
+    A source that cannot be had does not matter if the data that was planned is decoded here.
     """
     known = {} if planned is None else {str(planned["fingerprint"]): int(planned["decoding"])}
     try:

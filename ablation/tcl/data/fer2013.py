@@ -34,7 +34,7 @@ WHOLE = "fer2013.csv or icml_face_data.csv of the challenge, which have all part
 class _Table:
     """A file's lines, read as far as they can be; every fault goes to the list of its kind.
 
-    ``part`` is what all lines of the file are, where it is one of a pair; else each line has its Usage.
+    ``part`` is what all lines of the file are, if it is one of a pair; else each line has its Usage.
     """
 
     def __init__(self, path: Path, part: str | None = None) -> None:

@@ -37,7 +37,7 @@ class Source:
 
     Attributes:
         class_names: names in the order of the 0-based labels.
-        fingerprint: 32 hexadecimal digits that change with any byte or label; meaningless where there are faults.
+        fingerprint: 32 hexadecimal digits that change with any byte or label; meaningless if there are faults.
         train: pictures to learn from.
         test: pictures to score once.
         faults: what is wrong with labels and layout; pictures that cannot be decoded are found by decoding.

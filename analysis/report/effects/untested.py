@@ -1,4 +1,4 @@
-"""What the page says where no declared comparison could be tested: why there is nothing to say."""
+"""What the page says if no declared comparison could be tested: why there is nothing to say."""
 
 from __future__ import annotations
 

@@ -77,13 +77,13 @@ def _claim(row: Mapping[Any, Any], study: Study, unit: Unit) -> str:
 
 def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
     smallest = p_value(float(tested["p_holm"].min()))
-    spelled = smallest if smallest.startswith("<") else f"= {smallest}"
+    p_text = smallest if smallest.startswith("<") else f"= {smallest}"
     rest = f"{len(tested)} cannot be told apart, {untested} could not be tested"
     if len(tested) + untested == 1:
-        return f"The one declared comparison of {noun} is not significant (p {spelled}): its arms cannot be told apart."
+        return f"The one declared comparison of {noun} is not significant (p {p_text}): its arms cannot be told apart."
     return (
         f"None of the {count(len(tested) + untested, 'declared comparison')} of {noun} is significant after Holm’s "
-        f"correction (smallest adjusted p {spelled}): {rest if untested else 'these arms cannot be told apart'}."
+        f"correction (smallest adjusted p {p_text}): {rest if untested else 'these arms cannot be told apart'}."
     )
 
 

@@ -51,7 +51,7 @@ def steps(curves: pd.DataFrame, x: str, y: str, looks: Looks, rungs: Sequence[in
 
 
 def correlations(table: pd.DataFrame, arms: Sequence[str], names: Sequence[str]) -> Spec:
-    """Draw rank correlations with the score, arms by hyperparameters; in brackets where the interval includes 0."""
+    """Draw rank correlations with the score, arms by hyperparameters; in brackets if the interval includes 0."""
     cells = table.set_index(["arm", "name"]).to_dict("index")
     z, text, hover = [], [], []
     for arm in arms:
@@ -74,7 +74,7 @@ def correlations(table: pd.DataFrame, arms: Sequence[str], names: Sequence[str])
 
 
 def explained(table: pd.DataFrame, arms: Sequence[str], names: Sequence[str]) -> Spec:
-    """Draw the share of score ranks that each hyperparameter explains; in brackets where shuffles reach as much."""
+    """Draw the share of score ranks that each hyperparameter explains; in brackets if shuffles reach as much."""
     cells = table.set_index(["arm", "name"]).to_dict("index")
     found = [[cells.get((arm, name)) for name in names] for arm in arms]
     z = [[None if cell is None else 100 * cell["explained"] for cell in row] for row in found]
