@@ -94,7 +94,8 @@ def test_the_path_takes_the_larger_gain_first_and_ends_at_the_reference(tmp_path
 
 
 def test_where_less_is_better_the_path_goes_down_first(tmp_path: Path) -> None:
-    space = BOATS.model_copy(update={"direction": "minimize"})
+    fewer = tuple(metric.model_copy(update={"direction": "minimize"}) for metric in BOATS.metrics)
+    space = BOATS.model_copy(update={"direction": "minimize", "metrics": fewer})
     study, table = tables(write_run(tmp_path / "run", space, value=speed))
     assert components.ablation_path(study, table)["component"].tolist() == ["", "hull.deck", "rig.sail"]
 

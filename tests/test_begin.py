@@ -46,7 +46,7 @@ def command(monkeypatch: pytest.MonkeyPatch, out: Path, *arguments: str) -> tupl
         found.update(files(out))
         return late
 
-    monkeypatch.setattr(run_module, "prepare_run", check_request)
+    monkeypatch.setattr(run_module, "plan_run", check_request)
     asked = ("--space", "tests.toy_study:SPACE", "--arms", "baseline", "--replicates", "2", "--trials", "2")
     done = CliRunner().invoke(APP, [*asked, "--out", str(out), "--no-report", *arguments])
     return done.exit_code, done.output, found

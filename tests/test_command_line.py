@@ -192,8 +192,8 @@ def test_a_space_file_that_cannot_be_imported_is_told() -> None:
 
 def test_ray_is_not_imported_before_the_input_was_checked() -> None:
     check = (
-        "import sys; from ablation.planning.request import Request, prepare; "
-        "prepare(Request('tests.toy_study:SPACE'), 0); print('ray' in sys.modules)"
+        "import sys; from ablation.planning.request import Request, check_request; "
+        "check_request(Request('tests.toy_study:SPACE'), 0); print('ray' in sys.modules)"
     )
     asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "False"

@@ -110,7 +110,7 @@ def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: p
         return type("PlannedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
 
     load(find_space(study_file).trial)
-    monkeypatch.setattr(ablation.run, "prepare_run", checked)
+    monkeypatch.setattr(ablation.run, "plan_run", checked)
     monkeypatch.setattr(ablation.run, "run_prepared", lambda study, report, **rest: 0)
     exec(compile(PYTHON[-1], "docs/own_model.md", "exec"), {})
     (request,) = calls

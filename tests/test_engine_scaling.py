@@ -74,7 +74,7 @@ def test_a_search_tells_optuna_of_each_trial_once(monkeypatch: pytest.MonkeyPatc
     add_trials = optuna.Study.add_trials
 
     def note(study: optuna.Study, trials: list[Any]) -> None:
-        reported.extend("told" for _ in trials)
+        reported.extend("reported" for _ in trials)
         add_trials(study, trials)
 
     monkeypatch.setattr(optuna.Study, "add_trials", note)

@@ -90,7 +90,7 @@ def test_the_same_request_goes_on(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"replicates": 2}, "the run has 3 replicates, 2 are asked for"),
         ({"arms": ("speed=*",)}, "arms baseline are not among those asked for"),

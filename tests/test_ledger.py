@@ -386,7 +386,7 @@ def test_a_driver_overtaken_in_mid_compaction_says_so(tmp_path: Path, monkeypatc
         raise FileNotFoundError("gone")
 
     monkeypatch.setattr(ledger_module, "COMPACT_ABOVE", 2)
-    monkeypatch.setattr(ledger_module, "read_stretches", merged_by_another)
+    monkeypatch.setattr(ledger_module, "read_live", merged_by_another)
     with pytest.raises(OvertakenError, match="session 2, goes on"):
         write_three_parts(tmp_path)
     assert [event.seq for event in read_events(tmp_path)] == [0, 1, 2]

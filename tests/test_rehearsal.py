@@ -53,7 +53,7 @@ def renamed(record: EpochRecord, **names: str) -> EpochRecord:
 
 
 @pytest.mark.parametrize(
-    ("change", "where", "told"),
+    ("change", "where", "reported"),
     [
         (lambda record, _: renamed(record, val_score="score"), BOTH, "must have that name, but it has 'score'"),
         (lambda record, _: renamed(record, test_score="score"), "a confirm trial", "in the last epoch of a confirm"),

@@ -44,7 +44,7 @@ def checked(folder: Path, patch: pytest.MonkeyPatch, slow: str) -> CheckedStudy:
 
 
 @pytest.mark.parametrize(
-    ("slow", "most_s", "told", "shown"),
+    ("slow", "most_s", "reported", "shown"),
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", 600, "its process was killed by SIGSEGV; mend", "Segmentation fault"),
         ("os._exit(7)", 600, "its process ended with exit code 7; mend", "written by number"),
@@ -119,7 +119,7 @@ def test_a_sweep_whose_confirm_trials_would_break_the_contract_is_not_begun(
 
 
 @pytest.mark.parametrize(
-    ("last", "told"), [("raise KeyError('labels')", "it raised KeyError: 'labels'"), ("os._exit(7)", "exit code 7")]
+    ("last", "reported"), [("raise KeyError('labels')", "it raised KeyError: 'labels'"), ("os._exit(7)", "exit code 7")]
 )
 def test_what_a_confirm_trial_raises_is_a_note_and_the_sweep_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, reported: str

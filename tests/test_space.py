@@ -122,7 +122,7 @@ def from_file_name(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("factor", "values", "told"),
+    ("factor", "values", "reported"),
     [
         ("net/depth", (1, 2), "factor 'net/depth' holds '/' or '__'"),
         ("net.de__pth", (1, 2), "factor 'net.de__pth' holds '/' or '__'"),
@@ -154,7 +154,7 @@ def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"factors": {"a": Choice(values=(1, True))}}, "levels 1 and True of a are equal, so one would be lost"),
         ({"factors": {"a": Choice(values=(False, 1, 0))}}, "levels False and 0 of a are equal"),
@@ -220,7 +220,7 @@ def test_nested_conditions_mean_the_same_in_every_order(conditions: tuple[When, 
 
 
 @pytest.mark.parametrize(
-    ("conditions", "told"),
+    ("conditions", "reported"),
     [
         ((A, When(factor="b", among=("x",), drops=("a",), reason="")), "go round in a circle"),
         ((When(factor="a", among=(1,), drops=("a",), reason=""),), "drops or replaces a itself"),
