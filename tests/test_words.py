@@ -23,7 +23,7 @@ OLD_WORDS = {
 }
 OLD_NAMES = (
     *("Standing", "Teller", "Ending", "EndingStopper", "LeftOutOfSnapshots", "Workplace", "Stretch", "counting_parts"),
-    *("Prepared", "PreparedRun", "Begun", "plan_run", "warmed", "rewarmed", "hand_out_again", "epoch_reports"),
+    *("Prepared", "PreparedRun", "Begun", "prepare_run", "warmed", "rewarmed", "hand_out_again", "epoch_reports"),
     "_heed_signals",
 )
 
