@@ -13,9 +13,11 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -38,7 +40,7 @@ from ablation.resources import Resources
 from ablation.reuse import again, lost_checkpoints
 from ablation.study_file import DamagedStudyError
 from ablation.user_code import OUR_ROOT
-from search_spaces.space import Space
+from search_spaces.space import Design, Space
 
 LACKS_A_SECTION = 3  # exit code of analysis.report
 FAILED_SHARE_TOLERATED = 0.1
@@ -151,6 +153,18 @@ def _again(study: PlannedRun, typed: Sequence[str] | None, *, retry_failed: bool
 def run(
     space: str | Space,
     *,
+    data: str | None = None,
+    design: Design = "one-at-a-time",
+    arms: str | Iterable[str] = (),
+    metric: str | None = None,
+    budget: str = "auto",
+    replicates: int | None = None,
+    trials: int | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    settings: str | Iterable[str] = (),
+    warm_start: Path | str | None = None,
     name: str | None = None,
     out: Path | str = "runs",
     resources: Resources | None = None,
@@ -158,20 +172,59 @@ def run(
     retry_failed: bool = False,
     accept_changes: bool = False,
     report: bool = True,
-    **asked: Any,
 ) -> RunPaths:
-    """Run a study from Python: what ``python -m ablation.run`` does, with ``Request``'s fields as keywords.
+    """Run a study from Python, as ``python -m ablation.run`` does, and return where its results are.
 
-    Raises FaultsError, before anything starts, with all that is wrong; RuntimeError if the sweep did not account
-    for every planned trial.
+    None means: as the space or the budget has it.
+
+    Args:
+        space: a Space, or what ``--space`` takes: a name, ``package.module:SPACE`` or ``FILE.py``.
+        data: URI of the data; default: the space's own.
+        design: ``one-at-a-time``, ``factorial`` or ``joint``.
+        arms: patterns of the arms to run; the reference always runs.
+        metric: the primary metric; default: the space's first.
+        budget: one of the space's budgets, or ``auto``: ``quick`` without a GPU, ``standard`` with one.
+        replicates: repetitions of search and confirmation, per arm.
+        trials: search trials per arm and replicate.
+        seeds: confirm runs per replicate.
+        epochs: full training length.
+        seed: the study's seed.
+        settings: hyperparameters to fix in all arms, each ``"name=value"``.
+        warm_start: an earlier run; every search starts at what it confirmed.
+        name: name of the run; default: space, date and a counter.
+        out: folder of the runs.
+        resources: what a trial may take, the limits of the whole, and the executor.
+        resume: go on with the run of that name, or extend it.
+        retry_failed: with ``resume``, run failed trials again.
+        accept_changes: with ``resume``, go on with other code or versions.
+        report: write the report at the end.
+
+    Raises:
+        FaultsError: with all that is wrong, before anything starts.
+        RuntimeError: if the sweep did not account for every planned trial.
     """
-    study = plan_run(
-        Request(space, **asked), name, Path(out), resources or Resources(), resume, accept_changes=accept_changes
-    )
+    request = Request(
+        space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs, seed,
+        _listed(settings), None if warm_start is None else Path(warm_start),
+    )  # fmt: skip
+    study = plan_run(request, name, Path(out), resources or Resources(), resume, accept_changes=accept_changes)
     code = run_prepared(study, report, retry_failed=retry_failed)
     if code != 0:
         raise RuntimeError(f"the sweep in {study.paths.root} ended with code {code}; its summary.json says more")
     return study.paths
+
+
+def _listed(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one or several texts as several."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+class _CallableModule(ModuleType):
+    """This module, which can be called: ``from ablation import run`` finds it under the function's name."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> RunPaths:
+        """Call ``run``."""
+        return run(*args, **keywords)
 
 
 def run_prepared(
@@ -284,3 +337,6 @@ def write_report(paths: RunPaths, say: Messages) -> Path | None:
 
 if __name__ == "__main__":
     typer.run(main)
+else:
+    sys.modules[__name__].__class__ = _CallableModule
+    __signature__ = signature(run)  # what editors and notebooks show of the call
