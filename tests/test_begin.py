@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ablation import run as run_module
+import ablation.run as run_module
 from ablation.faults import FaultsError
 from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request

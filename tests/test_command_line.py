@@ -13,7 +13,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from ablation import run as run_module
+import ablation.run as run_module
 from ablation.planning.request import Request, check_request
 from search_spaces.space import Choice
 from tests.toy_study import SPACE

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import typer.main
 
-import ablation.run
+import ablation.run as run_module
 from ablation.planning.request import Request, check_request
 from ablation.spaces import find_space
 from ablation.trial import TrialContext, build_config, load
@@ -84,7 +84,7 @@ def test_the_loop_by_hand_prints_an_epoch_a_line(study_file: str, capsys: pytest
 
 def test_options_on_the_page_are_options_of_the_command_and_are_accepted(study_file: str) -> None:
     app = typer.Typer()
-    app.command()(ablation.run.main)
+    app.command()(run_module.main)
     known = {name for option in typer.main.get_command(app).params for name in (*option.opts, *option.secondary_opts)}
     typed = commands()
     assert len(typed) == 6
@@ -110,8 +110,8 @@ def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: p
         return type("PlannedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
 
     load(find_space(study_file).trial)
-    monkeypatch.setattr(ablation.run, "plan_run", checked)
-    monkeypatch.setattr(ablation.run, "run_prepared", lambda study, report, **rest: 0)
+    monkeypatch.setattr(run_module, "plan_run", checked)
+    monkeypatch.setattr(run_module, "run_prepared", lambda study, report, **rest: 0)
     exec(compile(PYTHON[-1], "docs/own_model.md", "exec"), {})
     (request,) = calls
     plan = check_request(request, gpus=0).plan

@@ -12,7 +12,7 @@ import pandas as pd
 import typer
 from typer.testing import CliRunner
 
-from ablation import run as run_module
+import ablation.run as run_module
 from ablation.paths import RunPaths
 from analysis.audit.checks import audit
 from tests.plain_loop import run_study

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ablation import run as run_module
+import ablation.run as run_module
 from ablation import tables
 from ablation.console.messages import messages_for
 from ablation.console.progress import PLAIN_EVERY_S, Progress

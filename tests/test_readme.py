@@ -17,7 +17,7 @@ import typer.main
 
 import ablation.predict
 import ablation.rerun
-import ablation.run
+import ablation.run as run_module
 import analysis.report.__main__
 from ablation.planning.request import Request, check_request
 from ablation.spaces import find_space
@@ -66,7 +66,7 @@ def run_arguments(text: str) -> list[list[str]]:
 
 
 def run_options() -> set[str]:
-    return options_of_command(ablation.run.main)
+    return options_of_command(run_module.main)
 
 
 def options_of_command(command: Callable[..., object]) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from ablation import run as run_module
+import ablation.run as run_module
 from ablation.engine import driver
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation import run as run_module
+import ablation.run as run_module
 from ablation.console.messages import Messages
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import plan_run
