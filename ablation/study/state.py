@@ -1,6 +1,15 @@
 """What a study's events so far add up to, and what follows from them: decisions, proposals, the best of a search.
 
-It changes by events alone. Replaying a ledger makes every decision, and the latest proposals, a second time.
+The life of a trial, by its events:
+
+    pending ─ proposed ─► open ─ started ─► running ─ epoch*, decided* ─► ended
+                           ▲                   │                            │
+                           ├───── retried ─────┘  its worker was lost       │
+                           └───── reopened ─────────────────────────────────┘  it had failed
+
+Epochs that a later attempt repeats with other values are superseded. docs/architecture.md has the rest.
+
+The state changes by events alone. Replaying a ledger computes every decision, and the latest proposals, a second time.
 """
 
 from __future__ import annotations
