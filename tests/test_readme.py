@@ -25,7 +25,8 @@ from tests.plain_loop import run_study
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *DOCS)
 # What README says is planned must not exist; what it says elsewhere must.
 PRESENT, _, PLANNED = README.partition("## Not there yet")
 
@@ -154,8 +155,9 @@ def test_what_is_planned_is_not_there_yet() -> None:
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    used = set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", README, re.MULTILINE))
-    assert {"sweep", "test"} <= used <= targets
+    for page in ("README.md", "CONTRIBUTING.md"):
+        used = set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE))
+        assert {"sweep", "test"} <= used <= targets
 
 
 def test_settings_and_arms_of_the_examples_are_accepted() -> None:
