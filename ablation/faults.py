@@ -15,7 +15,11 @@ class FaultsError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Format a hint for an unknown ``word``: the closest known one if there is one, and all of them."""
+    """Format a hint for an unknown ``word``: the closest known one if there is one, and all of them.
+
+    >>> nearest("acuracy", ["accuracy", "loss"])
+    "did you mean 'accuracy'? known: accuracy, loss"
+    """
     known = sorted(known)
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     meant = f"did you mean {close[0]!r}? " if close else ""

@@ -45,7 +45,20 @@ class PlannedTrial(Frozen):
 
 
 class Plan(Frozen):
-    """A study that can be run: same effort for every arm, comparisons and seeds fixed beforehand."""
+    """A study that can be run: same effort for every arm, comparisons and seeds fixed beforehand.
+
+    >>> from search_spaces.sorting import SPACE
+    >>> budget = Budget(replicates=2, trials=3, epochs=9, grace_epochs=1, reduction_factor=3)
+    >>> arms = SPACE.arms()[:2]
+    >>> metric, comparisons = SPACE.metrics[0].name, SPACE.declared(arms)
+    >>> plan = Plan(space=SPACE, metric=metric, budget=budget, arms=arms, comparisons=comparisons)
+    >>> plan.rungs
+    (1, 3)
+    >>> plan.trial_count == len(arms) * 2 * (3 + 1) == len(list(plan.trials()))
+    True
+    >>> next(plan.trials()).trial_id
+    'reference/0/search/0'
+    """
 
     space: Space
     design: Design = "one-at-a-time"

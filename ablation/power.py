@@ -38,6 +38,9 @@ def power_of_paired_t(difference: float, sd: float, n: int, alpha: float = ALPHA
     ``sd`` is the standard deviation of single differences, in the unit of ``difference``. Give ``alpha`` divided by
     the number of declared comparisons for Holm's first and strictest step.
     Raises ValueError if ``n`` < 2 or ``sd`` <= 0. Source: noncentral t.
+
+    >>> round(power_of_paired_t(difference=1.0, sd=1.0, n=10), 3)
+    0.803
     """
     _check(n, sd)
     return _power(abs(difference) / sd * n**0.5, n - 1, alpha)
@@ -47,6 +50,9 @@ def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float 
     """Compute the smallest true difference that ``n`` pairs find with ``power``, in the unit of ``sd``.
 
     Raises ValueError if ``n`` < 2 or ``sd`` <= 0.
+
+    >>> round(detectable_difference(sd=1.0, n=3, alpha=0.05 / 12), 2)
+    11.34
     """
     _check(n, sd)
     return sd * _noncentrality(n - 1, alpha, power) / math.sqrt(n)
@@ -56,6 +62,9 @@ def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power:
     """Find the fewest pairs that detect a true ``difference`` with ``power``.
 
     Raises ValueError if no 100,000 pairs would do, as for a difference of 0.
+
+    >>> replicates_needed(difference=1.0, sd=1.0)
+    10
     """
     few, enough = 1, 2
     while power_of_paired_t(difference, sd, enough, alpha) < power:

@@ -36,6 +36,10 @@ class EpochRecord:
             record of a confirm trial and nowhere else. A ``train_*``, ``val_*`` or ``test_*`` that is not finite
             ends the trial as diverged; other metrics may be NaN if they mean nothing.
         images: training images seen in the epoch, for throughput.
+
+    >>> record = EpochRecord(epoch=1, epoch_s=2.5, metrics={"val_accuracy": 0.75}, images=1000)
+    >>> record.images / record.epoch_s
+    400.0
     """
 
     epoch: int

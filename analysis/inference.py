@@ -49,6 +49,10 @@ def mean_interval(values_R: ArrayLike, confidence: float = CONFIDENCE) -> Interv
 
     Fewer than two values, or values without spread, give NaN ends: an interval of no width would claim certainty.
     Source: Student, "The Probable Error of a Mean" (1908).
+
+    >>> interval = mean_interval([1.0, 2.0, 3.0])
+    >>> [round(float(value), 3) for value in interval]
+    [2.0, -0.484, 4.484]
     """
     paired = _one_sample(np.asarray(values_R, dtype=float), confidence)
     return Interval(paired.difference, paired.low, paired.high)
@@ -59,6 +63,10 @@ def paired_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: float 
 
     Fewer than two pairs, or differences without spread, give NaN for interval, t and p: the noise is unknown.
     Raises ValueError if the shapes differ.
+
+    >>> paired = paired_difference([0.75, 0.5, 1.0], [0.5, 0.25, 0.5])
+    >>> round(float(paired.difference), 3), round(float(paired.t), 3), int(paired.n)
+    (0.333, 4.0, 3)
     """
     arm, against = np.asarray(arm_R, dtype=float), np.asarray(against_R, dtype=float)
     if arm.shape != against.shape:
@@ -72,6 +80,10 @@ def holm(p_values_C: ArrayLike, alpha: float = ALPHA) -> tuple[Array, NDArray[np
 
     A NaN p stays NaN and is never rejected, but counts in the length of the list.
     Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
+
+    >>> adjusted, is_rejected = holm([0.01, 0.04, 0.03])
+    >>> [round(float(p), 3) for p in adjusted], is_rejected.tolist()
+    ([0.03, 0.06, 0.06], [True, False, False])
     """
     p_C = np.asarray(p_values_C, dtype=float)
     unknown_C = np.isnan(p_C)
@@ -89,6 +101,9 @@ def sign_flip_p(differences_R: ArrayLike) -> Array:
 
     Sums of two halves are matched by sorting, so n = 40 takes a moment and not a year. Raises ValueError above 44
     differences. Source: Fisher, "The Design of Experiments" (1935), section 21.
+
+    >>> float(sign_flip_p([1.0, 2.0, 3.0]))
+    0.25
     """
     differences = np.asarray(differences_R, dtype=float)
     n = int((~np.isnan(differences)).sum(axis=-1).max(initial=0))
@@ -100,7 +115,11 @@ def sign_flip_p(differences_R: ArrayLike) -> Array:
 
 
 def sign_flip_floor(n: int) -> float:
-    """Return the smallest p that a two-sided sign-flip test of ``n`` differences can reach: 2^(1 - n), at most 1."""
+    """Return the smallest p that a two-sided sign-flip test of ``n`` differences can reach: 2^(1 - n), at most 1.
+
+    >>> sign_flip_floor(6)
+    0.03125
+    """
     return min(1.0, 2.0 ** (1 - n))
 
 

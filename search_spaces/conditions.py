@@ -18,6 +18,10 @@ class When(Frozen):
     ``drops`` names factors and hyperparameters without effect there: they are neither varied nor searched.
     ``replaces`` maps another factor's meaningless levels to the nearest meaningful ones. A factor that is dropped takes
     no level, so no condition of its own holds. In which order conditions are listed means nothing.
+
+    >>> when = When(factor="tanh", among=(False,), drops=("hidden",), reason="linear layers merge into one")
+    >>> meaning({"tanh": False, "hidden": 16}, [when]).levels
+    {'tanh': False}
     """
 
     factor: str

@@ -17,7 +17,11 @@ class Frozen(BaseModel):
 
 
 class Float(Frozen):
-    """Range over real numbers, both ends included; ``log`` makes it uniform in the logarithm."""
+    """Range over real numbers, both ends included; ``log`` makes it uniform in the logarithm.
+
+    >>> Float(low=1e-4, high=0.1, default=0.01, log=True).ends()
+    (0.0001, 0.1)
+    """
 
     kind: Literal["float"] = "float"
     low: FiniteFloat
@@ -37,7 +41,11 @@ class Float(Frozen):
 
 
 class Int(Frozen):
-    """Range over whole numbers, both ends included."""
+    """Range over whole numbers, both ends included.
+
+    >>> Int(low=4, high=32, default=16).ends()
+    (4, 32)
+    """
 
     kind: Literal["int"] = "int"
     low: int
@@ -57,7 +65,11 @@ class Int(Frozen):
 
 
 class Choice(Frozen):
-    """Unordered set of values; the default is the first unless named."""
+    """Unordered set of values; the default is the first unless named.
+
+    >>> Choice(values=("relu", "tanh")).default
+    'relu'
+    """
 
     kind: Literal["choice"] = "choice"
     values: tuple[Level, ...] = Field(min_length=1)

@@ -26,6 +26,10 @@ class Metric(Frozen):
     ``unit`` says how reports print it: a ``share`` is 0..1 and printed in percent, a ``percent`` is 0..100 already, a
     ``number`` is printed as it is. A metric without a declared unit is printed as a share if it is maximised and stays
     within 0..1.
+
+    >>> loss = Metric(name="loss", direction="minimize")
+    >>> loss.validation, loss.test_column, loss.upwards(0.5)
+    ('val_loss', 'metric.test_loss', -0.5)
     """
 
     name: str

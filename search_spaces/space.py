@@ -56,7 +56,12 @@ class Comparison(Frozen):
 
 
 class Budget(Frozen):
-    """Effort that every arm gets alike."""
+    """Effort that every arm gets alike.
+
+    >>> budget = Budget(replicates=3, trials=6, epochs=9, grace_epochs=1, reduction_factor=3)
+    >>> budget.seeds
+    1
+    """
 
     replicates: int = Field(ge=2, description="independent repetitions of search and confirmation, per arm")
     trials: int = Field(ge=1, description="search trials per arm and replicate")
@@ -77,7 +82,26 @@ class Arm(Frozen):
 
 
 class Space(Frozen):
-    """A study's question: what varies, what is tuned per arm, what is held equal, and what will be compared."""
+    """A study's question: what varies, what is tuned per arm, what is held equal, and what will be compared.
+
+    >>> space = Space(
+    ...     name="squares",
+    ...     trial="my_study:run_trial",
+    ...     factors={"squares": Choice(values=(True, False)), "depth": Choice(values=(2, 1))},
+    ...     reference={"squares": True, "depth": 2},
+    ...     baseline={"squares": False, "depth": 1},
+    ...     nuisance={"lr": Float(low=0.01, high=1.0, default=0.1, log=True)},
+    ...     metrics=("accuracy",),
+    ...     budgets={"quick": Budget(replicates=3, trials=6, epochs=9, grace_epochs=1, reduction_factor=3)},
+    ... )
+    >>> arms = space.arms()
+    >>> [arm.name for arm in arms]
+    ['reference', 'squares=False', 'depth=1', 'baseline']
+    >>> space.declared(arms)
+    (('squares=False', 'reference'), ('depth=1', 'reference'), ('baseline', 'reference'))
+    >>> space.configuration(arms[1], {"lr": 0.3})
+    {'squares': False, 'depth': 2, 'lr': 0.3}
+    """
 
     name: str
     description: str = ""

@@ -32,6 +32,11 @@ def fitting_slots(resources: Resources, cpus: float, gpus: float, cpu_limit: str
     """Count the trials that fit into so many CPUs and GPUs; 0 if none does.
 
     ``cpu_limit`` says why there are no more CPUs, if there is a reason.
+
+    >>> str(fitting_slots(Resources(cpus_per_trial=2), cpus=8, gpus=0))
+    '4 at a time (CPUs: 8, 2 a trial)'
+    >>> fitting_slots(Resources(), cpus=16, gpus=1).count
+    4
     """
     cpus_each, gpus_each = resources.cpus_per_trial, resources.gpus_per_trial
     if gpus_each == "auto":

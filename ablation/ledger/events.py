@@ -160,7 +160,11 @@ def to_payload(what: Happening) -> dict[str, Any]:
 
 
 def from_payload(kind: str, payload: Payload) -> Happening:
-    """Read what happened; raises ValueError for a kind that is not known, or a payload that lacks a key."""
+    """Read what happened; raises ValueError for a kind that is not known, or a payload that lacks a key.
+
+    >>> from_payload("retried", {"reason": "its worker was killed", "a key of a later version": 1})
+    Retried(reason='its worker was killed')
+    """
     if kind not in KINDS:
         raise ValueError(f"events of kind {kind!r} are not known here; use the version of ablation that wrote them")
     cls = KINDS[kind]

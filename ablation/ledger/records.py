@@ -82,7 +82,15 @@ Records = dict[str, TrialState]
 
 
 def fold(events: Iterable[Event]) -> Records:
-    """Replay events into records."""
+    """Replay events into records.
+
+    >>> trained = EpochTrained(1, 2.5, {"val_accuracy": 0.75})
+    >>> happened = [Proposed({}, {}), Started(1), trained, Retried("its worker was killed"), Started(2)]
+    >>> trial = "reference/0/search/0"
+    >>> state = fold(Event(seq, 1, trial, 0.0, what) for seq, what in enumerate(happened))[trial]
+    >>> state.attempts, state.last("val_accuracy"), state.is_open
+    (2, 0.75, True)
+    """
     records: Records = {}
     for event in events:
         apply(records, event)

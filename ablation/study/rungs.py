@@ -14,6 +14,13 @@ def goes_on(value: float, earlier: Sequence[float], reduction_factor: int) -> bo
 
     It does while fewer than max(1, ⌊n/η⌋) of them are better, n counting itself: so the first to arrive always goes
     on, which leaves every search a survivor.
+
+    >>> goes_on(0.5, [], reduction_factor=3)
+    True
+    >>> goes_on(0.5, [0.6], reduction_factor=3)
+    False
+    >>> goes_on(0.5, [0.6, 0.4, 0.3, 0.2, 0.1], reduction_factor=3)
+    True
     """
     places = max(1, (len(earlier) + 1) // reduction_factor)
     return sum(other > value for other in earlier) < places

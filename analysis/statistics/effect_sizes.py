@@ -31,6 +31,10 @@ def standardised_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: 
     d_z = mean / sd; g_z = J(n - 1) · d_z with Hedges' exact factor, which takes away the bias of d_z. The interval
     inverts the noncentral t. NaN with fewer than two pairs, or where differences have no spread.
     Source: Cohen (1988), section 2.3.5; Hedges (1981); Cumming & Finch (2001).
+
+    >>> found = standardised_difference([0.75, 0.5, 1.0], [0.5, 0.25, 0.5])
+    >>> round(float(found.d_z), 3), round(float(found.g_z), 3)
+    (2.309, 1.303)
     """
     paired = paired_difference(arm_R, against_R)
     df = np.maximum(paired.n - 1, 1)
@@ -64,6 +68,9 @@ def probability_of_improvement(arm_R: ArrayLike, against_R: ArrayLike, confidenc
     score interval for it, which also has a width if the arms do not overlap (a bootstrap has none there); it takes
     the two samples for independent, and is wider than needed if they are paired. NaN without any values.
     Source: Agarwal et al. (NeurIPS 2021); Newcombe, Statistics in Medicine 25 (2006), method 5.
+
+    >>> float(probability_of_improvement([1.0, 2.0, 3.0], [0.0, 2.0, 2.5]).mean)
+    0.6111111111111112
     """
     arm, against = np.asarray(arm_R, dtype=float), np.asarray(against_R, dtype=float)
     if arm.shape[:-1] != against.shape[:-1]:
