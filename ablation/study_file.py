@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from ablation.git import Repository, repository_of
 from ablation.ledger.events import Event, Grown
 from ablation.ledger.storage import put_whole
@@ -21,6 +23,7 @@ from ablation.user_code import UserCode, study_module
 from ablation.version import VERSION
 from search_spaces.space import IS_RECORDED, Frozen
 
+SCHEMA_VERSION = 1
 DIGEST = "sha256_of_the_rest"
 RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
 
@@ -115,17 +118,36 @@ def read(paths: RunPaths) -> StudyFile:
     if not paths.study.is_file():
         raise FileNotFoundError(no_run(paths.root))
     try:
-        content = json.loads(paths.study.read_bytes())
-        if DIGEST not in content:
-            raise ValueError(f"it has no {DIGEST}")
-        digest = content.pop(DIGEST)
-        if digest != _digest(content):
-            raise ValueError("its content does not match its digest")
-        return StudyFile.model_validate(content, context={IS_RECORDED: True})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return parse(paths.study.read_bytes())
+    except ValueError as error:
         raise DamagedStudyError(
             f"{paths.study} is damaged ({error}); restore it from a copy, it never changes"
         ) from error
+
+
+def parse(text: bytes, *, is_sealed: bool = True) -> StudyFile:
+    """Read the text of a study.json; raises ValueError saying all that is wrong with it.
+
+    ``is_sealed`` refuses one that has no digest, as if it had been made by hand.
+    """
+    try:
+        content = json.loads(text)
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            known = f"{SCHEMA_VERSION} is known here; update this package"
+            raise ValueError(f"it has schema_version {version}, but {known}")
+        digest = content.pop(DIGEST, None)
+        is_handmade = digest is None and not any(name.startswith("sha") or name.endswith("rest") for name in content)
+        if is_sealed and is_handmade:
+            raise ValueError(f"it has no {DIGEST}")
+        if not is_handmade and digest != _digest(content):
+            raise ValueError("its content does not match its digest")
+        return StudyFile.model_validate(content, context={IS_RECORDED: True})
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise ValueError("; ".join(faults)) from error
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is no study: {error}") from error
 
 
 def plan_now(file: StudyFile, events: list[Event]) -> Plan:

@@ -50,7 +50,7 @@ def growth(study: Study) -> str | None:
     if not study.growths:
         return None
     first = study.growths[0]
-    arms, replicates = len(study.arms), study.plan["budget"].get("replicates")
+    arms, replicates = len(study.arms), study.plan.budget.replicates
     times = "once" if len(study.growths) == 1 else f"{len(study.growths)} times"
     grew = (
         f"This study grew {times} after it was started, from {first['arms']} arms and {first['replicates']} replicates "

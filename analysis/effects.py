@@ -172,7 +172,7 @@ def responses(study: Study, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         return {}
     home = dict(arms[REFERENCE].levels)
     found = {}
-    for factor in study.space["factors"]:
+    for factor in study.space.factors:
         rows = []
         for arm in arms.values():
             level = arm.levels.get(factor)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ablation.run_dir import Run
 from analysis import effects, load, verdicts
 from analysis.attempts import Attempts, Failure
 from analysis.load import STATUSES, Study
 from analysis.numbers import Unit, unit_of
-from analysis.places import Run
 from analysis.statistics import agreement, resampling, survival
 from analysis.statistics.survival import Unequal
 from analysis.tables import components, effort, marginals, recall

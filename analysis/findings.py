@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ablation.power import POWER
+from ablation.run_dir import Run
 from analysis import inference
 from analysis.caveats import caveats
 from analysis.evidence import Evidence, gather
 from analysis.findings_schema import VERSION
-from analysis.places import Run
 
 DIGITS = 10  # significant: what a sum in another order may change lies beyond
 
@@ -69,15 +69,15 @@ def as_text(document: Mapping[str, Any]) -> str:
 
 
 def _study(found: Evidence) -> dict[str, Any]:
-    document, plan = found.study.document, found.study.plan
-    data = document.get("data") or {}
+    file, plan = found.study.file, found.study.plan
+    data = file.data or {}
     return {
-        "name": document.get("name"),
-        "created_utc": document.get("created_utc"),
-        "git_commit": document.get("git_commit"),
-        "design": plan.get("design"),
-        "seed": plan.get("seed"),
-        "budget": plan["budget"],
+        "name": file.name,
+        "created_utc": file.created_utc,
+        "git_commit": file.git_commit,
+        "design": plan.design,
+        "seed": plan.seed,
+        "budget": plan.budget.model_dump(mode="json"),
         "data": {key: data.get(key) for key in ("uri", "fingerprint")},
         "alpha": inference.ALPHA,
         "confidence": inference.CONFIDENCE,

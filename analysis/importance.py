@@ -6,7 +6,6 @@ which here are the ones that early stopping selected, and give shares without er
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from analysis.effects import arm_names
 from analysis.load import Study
 from analysis.statistics.resampling import generator
 from analysis.tables.search_phase import comparison_epoch, domains, scores_at, unit_scale
+from search_spaces.domains import Choice, Domain
 
 Array = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.D
         if len(mine) < FEWEST_TRIALS or mine["score"].nunique() < 2:
             continue
         ranks_N = _ranks((sign * mine["score"]).to_numpy())
-        random = generator(int(study.plan.get("seed", 0)), "importance", arm)
+        random = generator(study.plan.seed, "importance", arm)
         picks_DN = random.integers(0, len(mine), (DRAWS, len(mine)))
         shuffled_DN = random.permuted(np.tile(ranks_N, (DRAWS, 1)), axis=1)
         for name in searched.get(arm, ()):
@@ -69,9 +69,9 @@ def alike(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> list[str]
     return [arm for arm in arm_names(study, trials) if arm in found]
 
 
-def _design(domain: Mapping[str, Any], values: pd.Series[Any]) -> tuple[Array, Array | None]:
+def _design(domain: Domain, values: pd.Series[Any]) -> tuple[Array, Array | None]:
     """Return centred, orthonormal columns that a score may depend on, and ranks where values have an order."""
-    if domain["kind"] == "choice":
+    if isinstance(domain, Choice):
         columns_NC = np.asarray(pd.get_dummies(values.astype(str)), dtype=np.float64)
         ordered_N = None
     else:

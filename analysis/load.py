@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
 from ablation.paths import file_safe
-from analysis.places import Place, Run, names, place
-from analysis.study_file import PHASES as PHASES
-from analysis.study_file import Arm as Arm
-from analysis.study_file import Study as Study
-from analysis.study_file import study as study
+from ablation.run_dir import Run, RunDir, names, run_dir
+from analysis.study import PHASES as PHASES
+from analysis.study import Study as Study
+from analysis.study import study as study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +59,7 @@ def epochs(run: Run | Sequence[Run], columns: Sequence[str] | None = None) -> pd
 def _each(run: Run | Sequence[Run], read: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    if isinstance(run, Place | Path | str):
+    if isinstance(run, RunDir | Path | str):
         return read(run)
     tables = []
     for name, one in zip(names(run), run, strict=True):
@@ -76,7 +75,7 @@ def _trials(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
     order = {arm.name: rank for rank, arm in enumerate(study(run).arms)}
     keys = ("arm", "replicate", "phase", "index")
     read = None if columns is None else list(dict.fromkeys([*keys, *columns]))
-    where = place(run)
+    where = run_dir(run)
     table = where.frame(where.paths.trials, read, TRIAL_COLUMNS if read is None else read)
     if "status" in table:
         _check_statuses(where, table["status"])
@@ -91,7 +90,7 @@ def _epochs(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
     import numpy as np
 
     read = None if columns is None else list(dict.fromkeys(["trial_id", "epoch", *columns]))
-    where = place(run)
+    where = run_dir(run)
     table = where.table(where.paths.epochs, read, EPOCH_COLUMNS if read is None else read, coded=["trial_id"])
     # A million names sort in a second as text, and in none as codes.
     coded = table["trial_id"].combine_chunks()
@@ -112,7 +111,7 @@ def accounting(run: Run) -> dict[str, int]:
 
     Raises FaultsError if summary.json plans another number of trials than trials.parquet lists.
     """
-    where = place(run)
+    where = run_dir(run)
     table = where.frame(where.paths.trials, ["trial_id", "status"], ("trial_id", "status"))
     _check_statuses(where, table["status"])
     counts = {"planned": len(table)} | {status: int((table["status"] == status).sum()) for status in STATUSES}
@@ -125,7 +124,7 @@ def accounting(run: Run) -> dict[str, int]:
 
 def reruns(run: Run) -> dict[str, Any]:
     """Read which trials were run again and how they compared; empty if none was. Raises FaultsError if damaged."""
-    where = place(run)
+    where = run_dir(run)
     if not where.has(where.paths.reruns):
         return {}
     try:
@@ -138,7 +137,7 @@ def reruns(run: Run) -> dict[str, Any]:
 
 def summary(run: Run) -> dict[str, Any]:
     """Read summary.json; empty if there is none yet. Raises FaultsError if it is damaged."""
-    return place(run).summary() or {}
+    return run_dir(run).summary() or {}
 
 
 def predictions(
@@ -190,7 +189,7 @@ def artifacts(
     import pandas as pd
 
     arrow: Any = import_module("pyarrow")
-    where = place(run)
+    where = run_dir(run)
     if among is None:
         among = [trial.trial_id for trial in study(where).planned]
     by_folder = {file_safe(trial_id): trial_id for trial_id in among if trial_id not in without}
@@ -208,7 +207,7 @@ def artifacts(
     return frame
 
 
-def _check_statuses(where: Place, statuses: pd.Series[str]) -> None:
+def _check_statuses(where: RunDir, statuses: pd.Series[str]) -> None:
     unknown = sorted(set(statuses) - set(STATUSES))
     if unknown:
         raise FaultsError([f"{where}: status {status!r} is unknown; {nearest(status, STATUSES)}" for status in unknown])

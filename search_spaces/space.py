@@ -150,7 +150,6 @@ class Space(Frozen):
             yield f"{name!r} is a factor and a nuisance hyperparameter; keep one"
         for name in self.fixed.keys() & (self.factors.keys() | self.nuisance.keys()):
             yield f"{name!r} is fixed and varied; keep one"
-        yield from arm_name_faults(self.factors)
         for factor, level in self._mentioned():
             if factor in self.factors and level not in self.factors[factor].values:
                 known_levels = list(self.factors[factor].values)
@@ -165,7 +164,8 @@ class Space(Frozen):
         yield from condition_faults(self.conditions)
 
     def _table_faults(self) -> Iterator[str]:
-        """Say what tables could not hold, or distinguish."""
+        """Say what tables and names of files could not hold, or distinguish."""
+        yield from arm_name_faults(self.factors)
         for name, value in self.fixed.items():
             if isinstance(value, float) and not isfinite(value):
                 yield f"fixed {name} is {value}, but must be finite"

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -188,14 +189,14 @@ def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> 
         append(ledger, "session_opened", process=0, resources={})
         append(ledger, "grown", plan=whole["plan"], confirmed_before=4)
     study = load.study(run)
-    assert study.plan["budget"]["replicates"] == 5
+    assert study.plan.budget.replicates == 5
     assert [dict(growth) for growth in study.growths] == [{"arms": 5, "replicates": 3, "confirmed_before": 4}]
     document = findings(run)
     validate(document)
     (said,) = [warning["text"] for warning in document["warnings"] if warning["code"] == "grew"]
     assert "grew once after it was started, from 5 arms and 3 replicates to 5 and 5, with 4 confirm results" in said
     assert html.escape(said).split(",")[0] in render(run).page
-    unseen = load.Study({**study.document, "growths": [{"arms": 5, "replicates": 3, "confirmed_before": 0}]})
+    unseen = replace(study, growths=({"arms": 5, "replicates": 3, "confirmed_before": 0},))
     assert str(caveats.growth(unseen)).endswith("before any confirm trial had a result.")
     assert caveats.growth(load.study(write_run(tmp_path / "other"))) is None
 

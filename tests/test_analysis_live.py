@@ -16,9 +16,9 @@ from ablation.ledger.log import Event, Folder, Ledger, read_events
 from ablation.ledger.parts import put_part
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.run_dir import RunDir
 from ablation.study.study import Study
 from analysis import live, load
-from analysis.places import Place
 from analysis.report.build import render
 from analysis.report.inputs import read
 from tests.made_runs import write_run
@@ -171,7 +171,7 @@ class Refusing:
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_full_run(tmp_path_factory.mktemp("full") / "run")
-    assert read(Place(Refusing("nothing of that name", OSError()), RunPaths(run))).open_trials == 0
+    assert read(RunDir(Refusing("nothing of that name", OSError()), RunPaths(run))).open_trials == 0
     return run
 
 
@@ -181,7 +181,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_what_cannot_be_read_is_not_called_damaged(full: Path, word: str, why: OSError) -> None:
     with pytest.raises(FaultsError, match=rf"{word}.* cannot be read \(.*\); check that you may read there"):
-        render(Place(Refusing(word, why), RunPaths(full)))
+        render(RunDir(Refusing(word, why), RunPaths(full)))
 
 
 def test_a_disk_that_fails_while_a_file_is_decoded_is_not_called_damage(

@@ -167,7 +167,7 @@ def test_a_summary_that_plans_other_trials_is_refused(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "rule"),
-    [("{", "is no JSON"), ('{"schema_version": 9}', "schema_version 9"), ("[]", "schema_version None")],
+    [("{", "is damaged"), ('{"schema_version": 9}', "schema_version 9, .* update this package"), ("[]", "no study")],
 )
 def test_a_damaged_study_is_refused(run: Path, text: str, rule: str) -> None:
     (run / "study.json").write_text(text)
@@ -181,7 +181,8 @@ def test_every_missing_part_of_a_plan_is_told_at_once(run: Path) -> None:
     (run / "study.json").write_text(json.dumps(document))
     with pytest.raises(FaultsError) as error:
         load.study(run)
-    assert [fault.split(";")[0].split()[-1] for fault in error.value.faults] == ["plan.arms", "plan.space.factors"]
+    (fault,) = error.value.faults
+    assert "plan.arms: Field required" in fault and "plan.space.factors: Field required" in fault
 
 
 @pytest.mark.parametrize("name", ["study.json", "trials.parquet", "epochs.parquet"])

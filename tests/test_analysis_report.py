@@ -442,7 +442,7 @@ def test_a_run_that_is_unreadable_for_a_moment_is_watched_on(tmp_path: Path, mon
     result = CliRunner().invoke(app, [str(run), "--watch", "7"])
     assert result.exit_code == 0, result.output
     assert shown[0] == shown[1]
-    assert "study.json is no JSON" in result.output
+    assert "study.json is damaged" in result.output
     assert "trying again in 7 s" in result.output
     assert "This study is not finished." not in (run / "report" / "index.html").read_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,12 @@ def test_the_version_is_the_installed_ones() -> None:
 def test_an_installed_copy_runs_a_study_beside_files_of_its_packages_names(tmp_path: Path) -> None:
     """Build and install a wheel in an environment of its own, which sees this one's packages, but not this project."""
     uv, environment, folder = BIN / "uv", tmp_path / "environment", tmp_path / "project"
-    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT], check=True)
+    # From a copy: a build leaves files where it runs.
+    for room in ("ablation", "analysis", "search_spaces"):
+        shutil.copytree(ROOT / room, tmp_path / "source" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path / "source")
+    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, tmp_path / "source"], check=True)
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
     (wheel,) = tmp_path.glob("ablation_studies-*.whl")
     subprocess.run(

@@ -38,7 +38,7 @@ def importers(package: str) -> set[str]:
 FLOORS = (
     "paths faults seeds machine git interrupts resources trial reporting spaces user_code code_record version",
     "ledger",
-    "plan study_file power tables failures checkpoint reuse trust reruns agreement",
+    "plan study_file run_dir power tables failures checkpoint reuse trust reruns agreement",
     "study",
     "engine",
     "planning",
@@ -89,12 +89,19 @@ def test_spaces_import_nothing_of_the_project_but_spaces() -> None:
         assert not any(path.startswith("search_spaces/") for path in importers(package)), package
 
 
-def test_analysis_sees_of_ablation_only_ledger_paths_faults_console_and_power() -> None:
-    allowed = {"ablation.ledger", "ablation.paths", "ablation.faults", "ablation.console", "ablation.power"}
+def test_analysis_sees_of_ablation_what_a_study_is_and_nothing_of_how_it_runs() -> None:
+    unseen = ("study", "engine", "planning", "run", "rerun", "predict", "reuse", "trust", "tcl", "sorting")
     for path in (path for path in MODULES if path.is_relative_to(ROOT / "analysis")):
-        seen = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("ablation.")}
-        assert seen <= allowed, path
+        seen = {name.split(".")[1] for name in imports(path) if name.startswith("ablation.")}
+        assert not seen & set(unseen), path
         assert not any(name.split(".")[0] in ("torch", "ray") for name in imports(path)), path
+
+
+def test_the_audit_shares_no_code_with_what_wrote_the_run() -> None:
+    for path in (ROOT / "analysis/audit").glob("*.py"):
+        seen = {name.split(".")[1] for name in imports(path) if name.startswith("ablation.")}
+        assert seen <= {"paths", "console", "faults"}, path
+        assert not any(name.startswith(("search_spaces", "analysis.study", "analysis.load")) for name in imports(path))
 
 
 def test_nothing_in_ablation_imports_analysis() -> None:

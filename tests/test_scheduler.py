@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ray.tune.execution import tune_controller
 
 from ablation.engine.results import Results
-from ablation.engine.scheduler import StudyScheduler
+from ablation.engine.scheduler import StudyScheduler, StudySearcher
 from ablation.engine.stop import StopReason
+from ablation.engine.warm_workers import kept_warm
 from ablation.engine.worker import Report
 from ablation.ledger import log as ledger_module
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.study.study import Study
+from ablation.trial import EpochRecord
 from tests.toy_study import toy_plan
 
 
@@ -65,3 +69,44 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
         ledger.flush()
         third = fail_next()
         assert not first.exists() and not second.exists() and third.exists()
+
+
+def test_the_search_is_over_only_when_the_last_trial_has_ended(tmp_path: Path) -> None:
+    """A trial whose worker was lost before it started is handed out again, also if it is the last one."""
+    stop = StopReason()
+    with Ledger(tmp_path) as ledger:
+        study = Study(toy_plan(), ledger)
+        study.open_session(process=0, resources={})
+        searcher = StudySearcher(study, 1, environment=None, stop=stop)  # type: ignore[arg-type]
+        last = None
+        while isinstance(asked := searcher.suggest("tunes-own"), dict):
+            trial = asked["assignment"].trial
+            study.started(trial.trial_id)
+            if len(study.state.unended) == 1:
+                last = trial
+                break
+            for epoch in range(1, trial.epochs + 1):
+                test = {"test_score": 0.5} if trial.phase == "confirm" and epoch == trial.epochs else {}
+                if not study.report(trial.trial_id, EpochRecord(epoch, 0.1, {"val_score": 0.5, **test}), 1.0, None):
+                    break
+        assert last is not None and searcher.suggest("tunes-own") is None
+        study.requeue(last.trial_id, "its worker had died")
+        again = searcher.suggest("tunes-own")
+        assert isinstance(again, dict) and again["assignment"].trial == last
+        study.end(last.trial_id, "failed", "asked to")
+        assert searcher.suggest("tunes-own") == "FINISHED"
+
+
+def test_idle_workers_are_kept_until_one_was_found_dead_or_all_is_over() -> None:
+    module: Any = tune_controller
+    with kept_warm() as workers:
+        assert module._ObjectCache(may_keep_one=True) is workers
+    for worker in ("first", "second", "third"):
+        assert workers.cache_object("cpu", worker)
+    assert list(workers.flush_cached_objects()) == []
+    assert workers.pop_cached_object("cpu") == "first"
+    workers.distrust()
+    assert list(workers.flush_cached_objects()) == ["second", "third"]
+    workers.cache_object("cpu", "fourth")
+    assert list(workers.flush_cached_objects()) == []
+    assert list(workers.flush_cached_objects(force_all=True)) == ["fourth"]

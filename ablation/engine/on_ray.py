@@ -48,7 +48,7 @@ class OnRay:
         remove_empty_traces(paths.logs)  # a driver that was killed left them
         self._until_ray_ends.callback(remove_empty_traces, paths.logs)
         self._until_ray_ends.enter_context(worker_losses_in(paths.worker_losses))
-        with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm():
+        with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm() as workers:
             tune.Tuner(
                 tune.with_resources(TrialActor, self._slots.per_trial),
                 tune_config=tune.TuneConfig(
@@ -62,7 +62,7 @@ class OnRay:
                 run_config=tune.RunConfig(
                     name="sweep",
                     storage_path=scratch,
-                    callbacks=[StudyCallback(study, paths, stop)],
+                    callbacks=[StudyCallback(study, paths, stop, workers.distrust)],
                     stop=StopWhenDue(stop),
                     failure_config=tune.FailureConfig(max_failures=MOST_RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

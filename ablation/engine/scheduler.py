@@ -7,6 +7,7 @@ the sweep ends.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -49,8 +50,9 @@ class StudySearcher(NotPickled, Searcher):
     def suggest(self, trial_id: str) -> Any:  # Ray's annotation leaves FINISHED out
         """Return the next trial, None to wait for one, FINISHED when none will come."""
         with self._stop.noting_faults():
-            if self._stop.is_due or not self._study.has_trials_left:
-                # Not None when the sweep should end: with no trial running, Tune would wait for one for ever.
+            if self._stop.is_due or self._study.is_finished:
+                # Not None when the sweep should end: with no trial running, Tune would wait for one for ever. And not
+                # before the last trial has ended: until then its worker may be lost, and the study hand it out again.
                 return str(Searcher.FINISHED)
             assignment = self._study.next_assignment(self._slots)
             if assignment is not None:
@@ -97,10 +99,13 @@ class StudyCallback(NotPickled, Callback):
     Here and not in the scheduler, whose ``on_trial_error`` Tune calls for every failure, also one that it will retry.
     """
 
-    def __init__(self, study: Study, paths: RunPaths, stop: StopReason) -> None:
+    def __init__(
+        self, study: Study, paths: RunPaths, stop: StopReason, distrust_idle_workers: Callable[[], None]
+    ) -> None:
         self._study = study
         self._paths = paths
         self._stop = stop
+        self._distrust_idle_workers = distrust_idle_workers
         self._returned: Counter[str] = Counter()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -123,6 +128,7 @@ class StudyCallback(NotPickled, Callback):
         with self._stop.noting_faults():
             if trial.num_failures <= MOST_RETRIES and self._returned[trial_id] < MOST_RETRIES:
                 self._returned[trial_id] += 1
+                self._distrust_idle_workers()
                 self._study.requeue(trial_id, self._cause(trial))
             else:
                 self._study.end(trial_id, "failed", f"worker lost {trial.num_failures} times: {self._cause(trial)}")

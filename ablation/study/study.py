@@ -113,11 +113,6 @@ class Study:
         """Return whether every planned trial has ended."""
         return not self.state.unended
 
-    @property
-    def has_trials_left(self) -> bool:
-        """Return whether there are, or will be, more trials to hand out."""
-        return bool(self._urgent or self.state.unbegun)
-
     def next_assignment(self, slots: int = 1) -> Assignment | None:
         """Hand out the next trial where ``slots`` run at a time; None when one must end first, or none is left."""
         queue = self._urgent or (self._confirm if self._is_confirm_next(slots) else self._search)

@@ -10,7 +10,7 @@ import typer
 
 from ablation.console.consoles import console, error_line
 from ablation.faults import FaultsError
-from analysis.places import Place, place
+from ablation.run_dir import RunDir, run_dir
 
 if TYPE_CHECKING:
     from analysis.attempts import Failure
@@ -73,7 +73,12 @@ def main(
 
 
 def _write(
-    runs: list[Place], folders: list[ReportFolder], out: str | None, figures: str | None, faces: bool, watch: int | None
+    runs: list[RunDir],
+    folders: list[ReportFolder],
+    out: str | None,
+    figures: str | None,
+    faces: bool,
+    watch: int | None,
 ) -> tuple[list[Path], bool, list[Failure]]:
     from analysis.report import build, compare, export  # pandas is slow to import, and --help does without
 
@@ -92,12 +97,12 @@ def _write(
     return written, all(report.is_whole for report in reports), failures
 
 
-def _places(runs: list[str]) -> list[Place]:
-    found: list[Place] = []
+def _places(runs: list[str]) -> list[RunDir]:
+    found: list[RunDir] = []
     faults: list[str] = []
     for run in runs:
         try:
-            found.append(place(run))
+            found.append(run_dir(run))
         except FaultsError as error:
             faults += error.faults
     if faults:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.run_dir import Run, run_dir
 from analysis.attempts import Attempts, Failure
 from analysis.findings import as_text, findings
-from analysis.places import Run, place
 from analysis.report import page, tables
 from analysis.report.effects import view as effects_view
 from analysis.report.figures import Figure, Section, View
@@ -23,13 +23,6 @@ from analysis.report.models import view as model_view
 from analysis.report.run import view as run_view
 from analysis.report.search import view as search_view
 from analysis.tables import reruns
-
-# What the page prints where an older or hand-made study.json does not say.
-UNKNOWN: Mapping[str, Any] = {
-    **{"name": "a study without a name", "created_utc": "at an unknown time", "git_commit": None, "budget_name": None},
-    **{"command": (), "hardware": {}, "versions": {}},
-}
-
 
 STALE = r"index\.html|findings\.json|tables/.*"  # what a report replaces as a whole; figures are asked for apart
 MOST_ROWS, MOST_METRICS = 120, 7  # of a table on the page; its files have all
@@ -71,7 +64,7 @@ def build(run: Run, out: Path | None = None, *, refresh_s: int | None = None, fa
         FaultsError: the directory is no run, lacks a file or column, or lies elsewhere and ``out`` is None; or what
             lies in the folder was not written by a report.
     """
-    where = place(run)
+    where = run_dir(run)
     (folder,) = report_folders([where], out)
     write(render(where, refresh_s=refresh_s, faces=faces), folder)
     return folder.path / "index.html"
@@ -138,17 +131,17 @@ def _files(inputs: Inputs, frames: Mapping[str, pd.DataFrame], attempts: Attempt
 
 
 def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
-    study, document = inputs.study, inputs.study.document
+    study = inputs.study
     return {
         "study": study,
         "metric": study.metric.replace("_", " "),
         "plan": study.plan,
-        "budget": study.plan["budget"],
+        "budget": study.plan.budget,
         "less": "" if study.higher_is_better else " (less is better)",
         "points": " (points)" if inputs.unit.points else "",
-        "document": {**UNKNOWN, **{name: value for name, value in document.items() if value is not None}},
+        "document": study.file,
         "run_again": reruns.sentence(inputs.evidence.reruns),
-        "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(document.get("data") or {}),
+        "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(study.file.data or {}),
         "counts": inputs.counts,
         "open_trials": inputs.open_trials,
         "most_rows": MOST_ROWS,

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.report import page, tables
-from analysis.report.build import STALE, UNKNOWN, Report
+from analysis.report.build import STALE, Report
 from analysis.report.folder import ReportFolder
 
 
@@ -58,13 +58,12 @@ def write(reports: Sequence[Report], folders: Sequence[Path], out: Path) -> Path
 
 def _facts(report: Report) -> dict[str, Any]:
     study = report.inputs.study
-    document = {**UNKNOWN, **{name: value for name, value in study.document.items() if value is not None}}
     return {
         "metric": study.metric,
-        "budget": study.plan["budget"],
-        "data": (document.get("data") or {}).get("uri") or "none",
-        "created": document["created_utc"],
-        "commit": document["git_commit"],
+        "budget": study.plan.budget,
+        "data": (study.file.data or {}).get("uri") or "none",
+        "created": study.file.created_utc,
+        "commit": study.file.git_commit,
         "counts": report.inputs.counts,
         "answer": " ".join(_answer(report)),
     }

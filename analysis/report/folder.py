@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.faults import FaultsError
-from analysis.places import Place
+from ablation.run_dir import RunDir
 
 MANIFEST = "manifest.json"
 ABOUT = "files that python -m analysis.report wrote here, with the SHA-256 of their content; no others are touched"
@@ -142,7 +142,7 @@ class ReportFolder:
         _put(self.path / MANIFEST, (json.dumps({"about": ABOUT, "files": files}, indent=1) + "\n").encode())
 
 
-def report_folders(runs: Sequence[Place], out: Path | str | None) -> list[ReportFolder]:
+def report_folders(runs: Sequence[RunDir], out: Path | str | None) -> list[ReportFolder]:
     """Choose the folder of each run's report: ``out``, in it one by name for each of several, else in the run.
 
     Raises FaultsError if that is not on this machine, where two runs would share one, or where what is there already

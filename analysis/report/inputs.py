@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.run_dir import MismatchError, Run, RunDir, run_dir
 from analysis import effects, load
 from analysis.evidence import Evidence, gather
 from analysis.live import events, is_current, tables
 from analysis.load import Study
 from analysis.numbers import Unit, unit_of
-from analysis.places import MismatchError, Place, Run, place
 from analysis.report.figures import styles
 from search_spaces.metrics import bare_name
 
@@ -25,7 +25,7 @@ MOST_ARMS = 40  # in figures that show each of them; tables have all
 class Inputs:
     """A run as the report sees it; ``log`` holds the ledger's events without payloads."""
 
-    where: Place
+    where: RunDir
     study: Study
     trials: pd.DataFrame
     epochs: pd.DataFrame
@@ -96,7 +96,7 @@ def read(run: Run) -> Inputs:
     A run that has neither has just started: every trial is pending. Raises FaultsError if the directory is no run, or
     a file or column is missing or damaged.
     """
-    where = place(run)
+    where = run_dir(run)
     study, log = load.study(where), events(where)
     try:
         written = _written(where, study, log)
@@ -110,7 +110,7 @@ def read(run: Run) -> Inputs:
     return Inputs(where, study, trials, _coded(epochs), log, {})
 
 
-def _written(where: Place, study: Study, log: pd.DataFrame) -> Inputs | None:
+def _written(where: RunDir, study: Study, log: pd.DataFrame) -> Inputs | None:
     """Read the run's tables; None if they are not there yet, or hold less than the ledger says."""
     has = [where.has(path) for path in (where.paths.trials, where.paths.epochs, where.paths.summary)]
     # Without a ledger, what is left of the tables has to do: a missing one is a fault.

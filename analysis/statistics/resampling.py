@@ -55,7 +55,7 @@ def sampling_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame, pred
         if len(shared) < 2:
             continue
         differences_RN = np.stack([hits[arm][r] - hits[against][r] for r in shared])
-        random = generator(int(study.plan.get("seed", 0)), "two-way bootstrap", arm, against)
+        random = generator(study.plan.seed, "two-way bootstrap", arm, against)
         found = two_way(differences_RN, weights_KN, random)
         rows.append((arm, against, metric, len(shared), label_N.size, *found))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -39,7 +39,7 @@ def survival_table(study: Study, trials: pd.DataFrame) -> tuple[pd.DataFrame, Un
     ended_A = search.groupby("arm").size().reindex(names, fill_value=0).to_numpy(dtype=np.int64)
     survivors = search[search["status"] == "completed"].groupby("arm").size()
     survived_A = survivors.reindex(names, fill_value=0).to_numpy(dtype=np.int64)
-    test = unequal_shares(survived_A, ended_A, generator(int(study.plan.get("seed", 0)), "unequal survival"))
+    test = unequal_shares(survived_A, ended_A, generator(study.plan.seed, "unequal survival"))
     total, reached = ended_A.sum(), survived_A.sum()
     share = reached / total if total else np.nan
     with np.errstate(invalid="ignore", divide="ignore"):

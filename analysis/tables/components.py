@@ -6,16 +6,15 @@ components are found by their levels, with the space's conditions applied as the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from graphlib import TopologicalSorter
+from collections.abc import Callable, Iterable
 from itertools import combinations
-from typing import Any
 
 import pandas as pd
 
 from analysis.effects import BASELINE, REFERENCE, pairs, values
 from analysis.inference import paired_difference
 from analysis.load import Study
+from search_spaces.conditions import meaning
 
 MOST_COMPONENTS = 12  # 4,096 subsets
 DIFFERENCE = ("difference", "low", "high", "n")
@@ -24,10 +23,10 @@ DIFFERENCE = ("difference", "low", "high", "n")
 def components(study: Study) -> tuple[str, ...]:
     """List the factors in which baseline and reference differ; empty if the study lacks either arm."""
     planned = {arm.name for arm in study.arms}
-    home, start = study.space.get(REFERENCE) or {}, study.space.get(BASELINE) or {}
+    home, start = study.space.reference, study.space.baseline
     if not {REFERENCE, BASELINE} <= planned:
         return ()
-    return tuple(name for name in study.space["factors"] if home.get(name) != start.get(name))
+    return tuple(name for name in study.space.factors if home.get(name) != start.get(name))
 
 
 def components_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
@@ -42,8 +41,8 @@ def components_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     arm_of = _lookup(study, whole)
     rows = []
     for name in components(study):
-        row: dict[str, object] = {"component": name, "level": str(study.space[REFERENCE][name])}
-        row["instead"] = str(study.space[BASELINE][name])
+        row: dict[str, object] = {"component": name, "level": str(study.space.reference[name])}
+        row["instead"] = str(study.space.baseline[name])
         for side, subset, against in (("added", {name}, BASELINE), ("removed", whole - {name}, REFERENCE)):
             arm = arm_of(subset)
             row[side] = "" if arm is None or arm == against else arm
@@ -100,40 +99,13 @@ def _reachable(names: tuple[str, ...], arm_of: Callable[[Iterable[str]], str | N
 def _lookup(study: Study, whole: frozenset[str]) -> Callable[[Iterable[str]], str | None]:
     """Return a function from a subset of components to the arm that is the baseline with these, if it was planned."""
     known = {frozenset(arm.levels.items()): arm.name for arm in study.arms}
-    home, start = study.space.get(REFERENCE) or {}, study.space.get(BASELINE) or {}
+    home, start = study.space.reference, study.space.baseline
 
     def arm_of(subset: Iterable[str]) -> str | None:
         levels = {**start, **{name: home[name] for name in subset}}
-        return known.get(frozenset(_meaningful(study, levels).items()))
+        return known.get(frozenset(meaning(levels, study.space.conditions).levels.items()))
 
     return arm_of
-
-
-def _meaningful(study: Study, levels: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply the space's conditions: replace and drop what has no meaning beside the other levels.
-
-    Each factor is decided after those that can drop or replace it, so the order of the conditions means nothing.
-    """
-    conditions = study.space.get("conditions", ())
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for when in conditions:
-        sorter.add(when["factor"])
-        for changed in (*when.get("drops", ()), *when.get("replaces", {})):
-            sorter.add(changed, when["factor"])
-    levels, dropped = dict(levels), set[str]()
-    replaced: dict[str, dict[Any, Any]] = {}
-    for factor in sorter.static_order():
-        if factor in dropped or factor not in levels:
-            continue
-        instead = replaced.get(factor, {})
-        while levels[factor] in instead:
-            levels[factor] = instead.pop(levels[factor])
-        for when in conditions:
-            if when["factor"] == factor and levels[factor] in when["among"]:
-                dropped |= set(when.get("drops", ()))
-                for name, pairs in when.get("replaces", {}).items():
-                    replaced.setdefault(name, {}).update(map(tuple, pairs))
-    return {factor: level for factor, level in levels.items() if factor not in dropped}
 
 
 def _step(

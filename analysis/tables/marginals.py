@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import inference
-from analysis.effects import REFERENCE, matrix
+from analysis.effects import matrix
 from analysis.inference import Array
 from analysis.load import Study
 
@@ -50,7 +50,7 @@ def marginals(study: Study, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
     """
     values = _values(study, table)
     rows, left_out = [], {}
-    for factor in study.space["factors"]:
+    for factor in study.space.factors:
         cells = _cells(study, (factor,))
         grid = _largest_grid(study, factor, {(key[0], block): arm for (key, block), arm in cells.items()})
         if grid is None:
@@ -78,7 +78,7 @@ def interactions(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """
     values = _values(study, table)
     rows = []
-    for factor, other in combinations(study.space["factors"], 2):
+    for factor, other in combinations(study.space.factors, 2):
         cells = _cells(study, (factor, other))
         levels, other_levels = (_seen(study, cells, place, name) for place, name in enumerate((factor, other)))
         if len(levels) < 2 or len(other_levels) < 2:
@@ -101,7 +101,7 @@ def interactions(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 def _cells(study: Study, factors: Sequence[str]) -> dict[tuple[tuple[Level, ...], Block], str]:
     """Place each arm that has levels of all ``factors`` by these and by the rest of its levels."""
-    cells = {}
+    cells: dict[tuple[tuple[Level, ...], Block], str] = {}
     for arm in study.arms:
         if all(factor in arm.levels for factor in factors):
             rest = tuple(sorted((name, level) for name, level in arm.levels.items() if name not in factors))
@@ -119,7 +119,7 @@ def _largest_grid(study: Study, factor: str, cells: Mapping[tuple[Level, Block],
     for seen in set(levels_of.values()):
         candidates |= {seen} | {seen & other for other in candidates}
     best: tuple[tuple[int, int], frozenset[Level], list[Block]] | None = None
-    order = study.space["factors"][factor]["values"]
+    order = study.space.factors[factor].values
     for levels in sorted(candidates, key=lambda found: sorted(order.index(level) for level in found)):
         blocks = [block for block, seen in levels_of.items() if levels <= seen]
         size = (len(levels) * len(blocks), len(levels))
@@ -142,11 +142,11 @@ def _seen(
     study: Study, cells: Mapping[tuple[tuple[Level, ...], Block], str], place: int, factor: str
 ) -> tuple[Level, ...]:
     present = {key[place] for key, _ in cells}
-    return tuple(level for level in study.space["factors"][factor]["values"] if level in present)
+    return tuple(level for level in study.space.factors[factor].values if level in present)
 
 
 def _home(study: Study, factor: str, levels: Sequence[Level]) -> int:
-    reference = (study.space.get(REFERENCE) or {}).get(factor)
+    reference = study.space.reference.get(factor)
     return levels.index(reference) if reference in levels else 0
 
 

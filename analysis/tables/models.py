@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ablation.run_dir import Run
 from analysis import load
 from analysis.effects import arm_names
 from analysis.load import Study
-from analysis.places import Run
 
 EMBEDDING_COLUMNS = ("x", "y", "label", "kind")
 ATTENTION_COLUMNS = ("label", "row", "column", "weight")

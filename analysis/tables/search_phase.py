@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.effects import arm_names
 from analysis.load import Study
+from search_spaces.domains import Choice, Domain, Float, Int
 
 EDGE = 0.05  # of a range's (logarithmic) width, counted as its end
 GRID = 200  # points of a curve over epochs spent
@@ -22,7 +23,7 @@ GRID = 200  # points of a curve over epochs spent
 
 def comparison_epoch(study: Study) -> int:
     """Name the epoch at which all search trials can be compared: the first rung, where nothing is censored yet."""
-    return int(study.rungs[0]) if study.rungs else int(study.plan["budget"]["epochs"])
+    return int(study.rungs[0]) if study.rungs else study.plan.budget.epochs
 
 
 def scores_at(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, epoch: int) -> pd.DataFrame:
@@ -44,10 +45,10 @@ def scores_at(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, epoch: i
     return known.reset_index(drop=True)
 
 
-def domains(study: Study) -> dict[str, Mapping[str, Any]]:
+def domains(study: Study) -> dict[str, Domain]:
     """Return the domain of every hyperparameter that some arm searches, in the space's order."""
     searched = {name for arm in study.arms for name in arm.searched}
-    every = {**study.space["factors"], **study.space.get("nuisance", {})}
+    every = {**study.space.factors, **study.space.nuisance}
     return {name: domain for name, domain in every.items() if name in searched}
 
 
@@ -58,7 +59,7 @@ def survival_curve(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     arm, epoch (from 0), at_risk, share. Pending trials are not counted.
     """
     started = trials[(trials["phase"] == "search") & (trials["status"] != "pending")]
-    longest = int(study.plan["budget"]["epochs"])
+    longest = study.plan.budget.epochs
     rows, by_arm = [], dict(list(started.groupby("arm")))
     for arm in arm_names(study, trials):
         if arm not in by_arm:
@@ -147,21 +148,22 @@ def edges(study: Study, chosen: pd.DataFrame) -> pd.DataFrame:
     """
     known, rows = domains(study), []
     for (arm, name), mine in chosen.groupby(["arm", "name"], sort=False):
-        if known[str(name)]["kind"] == "choice":
+        domain = known[str(name)]
+        if isinstance(domain, Choice):
             continue
-        places = unit_scale(known[str(name)], mine["value"].to_numpy(dtype=float))
+        places = unit_scale(domain, mine["value"].to_numpy(dtype=float))
         for end, near in (("low", places <= EDGE), ("high", places >= 1 - EDGE)):
             if near.any():
-                rows.append((arm, name, end, int(near.sum()), len(mine), known[str(name)][end]))
+                rows.append((arm, name, end, int(near.sum()), len(mine), getattr(domain, end)))
     return pd.DataFrame(rows, columns=["arm", "name", "end", "at_edge", "replicates", "bound"])
 
 
-def unit_scale(domain: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
+def unit_scale(domain: Float | Int, values: np.ndarray) -> np.ndarray:
     """Place values of a numeric range in 0..1, logarithmically if the range is logarithmic."""
-    low, high = float(domain["low"]), float(domain["high"])
+    low, high = float(domain.low), float(domain.high)
     if high == low:
         return np.full(values.shape, 0.5)
-    if domain.get("log"):
+    if domain.log:
         return np.asarray(np.log(values / low) / math.log(high / low))
     return np.asarray((values - low) / (high - low))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from tests.chaos.processes import start_driver, wait_for_events
 
 TINY = {"ledger": "48k", "checkpoints": "24k"}
 ROOMY = "200m"
+
+
+UNMOUNT_MOST_S = 30.0
 
 
 def full_disk(folder: Path, seed: int, where: str) -> dict[str, Any]:
@@ -42,8 +46,17 @@ def read_only(folder: Path, seed: int) -> dict[str, Any]:
         code = driver.wait()
         faults = _refusal_faults(code, driver.reported, "Read-only file system")
     finally:
-        subprocess.run(["umount", str(paths.root)], check=True)
+        _unmount(paths.root)
     return {"exit_code": code, "faults": faults + _resumed_faults(paths, seed)}
+
+
+def _unmount(folder: Path) -> None:
+    """Unmount a folder, which workers may hold for a moment after their driver has ended."""
+    deadline = time.monotonic() + UNMOUNT_MOST_S
+    while subprocess.run(["umount", str(folder)], check=False, capture_output=True).returncode:
+        if time.monotonic() > deadline:
+            subprocess.run(["umount", str(folder)], check=True)
+        time.sleep(0.5)
 
 
 def _refusal_faults(code: int, reported: str, why: str) -> list[str]:

@@ -28,7 +28,7 @@ def answer(
     total, noun = len(comparisons), f"test {study.metric.replace('_', ' ')}"
     if not total:
         return (
-            f"This study declared no comparisons ({study.plan.get('design', 'unknown')} design), so it makes no claim.",
+            f"This study declared no comparisons ({study.plan.design} design), so it makes no claim.",
             "Everything on this page is description.",
         )
     tested = comparisons[comparisons["p"].notna()]

@@ -29,6 +29,7 @@ from analysis.report.figures import (
     spec,
 )
 from analysis.tables.search_phase import unit_scale
+from search_spaces.domains import Choice, Domain
 
 Looks = Mapping[str, tuple[str, str]]
 
@@ -95,9 +96,7 @@ def explained(table: pd.DataFrame, arms: Sequence[str], names: Sequence[str]) ->
     return spec("variance of score ranks explained, %", [trace], map_layout(len(arms)))
 
 
-def slices(
-    scores: pd.DataFrame, name: str, domain: Mapping[str, Any], metric: str, unit: Unit, looks: Looks
-) -> Spec | None:
+def slices(scores: pd.DataFrame, name: str, domain: Domain, metric: str, unit: Unit, looks: Looks) -> Spec | None:
     """Draw scores at equal epochs against one hyperparameter; open markers: stopped later, so censored."""
     column = f"config.{name}"
     known = scores[scores[column].notna()]
@@ -118,8 +117,8 @@ def slices(
     if known.empty:
         return None
     look = layout(360, escaped(name), axis(f"val {metric}", unit))
-    if domain.get("log"):
-        few_decades = float(domain["high"]) < 200 * float(domain["low"])
+    if not isinstance(domain, Choice) and domain.log:
+        few_decades = domain.high < 200 * domain.low
         minor = {"dtick": "D1", "ticks": "outside", "ticklen": 3}
         look["xaxis"] |= {"type": "log", "dtick": "D2" if few_decades else 1, "minor": minor}
         look["xaxis"]["exponentformat"] = "none" if few_decades else "power"
@@ -127,7 +126,7 @@ def slices(
 
 
 def parallel(
-    scores: pd.DataFrame, domains: Mapping[str, Mapping[str, Any]], metric: str, unit: Unit, higher_is_better: bool
+    scores: pd.DataFrame, domains: Mapping[str, Domain], metric: str, unit: Unit, higher_is_better: bool
 ) -> Spec:
     """Draw each trial as a line through its hyperparameters and score; its arm's best quarter stands out."""
     names = [name for name in domains if scores[f"config.{name}"].notna().any()]
@@ -165,21 +164,21 @@ def parallel(
     return spec("", traces, look)
 
 
-def _places(values: pd.Series[Any], domain: Mapping[str, Any]) -> np.ndarray:
-    if domain["kind"] != "choice":
+def _places(values: pd.Series[Any], domain: Domain) -> np.ndarray:
+    if not isinstance(domain, Choice):
         return unit_scale(domain, values.to_numpy(dtype=float))
-    order = {str(value): place for place, value in enumerate(domain["values"])}
+    order = {str(value): place for place, value in enumerate(domain.values)}
     return values.astype(str).map(order).to_numpy(dtype=float) / max(1, len(order) - 1)
 
 
-def _values(values: pd.Series[Any], domain: Mapping[str, Any]) -> list[Any]:
-    return [escaped(str(value)) for value in values] if domain["kind"] == "choice" else plain(values)
+def _values(values: pd.Series[Any], domain: Domain) -> list[Any]:
+    return [escaped(str(value)) for value in values] if isinstance(domain, Choice) else plain(values)
 
 
-def _ends(domain: Mapping[str, Any]) -> tuple[str, str]:
-    if domain["kind"] == "choice":
-        return str(domain["values"][0]), str(domain["values"][-1])
-    return f"{domain['low']:g}", f"{domain['high']:g}"
+def _ends(domain: Domain) -> tuple[str, str]:
+    if isinstance(domain, Choice):
+        return str(domain.values[0]), str(domain.values[-1])
+    return f"{domain.low:g}", f"{domain.high:g}"
 
 
 def _bracketed(cell: Mapping[Any, Any]) -> str:

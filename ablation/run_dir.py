@@ -1,24 +1,32 @@
-"""Where a run directory lies: on this machine, or behind an address such as ``s3://bucket/runs/name``."""
+"""A run directory, on this machine or behind an address such as ``s3://bucket/runs/name``: the one reader of its files.
+
+``study``, ``events``, ``table`` and ``summary`` say what is wrong with a file in a FaultsError that names it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
+from ablation.ledger.events import Event, Grown, from_payload
+from ablation.ledger.log import LedgerError, live_parts, read_events
+from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
+from ablation.study_file import StudyFile, parse
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ATTEMPTS_AT_READING = 5  # a driver that compacts its ledger removes parts between their listing and their reading
-Found = TypeVar("Found")
+RESTORE = "restore it from a copy: it is written once and never changed"
 
 
 class MissingError(FaultsError):
@@ -30,7 +38,7 @@ class MismatchError(FaultsError):
 
 
 @dataclass(frozen=True)
-class Place:
+class RunDir:
     """A run directory in a file system.
 
     Attributes:
@@ -87,6 +95,74 @@ class Place:
             raise self.out_of_reach(folder, error) from error
         found = (info.path for info in infos if info.type == fs.FileType.File)
         return sorted(Path(path) for path in found if PurePosixPath(path).match(name))
+
+    def study(self) -> StudyFile:
+        """Read study.json; raises FaultsError if it is missing, damaged or of another schema."""
+        path = self.formatted(self.paths.study)
+        try:
+            return parse(self.read_bytes(self.paths.study), is_sealed=False)
+        except FileNotFoundError as error:
+            remedy = "give a run directory, as written by python -m ablation.run"
+            raise FaultsError([f"{path} does not exist; {remedy}"]) from error
+        except OSError as error:
+            remedy = "check the address, and that you may read there"
+            raise FaultsError([f"{path} cannot be read ({error}); {remedy}"]) from error
+        except ValueError as error:
+            raise FaultsError([f"{path} is damaged ({error}); {RESTORE}"]) from error
+
+    def events(self) -> list[Event]:
+        """Read every event that counts, in order; raises FaultsError if the ledger is damaged or cannot be read."""
+        with self._ledger_faults():
+            return read_events(self._ledger())
+
+    def growths(self) -> list[Grown]:
+        """Read how the study grew, in order."""
+        # Payloads are most of a ledger: they are read only of parts that have one that is wanted.
+        rows = self.event_columns(("seq", "kind", "payload"), wanted=Grown.kind).to_pylist()
+        found = [from_payload(row["kind"], json.loads(row["payload"])) for row in rows if row["kind"] == Grown.kind]
+        return [grown for grown in found if isinstance(grown, Grown)]
+
+    def event_columns(self, columns: Sequence[str], wanted: str | None = None) -> Any:
+        """Read some columns of the events that count, in order, as an Arrow table without reading the others.
+
+        Of parts that lack an event of the kind ``wanted`` nothing is read. Raises FaultsError if the ledger is damaged
+        or cannot be read.
+        """
+        for attempt in range(ATTEMPTS_AT_READING):
+            try:
+                arrow: Any = import_module("pyarrow")
+                parts = list(self._parts(columns, wanted))
+                return arrow.concat_tables(parts) if parts else arrow.table({name: [] for name in columns})
+            except MissingError:
+                if attempt == ATTEMPTS_AT_READING - 1:
+                    raise
+                time.sleep(0.2)
+        raise AssertionError("unreachable")
+
+    def _parts(self, columns: Sequence[str], wanted: str | None) -> Iterator[Any]:
+        compute: Any = import_module("pyarrow.compute")
+        with self._ledger_faults():
+            ranges = live_parts(self._ledger())
+        for live in ranges:
+            path = self.paths.ledger / live.part.name
+            if wanted is not None:
+                kinds = self.table(path, ["kind"], ["kind"], coded=["kind"])["kind"].cast("string")
+                if not compute.any(compute.equal(kinds, wanted)).as_py():
+                    continue
+            table = self.table(path, columns, columns)
+            yield table.filter(compute.less_equal(table["seq"], live.last))
+
+    def _ledger(self) -> Folder:
+        return Folder(self.filesystem, self.paths.ledger.as_posix())
+
+    @contextmanager
+    def _ledger_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except LedgerError as error:
+            raise FaultsError([str(error)]) from error
+        except OSError as error:
+            raise self.out_of_reach(self.paths.ledger, error) from error
 
     def table(
         self, path: Path, columns: Sequence[str] | None, required: Iterable[str], coded: Sequence[str] = ()
@@ -182,15 +258,15 @@ class Place:
         return frame
 
 
-Run = Place | Path | str
+Run = RunDir | Path | str
 
 
-def place(run: Run) -> Place:
+def run_dir(run: Run) -> RunDir:
     """Find a run's file system: this machine's for a path, pyarrow's for an address with ``://``; once is enough.
 
     Raises FaultsError if the address cannot be opened.
     """
-    if isinstance(run, Place):
+    if isinstance(run, RunDir):
         return run
     fs: Any = import_module("pyarrow.fs")
     if isinstance(run, str) and "://" in run:
@@ -199,24 +275,12 @@ def place(run: Run) -> Place:
         except (OSError, ValueError) as error:
             remedy = "give a directory, or an address that pyarrow knows, such as s3://bucket/runs/name"
             raise FaultsError([f"{run} cannot be opened ({error}); {remedy}"]) from error
-        return Place(filesystem, RunPaths(Path(root)), run.partition("://")[0] + "://")
-    return Place(fs.LocalFileSystem(), RunPaths(Path(run)))
+        return RunDir(filesystem, RunPaths(Path(root)), run.partition("://")[0] + "://")
+    return RunDir(fs.LocalFileSystem(), RunPaths(Path(run)))
 
 
 def names(runs: Sequence[Run]) -> list[str]:
     """Name runs by their directories; if two have the same name, by where they lie."""
-    places = [place(run) for run in runs]
+    places = [run_dir(run) for run in runs]
     short = [where.name for where in places]
     return [str(where) if short.count(name) > 1 else name for where, name in zip(places, short, strict=True)]
-
-
-def patiently(read: Callable[[], Found]) -> Found:
-    """Read parts of a ledger that a driver may be compacting: again where one went between listing and reading."""
-    for attempt in range(ATTEMPTS_AT_READING):
-        try:
-            return read()
-        except MissingError:
-            if attempt == ATTEMPTS_AT_READING - 1:
-                raise
-            time.sleep(0.2)
-    raise AssertionError("unreachable")

@@ -1,0 +1,114 @@
+"""A study as the report reads it: the plan as it stands now, and where the results came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ablation.plan import Plan, PlannedTrial
+from ablation.run_dir import Run, run_dir
+from ablation.study_file import StudyFile
+from search_spaces.metrics import Metric
+from search_spaces.space import IS_RECORDED, Arm, Level, Space
+
+PHASES = ("search", "confirm")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A planned study.
+
+    Attributes:
+        file: study.json, as it was written when the study was planned.
+        plan: the plan as it stands: what the study has grown to.
+        growths: how it grew, in order: ``arms`` and ``replicates`` before, and ``confirmed_before``, the confirm trials
+            that were completed by then.
+    """
+
+    file: StudyFile
+    plan: Plan
+    growths: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def space(self) -> Space:
+        """Factors, hyperparameters, metrics and conditions."""
+        return self.plan.space
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Planned arms, in the plan's order."""
+        return self.plan.arms
+
+    @cached_property
+    def planned(self) -> tuple[PlannedTrial, ...]:
+        """Every planned trial, in the plan's order of arms, then replicate, phase and index."""
+        order = {arm.name: rank for rank, arm in enumerate(self.arms)}
+        trials = list(self.plan.trials())
+        trials.sort(key=lambda trial: (order[trial.arm], trial.replicate, PHASES.index(trial.phase), trial.index))
+        return tuple(trials)
+
+    def start(self, name: str) -> Level:
+        """Return where searches start: a factor's reference level, a hyperparameter's default."""
+        return self.space.default(name)
+
+    @property
+    def comparisons(self) -> tuple[tuple[str, str], ...]:
+        """Pairs (arm, against) declared before the study."""
+        return self.plan.comparisons
+
+    @property
+    def metric(self) -> str:
+        """Primary metric, by its bare name."""
+        return self.plan.metric
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric of the space, the primary one first."""
+        return (self.metric, *(name for name in self.declared if name != self.metric))
+
+    @cached_property
+    def declared(self) -> Mapping[str, Metric]:
+        """The space's metrics by name."""
+        return {metric.name: metric for metric in self.space.metrics}
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that claims are about."""
+        return self.plan.primary
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which a search may stop trials."""
+        return self.file.rungs
+
+    @property
+    def search_is_random(self) -> bool:
+        """Whether searches were too short to learn from their own trials."""
+        return self.file.search_is_random
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value of the primary metric is the better one."""
+        return self.primary.higher_is_better
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the data's classes; empty if the study has no classes."""
+        return tuple((self.file.data or {}).get("class_names") or ())
+
+
+def study(run: Run) -> Study:
+    """Read study.json, with the plan as it stands now: a study that grew says so in its ledger.
+
+    Raises FaultsError if the directory is no run, or the file cannot be read, is damaged or of another schema.
+    """
+    where = run_dir(run)
+    file = where.study()
+    plan, growths = file.plan, []
+    for grown in where.growths():
+        before = {"arms": len(plan.arms), "replicates": plan.budget.replicates}
+        growths.append({**before, "confirmed_before": grown.confirmed_before})
+        plan = Plan.model_validate(grown.plan, context={IS_RECORDED: True})
+    return Study(file, plan, tuple(growths))
