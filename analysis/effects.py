@@ -68,7 +68,13 @@ def matrix(table: pd.DataFrame, arms: Sequence[str], metric: str) -> tuple[Array
 
 
 def pairs(table: pd.DataFrame, arm: str, against: str, metric: str) -> tuple[pd.DataFrame, tuple[int, ...]]:
-    """Pair two arms by replicate; return columns arm and against by replicate, and the replicates without a pair."""
+    """Pair two arms by replicate; return columns arm and against by replicate, and the replicates without a pair.
+
+    >>> table = pd.DataFrame({"arm": ["reference"] * 2 + ["a"], "replicate": [0, 1, 0], "accuracy": [0.5, 0.6, 0.7]})
+    >>> whole, without_a_pair = pairs(table, "a", "reference", "accuracy")
+    >>> whole.to_dict("list"), without_a_pair
+    ({'arm': [0.7], 'against': [0.5]}, (1,))
+    """
     both = pd.DataFrame({"arm": values(table, arm, metric), "against": values(table, against, metric)}).sort_index()
     whole = both.dropna()
     return whole, tuple(int(replicate) for replicate in both.index.difference(whole.index))

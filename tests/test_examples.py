@@ -13,7 +13,7 @@ MODULES = (
     *("search_spaces.domains", "search_spaces.conditions", "search_spaces.metrics", "search_spaces.space"),
     *("ablation.faults", "ablation.plan", "ablation.power", "ablation.seeds", "ablation.trial"),
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
-    *("analysis.inference", "analysis.statistics.effect_sizes"),
+    *("analysis.effects", "analysis.inference", "analysis.statistics.effect_sizes"),
 )
 
 
