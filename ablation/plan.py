@@ -94,7 +94,7 @@ class Plan(Frozen):
     @property
     def search_is_random(self) -> bool:
         """Return whether searches are too short for TPE to propose anything."""
-        return self.startup_trials == self.budget.trials
+        return 0 < self.budget.trials == self.startup_trials
 
     def trials(self) -> Iterator[PlannedTrial]:
         """Yield every trial in the order of the search: replicate by replicate, round-robin over arms."""

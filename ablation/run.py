@@ -61,6 +61,9 @@ def main(
     budget: Annotated[str, typer.Option(help="auto, quick, standard or full")] = "auto",
     replicates: Annotated[int | None, typer.Option(help="Repetitions of search and confirmation, per arm.")] = None,
     trials: Annotated[int | None, typer.Option(help="Search trials per arm and replicate.")] = None,
+    no_search: Annotated[
+        bool, typer.Option("--no-search", help="Confirm the defaults: one run per seed and arm, as --trials 0.")
+    ] = False,
     seeds: Annotated[int | None, typer.Option(help="Confirm runs per replicate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Full training length.")] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster's address, or auto.")] = None,
@@ -102,8 +105,8 @@ def main(
 ) -> None:
     """Find out which parts of a model matter: plan → search → confirm → report."""
     request = Request(
-        space, data, design, tuple(arms or ()), metric, budget, replicates, trials, seeds, epochs, seed,
-        tuple(settings or ()), warm_start,
+        space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds, epochs,
+        seed, tuple(settings or ()), warm_start,
     )  # fmt: skip
     asked = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent,
@@ -118,6 +121,7 @@ def main(
             faults: list[str] = []
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
+            faults += ["--no-search and --trials exclude each other; drop one"] if no_search and trials else []
             faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
             faults += ["--accept-changes is for --resume; add it"] if accept_changes and not resume else []
             study = plan_run(
@@ -185,7 +189,7 @@ def run(
         metric: the primary metric; default: the space's first.
         budget: one of the space's budgets, or ``auto``: ``quick`` without a GPU, ``standard`` with one.
         replicates: repetitions of search and confirmation, per arm.
-        trials: search trials per arm and replicate.
+        trials: search trials per arm and replicate; 0 confirms the defaults without search.
         seeds: confirm runs per replicate.
         epochs: full training length.
         seed: the study's seed.

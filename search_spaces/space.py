@@ -63,8 +63,8 @@ class Budget(Frozen):
     1
     """
 
-    replicates: int = Field(ge=2, description="independent repetitions of search and confirmation, per arm")
-    trials: int = Field(ge=1, description="search trials per arm and replicate")
+    replicates: int = Field(ge=1, description="independent repetitions of search and confirmation, per arm")
+    trials: int = Field(ge=0, description="search trials per arm and replicate; 0: no search, defaults only")
     seeds: int = Field(default=1, ge=1, description="confirm runs per replicate")
     epochs: int = Field(ge=1, description="full training length")
     grace_epochs: int = Field(ge=1, description="ASHA's first rung")

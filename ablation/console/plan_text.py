@@ -22,6 +22,7 @@ from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import CheckedStudy
 from ablation.power import ALPHA, Spread, detectable_difference, replicates_needed
 from ablation.resources import Resources
+from search_spaces.space import Budget
 
 START_UP_S = 10.0
 
@@ -33,7 +34,7 @@ def print_header(out: Console, checked: CheckedStudy) -> None:
     out.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
     out.print(
         f"budget {checked.budget_name} ({checked.budget_reason}): "
-        f"{len(plan.arms)} {arms} × {budget.replicates} replicates × ({budget.trials} search + {budget.seeds} confirm) "
+        f"{len(plan.arms)} {arms} × {budget.replicates} replicates × ({_runs_in_words(budget)}) "
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if checked.data is not None:
@@ -41,6 +42,11 @@ def print_header(out: Console, checked: CheckedStudy) -> None:
         out.print(f"data {checked.data['uri']}{': ' if names else ''}{', '.join(names)}")
         for remark in checked.data.get("remarks", ()):
             out.print(f"note: {remark}")
+
+
+def _runs_in_words(budget: Budget) -> str:
+    confirm = f"{budget.seeds} confirm"
+    return f"{budget.trials} search + {confirm}" if budget.trials else f"{confirm} at the defaults, no search"
 
 
 def header_facts(checked: CheckedStudy) -> dict[str, Any]:

@@ -80,6 +80,11 @@ def plan_run(
     asked = request
     if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more
         asked = replace(request, warm_start=None)
+    if existing is not None and request.trials is None:
+        # A study without search stays so; one that searched nothing, as was planned once, keeps what it had.
+        trials = existing.plan.budget.trials
+        if trials == 0 or not any(arm.searched for arm in existing.plan.arms):
+            asked = replace(asked, trials=trials)
     if existing is not None:
         found += source_faults(existing.plan.space, request.warm_start)
     checked: CheckedStudy | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from inspect import signature
@@ -82,6 +82,11 @@ def check_request(
     if existing is not None:
         effective = keep_warm_start(effective, existing)
     arms = _arms(effective, request, faults)
+    budget = _without_search(request, budget, arms, faults)
+    comparisons = effective.declared(arms)
+    if comparisons and budget.replicates < 2:
+        rule = "but differences between arms have a spread from 2 on; give more, or --arms reference to compare nothing"
+        faults.append(f"--replicates is {budget.replicates}, {rule}")
     faults += _config_faults(effective, arms, run_trial)
     data = _data(request.data, effective, arms, run_trial, faults, planned_data)
     if faults:
@@ -93,9 +98,19 @@ def check_request(
         budget=budget,
         seed=request.seed,
         arms=arms,
-        comparisons=effective.declared(arms),
+        comparisons=comparisons,
     )
     return CheckedStudy(plan, name, reason, data)
+
+
+def _without_search(request: Request, budget: Budget, arms: Sequence[Arm], faults: list[str]) -> Budget:
+    """Leave the search out if that is asked for, or if no arm has anything to search."""
+    is_idle = request.trials is None and not any(arm.searched for arm in arms)
+    if budget.trials and not is_idle:
+        return budget
+    if request.design == "joint":
+        faults.append("--design joint is a search of all factors, and cannot go without one; give another --design")
+    return budget.model_copy(update={"trials": 0})
 
 
 def _budget(request: Request, space: Space, name: str, faults: list[str]) -> Budget:

@@ -131,11 +131,13 @@ class StudyState:
         return rungs.goes_on(value, self.values_at(trial, rung), self.plan.budget.reduction_factor)
 
     def proposal(self, trial: PlannedTrial) -> dict[str, Level]:
-        """Propose a trial's hyperparameters: the search's next, or for a confirm trial the best that it found."""
+        """Propose a trial's hyperparameters: the search's next; to confirm, the best found, or the defaults."""
         replicate = self.replicates[replicate_key(trial)]
         if trial.phase == "search":
             earlier = [self.of(other.trial_id) for other in replicate.search[: trial.index]]
             return self._search_of(trial).propose(trial, earlier)
+        if not replicate.search:
+            return {name: self.plan.space.default(name) for name in self.plan.arm(trial.arm).searched}
         best = self.best(replicate)
         assert best is not None, "a replicate without survivor hands out no confirm trials"
         return best.proposal

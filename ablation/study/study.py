@@ -230,7 +230,7 @@ class Study:
         waiting = [trial for trial in replicate.confirm if trial.trial_id in state.unbegun]
         if not waiting or any(trial.trial_id in state.unended for trial in replicate.search):
             return
-        if state.best(replicate) is None:
+        if replicate.search and state.best(replicate) is None:
             for trial in waiting:
                 self._apply(Ended("failed", "no_survivor", 0.0, None), trial.trial_id)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ def confirmed(run: Run) -> Iterator[str]:
     for (arm, replicate), members in run.trials.groupby(KEY):
         search = members[(members["phase"] == "search") & (members["status"] == "completed")].sort_values("index")
         confirm = members[(members["phase"] == "confirm") & members["status"].isin(["completed", "diverged"])]
+        if not run.plan["budget"]["trials"]:
+            yield from _at_defaults(run, confirm.to_dict("records"))
+            continue
         if search.empty:
             yield from (f"trials: {trial} confirms a search without survivor" for trial in confirm["trial_id"])
             continue
@@ -23,3 +27,13 @@ def confirmed(run: Run) -> Iterator[str]:
         for row in confirm.to_dict("records"):
             if not all(same(row[name], best[name]) for name in configs):
                 yield f"trials: {row['trial_id']} does not confirm {best['trial_id']}, the best of {arm}/{replicate}"
+
+
+def _at_defaults(run: Run, confirm: list[dict[Any, Any]]) -> Iterator[str]:
+    """Hold the configurations of a study without search against the defaults of its hyperparameters."""
+    searched = {arm["name"]: arm["searched"] for arm in run.plan["arms"]}
+    defaults = {name: domain["default"] for name, domain in run.plan["space"]["nuisance"].items()}
+    for row in confirm:
+        for name in searched[row["arm"]]:
+            if not same(row[f"config.{name}"], defaults[name]):
+                yield f"trials: {row['trial_id']}'s {name} is not the default, and nothing was searched"
