@@ -44,12 +44,13 @@ def test_every_arm_is_trained_once_a_replicate_at_the_defaults(run: RunPaths) ->
     assert audit(run.root) == []
 
 
-def test_the_page_claims_and_says_that_nothing_was_searched(run: RunPaths) -> None:
+def test_the_page_compares_ten_pairs_and_says_that_nothing_was_searched(run: RunPaths) -> None:
     report = render(run.root)
     assert not report.failures
     assert "2 arms × 10 replicates × (no search," in " ".join(report.page.split())
     assert "Nothing was searched" in report.page and "random search" not in report.page
-    assert bool(report.tables["comparisons"]["significant"].iloc[0])
+    (comparison,) = report.tables["comparisons"].to_dict("records")
+    assert comparison["n"] == 10 and comparison["difference"] == pytest.approx(-0.05)
 
 
 def test_the_audit_finds_a_configuration_that_is_not_the_default(run: RunPaths, tmp_path: Path) -> None:
