@@ -11,9 +11,9 @@ import typer
 from scipy import special
 
 from ablation import study_file
-from ablation.console.consoles import console, error_line
 from ablation.paths import RunPaths
 from ablation.reuse import confirmed_rows
+from ablation.terminal import console, exit_on_errors
 
 CONFIDENCE = 0.95
 
@@ -64,12 +64,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print the best configuration by validation, its arm's test score with interval, and how to load the model."""
-    try:
+    with exit_on_errors(FileNotFoundError, ValueError):
         found = facts(run, arm)
         predictor = study_file.read(RunPaths(run)).plan.space.predictor
-    except (FileNotFoundError, ValueError) as error:
-        console(stderr=True).print(error_line(str(error)))
-        raise typer.Exit(2) from error
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

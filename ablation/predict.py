@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from ablation.console.consoles import console, error_line
-from ablation.faults import FaultsError
 from ablation.reuse import InputWarning, LostCheckpointWarning, best_available, load_model
+from ablation.terminal import console, exit_on_errors
 
 
 def predict(
@@ -23,15 +22,12 @@ def predict(
     ] = False,
 ) -> None:
     """Predict images with a study's best model, chosen by validation among its confirm trials."""
-    try:
+    with exit_on_errors(FileNotFoundError, ValueError):
         with _notes(LostCheckpointWarning):
             best = best_available(run)
         model = load_model(run, best, trust=trust)
         with _notes(InputWarning):
             predictions = model.predict(images)
-    except (FaultsError, FileNotFoundError, ValueError) as error:
-        console(stderr=True).print(error_line(str(error)))
-        raise typer.Exit(2) from error
     typer.echo(f"{best.trial_id}: validation {best.metric} {best.score:.3f}", err=True)
     for prediction in predictions:
         typer.echo(f"{prediction.path}\t{prediction.label}\t{prediction.probabilities[prediction.label]:.3f}")

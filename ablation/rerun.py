@@ -17,7 +17,6 @@ from rich.console import Console
 from ablation import reruns, study_file
 from ablation.agreement import Agreement, Difference, differences, verdict
 from ablation.checkpoint import newest_path
-from ablation.console.consoles import console, error_line
 from ablation.engine.process_state import ProcessState
 from ablation.faults import FaultsError
 from ablation.ledger.events import Event, SessionOpened, Started
@@ -28,6 +27,7 @@ from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
 from ablation.study.contract import refusal_of
 from ablation.study_file import StudyFile
+from ablation.terminal import console, exit_on_errors
 from ablation.trial import EpochRecord, TrialContext, build_config, load
 from ablation.trust import allow_code
 
@@ -219,7 +219,7 @@ def show(
     Exit code 0: all the same; 1: not; 2: bad input.
     """
     out, paths = console(), RunPaths(run)
-    try:
+    with exit_on_errors():
         chosen = _chosen(paths, trial_id, sample)
         _say_where(out, paths)
         agreements = []
@@ -233,10 +233,6 @@ def show(
                 out.print(f"{one}: {line}" if sample else line)
             if (device, threads, epochs) == (None, None, None):
                 reruns.note(paths, agreement)
-    except FaultsError as error:
-        for fault in error.faults:
-            console(stderr=True).print(error_line(fault))
-        raise typer.Exit(2) from error
     exact = sum(agreement.is_exact for agreement in agreements)
     if sample:
         out.print(f"{exact} of {len(agreements)} trials came out the same, bit for bit")

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import typer
 
 from ablation import study_file
-from ablation.console.consoles import console, error_line
 from ablation.failures import by_reason, in_words
 from ablation.ledger.log import Event, LedgerError, newest_driver, read_events
 from ablation.ledger.records import ConflictError, Records, TrialState, fold
@@ -24,6 +23,7 @@ from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.study_file import StudyFile
 from ablation.tables import STATUSES, status
+from ablation.terminal import console, exit_on_errors
 
 QUIET_S = 600.0  # a driver on another machine that has recorded nothing for so long is taken to be gone
 
@@ -77,12 +77,9 @@ def go_on_command(file: StudyFile, plan: Plan, *, retry_failed: bool = False) ->
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Print the accounting of a run, read from its ledger."""
     out, paths = console(), RunPaths(run)
-    try:
+    with exit_on_errors(FileNotFoundError, study_file.DamagedStudyError, LedgerError, ConflictError):
         file, events = study_file.read(paths), read_events(paths.ledger)
         plan, records = study_file.plan_now(file, events), fold(events)
-    except (FileNotFoundError, study_file.DamagedStudyError, LedgerError, ConflictError) as error:
-        console(stderr=True).print(error_line(str(error)))
-        raise typer.Exit(2) from error
     driver = newest_driver(paths.ledger)
     running = running_trials(events, records, driver)
     states = [records.get(trial.trial_id, TrialState(trial.trial_id)) for trial in plan.trials()]

@@ -25,6 +25,7 @@ from ablation.ledger.records import ConflictError, Records, Status, TrialState, 
 from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
+from ablation.terminal import exit_on_errors
 from search_spaces.metrics import as_columns, is_column
 
 STATUSES: tuple[Status, ...] = ("completed", "stopped", "diverged", "failed", "interrupted", "pending")
@@ -199,11 +200,8 @@ def _put_table(path: Path, table: pa.Table) -> str:
 
 def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Write a run's tables and summary again from its ledger."""
-    try:
+    with exit_on_errors(FileNotFoundError, LedgerError, ConflictError, study_file.DamagedStudyError):
         summary = materialise(RunPaths(run))
-    except (FileNotFoundError, LedgerError, ConflictError, study_file.DamagedStudyError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     typer.echo(f"{run}: {summary['planned']} trials")
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ablation.console.consoles import console
 from ablation.console.messages import Account, TextMessages
 from ablation.console.progress import Progress
 from ablation.engine.slots import Slots
@@ -16,6 +15,7 @@ from ablation.failures import alike, by_reason, in_words, last_lines
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.study.study import Study
+from ablation.terminal import console
 from ablation.trial import EpochRecord
 from tests.toy_study import toy_plan
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ablation import predict, rerun, status
+from ablation.cli import COMMANDS
 from ablation.console import plan_text
-from ablation.console.consoles import console
 from ablation.console.messages import Account, TextMessages
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
@@ -25,10 +25,9 @@ from ablation.plan import Plan
 from ablation.planning.probe import probe
 from ablation.planning.request import CheckedStudy, Request, check_request
 from ablation.resources import Resources
-from ablation.run import main as run
 from ablation.study.study import Study
+from ablation.terminal import console, exit_on_errors
 from ablation.trial import EpochRecord, TrialContext
-from analysis.report.__main__ import app as report
 from search_spaces.space import Budget, Choice, Float, Space, When
 
 NAME, ABOUT, FACTOR, METRIC, REASON = "[bold]s", "[red]what :smile: [/nope] is it\\", "[a]", "[m]", "see [link=x] :x:"
@@ -129,31 +128,45 @@ def test_what_is_told_before_and_after_a_sweep_shows_every_name(checked: Checked
     assert "go on with: python '[/x]'" in file.getvalue()
 
 
+ARGUMENTS = {
+    "ablation run": ("--space", "[/x].py"),
+    "ablation plan": ("--space", "[/x].py", "--plan"),
+    "ablation predict": ("[/x]", "[/x].png"),
+    "ablation rerun": ("[/x]", "[/x]/0/search/0"),
+}
+
+
+@pytest.mark.parametrize("name", [*(f"ablation {name}" for name in COMMANDS), "ablation.tables"])
+def test_every_command_says_its_error_as_it_is_and_ends_with_2(name: str) -> None:
+    module, function, _ = COMMANDS.get(name.removeprefix("ablation "), ("ablation.tables", "main", ""))
+    app = typer.Typer()
+    app.command()(getattr(import_module(module), function))
+    result = CliRunner().invoke(app, ARGUMENTS.get(name, ("[/x]",)))
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ") and "[/x]" in result.stderr
+    assert result.stdout == "" and result.stderr.count("\n") == result.stderr.count("error: ")
+
+
 @pytest.mark.parametrize(
-    ("command", "arguments"),
-    [(predict.predict, ("[/x].png",)), (rerun.show, ("[/x]/0/search/0",)), (status.show, ())],
+    "error", [FaultsError(["[/x] is :x:", "[red]y[/]"]), ValueError("[/x] is :x:"), OSError("[/x]")]
 )
-def test_commands_name_what_they_cannot_find(command: Callable[..., None], arguments: tuple[str, ...]) -> None:
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, [HOSTILE, *arguments])
-    assert result.exit_code == 2 and HOSTILE in result.output, result.output
+def test_an_error_ends_a_command_in_its_own_words(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, exit_on_errors(ValueError, OSError):
+        raise error
+    assert caught.value.exit_code == 2
+    assert capsys.readouterr().err == "".join(f"error: {line}\n" for line in str(error).splitlines())
 
 
-def test_the_run_and_report_commands_name_what_they_cannot_find() -> None:
-    app = typer.Typer()
-    app.command()(run)
-    result = CliRunner().invoke(app, ["--space", "[/x].py", "--name", "[bold]", "--arms", "[/a]"])
-    assert result.exit_code == 2 and "error: space file [/x].py does not exist" in result.output
-    result = CliRunner().invoke(report, [HOSTILE])
-    assert result.exit_code == 2 and HOSTILE in result.output, result.output
+def test_an_error_that_is_no_users_to_mend_goes_on() -> None:
+    with pytest.raises(KeyError), exit_on_errors(ValueError):
+        raise KeyError("[/x]")
 
 
 def test_no_console_reads_markup() -> None:
     root = Path(__file__).parent.parent
     for path in (*(root / "ablation").rglob("*.py"), *(root / "analysis").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        assert path.name == "console.py" or "Console(" not in text, f"{path}: take ablation.console.consoles.console"
+        assert "Console(" not in text, f"{path}: take ablation.terminal.console"
     file = io.StringIO()
     console(file=file).print("[red]:x:[/nope]")
     assert file.getvalue() == "[red]:x:[/nope]\n" and isinstance(console(), Console)

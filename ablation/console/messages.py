@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from ablation.console.consoles import error_line
 from ablation.console.json_lines import print_json_line
 from ablation.console.plan_text import header_facts, print_header
 from ablation.console.stderr import Stderr, stderr_console
@@ -18,6 +17,7 @@ from ablation.failures import Failures, in_words, last_lines
 from ablation.paths import RunPaths
 from ablation.planning.request import CheckedStudy
 from ablation.tables import STATUSES
+from ablation.terminal import print_errors
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ class TextMessages:
 
     def faults(self, faults: Iterable[str]) -> None:
         """Print one fault a line."""
-        for fault in faults:
-            self._error(fault)
+        print_errors(faults, self.console)
 
     def header(self, checked: CheckedStudy, root: Path, is_resumed: bool) -> None:
         """Print budget and data."""
@@ -105,7 +104,7 @@ class TextMessages:
 
     def halted(self, error: Exception, root: Path) -> None:
         """Print the error, which names the run."""
-        self._error(str(error))
+        print_errors([str(error)], self.console)
 
     def tables_stale(self, error: Exception, root: Path) -> None:
         """Print why the tables stay."""
@@ -146,9 +145,6 @@ class TextMessages:
     def go_on(self, command: str) -> None:
         """Print the command."""
         self.console.print(f"go on with: {command}")
-
-    def _error(self, text: str) -> None:
-        self.console.print(error_line(text))
 
 
 @dataclass(frozen=True)

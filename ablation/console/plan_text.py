@@ -13,7 +13,6 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from ablation.checkpoint import KEPT
-from ablation.console.consoles import console
 from ablation.engine.slots import Slots, local_slots
 from ablation.plan import Plan
 from ablation.planning.effort import effort
@@ -22,6 +21,7 @@ from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import CheckedStudy
 from ablation.power import ALPHA, Spread, detectable_difference, replicates_needed
 from ablation.resources import Resources
+from ablation.terminal import console
 from search_spaces.space import Budget
 
 START_UP_S = 10.0

@@ -9,7 +9,7 @@ from typing import TextIO, cast
 
 from rich.console import Console
 
-from ablation.console.consoles import console
+from ablation.terminal import console
 
 
 class Stderr:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ablation.faults import FaultsError
 from ablation.paths import RunPaths, no_run
+from ablation.terminal import exit_on_errors
 from analysis.audit.checks import audit
 
 
@@ -16,9 +18,9 @@ def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
 
     Exit code 0: all agree; 1: not, with every disagreement; 2: the directory is no run.
     """
-    if not RunPaths(run).study.is_file():
-        typer.echo(f"error: {no_run(run)}", err=True)
-        raise typer.Exit(2)
+    with exit_on_errors():
+        if not RunPaths(run).study.is_file():
+            raise FaultsError([no_run(run)])
     faults = audit(run)
     for fault in faults:
         typer.echo(fault)

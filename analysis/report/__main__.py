@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablation.console.consoles import console, error_line
 from ablation.faults import FaultsError
 from ablation.run_dir import RunDir, run_dir
+from ablation.terminal import console, exit_on_errors
 
 if TYPE_CHECKING:
     from analysis.attempts import Failure
@@ -35,41 +35,42 @@ def main(
     Only files that a report wrote are replaced or removed. Exit code 2: a directory is no run, or the page cannot be
     put there; 3: the page is there, but lacks a section that could not be made, as it says.
     """
-    out_console, errors = console(), console(stderr=True)
     try:
-        from analysis.report.folder import report_folders
-
-        places = _places(runs)
-        folders = report_folders(places, out)
-        if figures is not None:
-            from analysis.report.export import check
-
-            check(figures)
-        has_page = False
-        while True:
-            try:
-                written, is_whole, failures = _write(places, folders, out, figures, faces, watch)
-            except FaultsError as error:
-                # What was readable a moment ago may have been caught in the middle of a change.
-                if watch is None or not has_page:
-                    raise
-                errors.print(f"{error}\ntrying again in {watch} s")
-            else:
-                has_page = True
-                state = "" if watch is None else " (the study has ended)" if is_whole else f" (again in {watch} s)"
-                for path in written:
-                    out_console.print(f"{path}{state}")
-                for failure in failures:
-                    errors.print(f"{failure.traceback}the page lacks {failure.name!r}: {failure.error}")
-                if watch is None or is_whole:
-                    raise typer.Exit(INCOMPLETE if failures else 0)
-            time.sleep(watch)
-    except FaultsError as error:
-        for fault in error.faults:
-            errors.print(error_line(fault))
-        raise typer.Exit(2) from error
+        with exit_on_errors():
+            _report(runs, out, figures, faces, watch)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, watch: int | None) -> None:
+    from analysis.report.folder import report_folders
+
+    out_console, errors = console(), console(stderr=True)
+    places = _places(runs)
+    folders = report_folders(places, out)
+    if figures is not None:
+        from analysis.report.export import check
+
+        check(figures)
+    has_page = False
+    while True:
+        try:
+            written, is_whole, failures = _write(places, folders, out, figures, faces, watch)
+        except FaultsError as error:
+            # What was readable a moment ago may have been caught in the middle of a change.
+            if watch is None or not has_page:
+                raise
+            errors.print(f"{error}\ntrying again in {watch} s")
+        else:
+            has_page = True
+            state = "" if watch is None else " (the study has ended)" if is_whole else f" (again in {watch} s)"
+            for path in written:
+                out_console.print(f"{path}{state}")
+            for failure in failures:
+                errors.print(f"{failure.traceback}the page lacks {failure.name!r}: {failure.error}")
+            if watch is None or is_whole:
+                raise typer.Exit(INCOMPLETE if failures else 0)
+        time.sleep(watch)
 
 
 def _write(
