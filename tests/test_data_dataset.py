@@ -257,7 +257,7 @@ def test_a_disk_that_is_full_at_the_last_moment_is_a_fault_and_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(partial, "sync_folder", full)
+    monkeypatch.setattr(cache, "sync_folder", full)
     (fault,) = faults_of("synthetic")
     assert f"the disk of the cache folder {own_cache} is full ({os.strerror(number)})" in fault
     assert folders(own_cache) == []

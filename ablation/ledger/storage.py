@@ -7,6 +7,7 @@ objects by nature.
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,21 +80,32 @@ class UnwritableError(RuntimeError):
         super().__init__(f"nothing can be written in {root} ({why}); make that possible, then go on with --resume")
 
 
-def put_whole(path: Path, content: bytes) -> None:
-    """Write a local file that is there whole or not at all, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def put_whole(path: Path, content: bytes, *, is_synced: bool = True) -> None:
+    """Write a local file that is there whole or not at all.
+
+    Also after a power cut, unless ``is_synced`` is false: for what can be made again, and sooner than a disk takes.
+    """
+    # Short and of its own, however long the name is and whoever else writes it.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if is_synced:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):  # nothing can be removed from a disk that is read-only now
             temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    if is_synced:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's entries are on its disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

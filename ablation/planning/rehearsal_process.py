@@ -18,6 +18,7 @@ from typing import Any
 from ablation.engine.slots import Slots
 from ablation.engine.watchdog import watched
 from ablation.faults import FaultsError
+from ablation.ledger.storage import put_whole
 from ablation.plan import Plan
 from ablation.planning.probe import Probe, RehearsalError, probe
 from ablation.planning.request import CheckedStudy
@@ -112,9 +113,7 @@ class _Place:
 
     def note(self, found: dict[str, Any]) -> None:
         """Leave what was found, whole or not at all."""
-        part = self._found.with_suffix(".part")
-        part.write_text(json.dumps(found), "utf-8")
-        part.replace(self._found)
+        put_whole(self._found, json.dumps(found).encode(), is_synced=False)
 
     def found(self) -> dict[str, Any] | None:
         """Return what was found; None if the process ended before."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.faults import FaultsError
+from ablation.ledger.storage import put_whole
 from ablation.run_dir import RunDir
 
 MANIFEST = "manifest.json"
@@ -65,7 +64,8 @@ class ReportFolder:
             # Whoever is cut off between two files finds both contents listed, and goes on next time.
             self._list({name: [*known.get(name, []), *([new[name]] if name in new else [])] for name in {*known, *new}})
             for name, content in contents.items():
-                _put(self.path / name, content)
+                (self.path / name).parent.mkdir(exist_ok=True)
+                put_whole(self.path / name, content, is_synced=False)
             for name in sorted(known.keys() - new.keys()):
                 if re.fullmatch(stale, name):
                     if self._is_ours(name, known):
@@ -139,7 +139,11 @@ class ReportFolder:
 
     def _list(self, digests: Mapping[str, list[str]]) -> None:
         files = {name: list(dict.fromkeys(digests[name])) for name in sorted(digests)}
-        _put(self.path / MANIFEST, (json.dumps({"about": ABOUT, "files": files}, indent=1) + "\n").encode())
+        put_whole(
+            self.path / MANIFEST,
+            (json.dumps({"about": ABOUT, "files": files}, indent=1) + "\n").encode(),
+            is_synced=False,
+        )
 
 
 def report_folders(runs: Sequence[RunDir], out: Path | str | None) -> list[ReportFolder]:
@@ -173,17 +177,3 @@ def report_folders(runs: Sequence[RunDir], out: Path | str | None) -> list[Repor
     if faults:
         raise FaultsError(faults)
     return found
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file:  # a link of that name would not be followed
-            file.write(content)
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ablation.faults import FaultsError
+from ablation.ledger.storage import sync_folder
 from ablation.tcl.data import partial
 from ablation.tcl.data.colours import FLATTENED, ROUNDED, SCALED, TURNED
 from ablation.tcl.data.source import Source, SourcePart
@@ -123,10 +124,10 @@ def _write(folder: Path, source: Source, size_px: int) -> None:
     }
     with (folder / "about.json").open("wb") as file:
         file.write(json.dumps(about).encode())
-        partial.sync(file.fileno())
+        os.fsync(file.fileno())
     # mkdtemp lets nobody else in, but a machine's cache may be shared.
     folder.chmod(0o755)
-    partial.sync_folder(folder)
+    sync_folder(folder)
 
 
 def _write_part(folder: Path, name: str, part: SourcePart, size_px: int, remarks: Counter[str]) -> None:
@@ -139,12 +140,12 @@ def _write_part(folder: Path, name: str, part: SourcePart, size_px: int, remarks
         for images_BHWC in part.decode(size_px, remarks):
             file.write(np.ascontiguousarray(images_BHWC).data)
             count += len(images_BHWC)
-        partial.sync(file.fileno())
+        os.fsync(file.fileno())
     if count != len(part.labels_N):
         raise RuntimeError(f"the source decoded {count} {name} pictures, but labels {len(part.labels_N)}")
     with (folder / f"{name}_labels.npy").open("wb") as file:
         np.lib.format.write_array(file, part.labels_N.astype(np.int64), allow_pickle=False)
-        partial.sync(file.fileno())
+        os.fsync(file.fileno())
 
 
 def _format_refusal(error: OSError, source: Source, size_px: int) -> str:

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ablation.ledger.storage import sync_folder
+
 LOCK = ".lock"
 UNLOCKED_AGE_S = 3600.0
 
@@ -48,20 +50,6 @@ def sweep_left(folder: Path) -> None:
                     shutil.rmtree(partial, ignore_errors=True)
         except OSError:
             continue  # another process is at work on it, or the folder is another user's
-
-
-def sync(descriptor: int) -> None:
-    """Wait until what was written to a file is on its disk."""
-    os.fsync(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's entries are on its disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _locked_folder(place: Path) -> tuple[Path, BinaryIO]:
