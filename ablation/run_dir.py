@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ablation.faults import FaultsError, nearest
 from ablation.ledger.events import Event, Grown, from_payload
 from ablation.ledger.log import LedgerError, live_parts, read_events
+from ablation.ledger.parts import retry_while_compacting
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
 from ablation.study_file import StudyFile, parse
@@ -25,7 +25,6 @@ from ablation.study_file import StudyFile, parse
 if TYPE_CHECKING:
     import pandas as pd
 
-ATTEMPTS_AT_READING = 5  # a driver that compacts its ledger removes parts between their listing and their reading
 RESTORE = "restore it from a copy: it is written once and never changed"
 
 
@@ -128,16 +127,9 @@ class RunDir:
         Of parts that lack an event of the kind ``wanted`` nothing is read. Raises FaultsError if the ledger is damaged
         or cannot be read.
         """
-        for attempt in range(ATTEMPTS_AT_READING):
-            try:
-                arrow: Any = import_module("pyarrow")
-                parts = list(self._parts(columns, wanted))
-                return arrow.concat_tables(parts) if parts else arrow.table({name: [] for name in columns})
-            except MissingError:
-                if attempt == ATTEMPTS_AT_READING - 1:
-                    raise
-                time.sleep(0.2)
-        raise AssertionError("unreachable")
+        arrow: Any = import_module("pyarrow")
+        parts = retry_while_compacting(lambda: list(self._parts(columns, wanted)), MissingError)
+        return arrow.concat_tables(parts) if parts else arrow.table({name: [] for name in columns})
 
     def _parts(self, columns: Sequence[str], wanted: str | None) -> Iterator[Any]:
         compute: Any = import_module("pyarrow.compute")

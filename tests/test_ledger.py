@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -398,3 +398,24 @@ def test_an_epoch_out_of_line_is_a_conflict(tmp_path: Path) -> None:
             append(ledger, "epoch", "a", epoch=epoch, epoch_s=0.1, images=1, metrics={})
     with pytest.raises(ConflictError, match="epoch 3 follows epoch 1"):
         fold(read_events(tmp_path))
+
+
+def test_parts_that_go_while_they_are_read_are_read_again_and_are_gone_after_five_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parts, "PAUSE_S", 0.0)
+    errors: Iterator[Exception] = iter([FileNotFoundError("first"), KeyError("second")])
+
+    def read() -> str:
+        for error in errors:
+            raise error
+        return "content"
+
+    assert parts.retry_while_compacting(read, FileNotFoundError, KeyError) == "content"
+    tries = [FileNotFoundError(str(number)) for number in range(9)]
+    errors = iter(tries)
+    with pytest.raises(FileNotFoundError, match="4"):
+        parts.retry_while_compacting(read, FileNotFoundError)
+    errors = iter(tries)
+    with pytest.raises(FileNotFoundError, match="0"):
+        parts.retry_while_compacting(read, KeyError)

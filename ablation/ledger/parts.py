@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -39,6 +40,7 @@ SCHEMA = pa.schema(
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(merged-)?([0-9a-f]+)\.parquet")
 
 READ_TRIES = 5
+PAUSE_S = 0.1  # a compaction removes one part after the other
 Found = TypeVar("Found")
 
 log = logging.getLogger(__name__)
@@ -134,21 +136,32 @@ def read_log(folder: Folder) -> list[Event]:
     A last part that was torn while it was written is left out, with a warning in the log: its trials repeat what it
     reported. Raises LedgerError, naming file and remedy, if another part is damaged or missing.
     """
-    return _patiently(lambda: read_live(folder, _without_torn_end(folder)))
+    return _retried(lambda: read_live(folder, _without_torn_end(folder)))
 
 
 def live_parts(folder: Folder) -> list[LiveRange]:
     """List what counts of a log, in order, as ``read_log`` reads it; no content is read but that of the last part."""
-    return _patiently(lambda: _without_torn_end(folder))
+    return _retried(lambda: _without_torn_end(folder))
 
 
-def _patiently(read: Callable[[], list[Found]]) -> list[Found]:
-    for _ in range(READ_TRIES):
+def retry_while_compacting(read: Callable[[], Found], *gone: type[Exception]) -> Found:
+    """Read parts that a driver may be compacting: again if one went between its listing and its reading.
+
+    ``gone`` are the errors that say so; the last one is raised, since the part is truly gone then.
+    """
+    for _ in range(READ_TRIES - 1):
         try:
             return read()
-        except (FileNotFoundError, GapError) as error:
-            met = error  # merged by a driver while it was listed or read, or truly gone
-    raise LedgerError(str(met)) from met
+        except gone:
+            time.sleep(PAUSE_S)
+    return read()
+
+
+def _retried(read: Callable[[], list[Found]]) -> list[Found]:
+    try:
+        return retry_while_compacting(read, FileNotFoundError, GapError)
+    except FileNotFoundError as error:
+        raise LedgerError(str(error)) from error
 
 
 def _without_torn_end(folder: Folder) -> list[LiveRange]:
