@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
@@ -17,16 +17,16 @@ from ablation.interrupts import quit_when_interrupted
 from ablation.version import VERSION
 
 PROGRAM = "ablation"
-# name: module, function, and what it is for, so that the list needs none of them
+# name: import path, and what it is for, so that the list needs none of them
 COMMANDS = {
-    "run": ("ablation.run", "main", "Find out which parts of a model matter: plan, search, confirm, report."),
-    "plan": ("ablation.run", "main", "Show what would run, how long it takes and what it could detect; runs nothing."),
-    "status": ("ablation.status", "show", "Count what became of every planned trial, also while a study runs."),
-    "best": ("ablation.best", "show", "Print the best configuration, its score and its checkpoint."),
-    "report": ("analysis.report.__main__", "main", "Write the report of one or more studies."),
-    "predict": ("ablation.predict", "predict", "Predict with a study's best model."),
-    "rerun": ("ablation.rerun", "show", "Run one trial again and compare it with what was recorded."),
-    "audit": ("analysis.audit.__main__", "main", "Check a run directory against itself."),
+    "run": ("ablation.run:main", "Find out which parts of a model matter: plan, search, confirm, report."),
+    "plan": ("ablation.run:main", "Show what would run, how long it takes and what it could detect; runs nothing."),
+    "status": ("ablation.status:show", "Count what became of every planned trial, also while a study runs."),
+    "best": ("ablation.best:show", "Print the best configuration, its score and its checkpoint."),
+    "report": ("analysis.report.__main__:main", "Write the report of one or more studies."),
+    "predict": ("ablation.predict:predict", "Predict with a study's best model."),
+    "rerun": ("ablation.rerun:show", "Run one trial again and compare it with what was recorded."),
+    "audit": ("analysis.audit.__main__:main", "Check a run directory against itself."),
 }
 
 
@@ -35,8 +35,8 @@ def _list() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True)
     app.callback()(_ablation)
     completed = next(iter(os.environ.get("COMP_WORDS", "").split()[1:]), None)
-    for name, (module, function, about) in COMMANDS.items():
-        called = getattr(import_module(module), function) if name == completed else _not_called
+    for name, (path, about) in COMMANDS.items():
+        called = resolve_name(path) if name == completed else _not_called
         app.command(name=name, help=about)(called)
     return app
 
@@ -65,14 +65,14 @@ def main() -> None:
     if typed not in COMMANDS:
         _list()()
         return
-    module, function, about = COMMANDS[typed]
+    path, about = COMMANDS[typed]
     sys.argv[:2] = [f"{PROGRAM} {typed}"]
     if typed in ("run", "plan"):
         quit_when_interrupted()  # their imports take seconds
     if typed == "plan":
         sys.argv.append("--plan")
     app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
-    app.command(help=about)(getattr(import_module(module), function))
+    app.command(help=about)(resolve_name(path))
     app()
 
 

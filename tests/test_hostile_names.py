@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -138,9 +138,9 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize("name", [*(f"ablation {name}" for name in COMMANDS), "ablation.tables"])
 def test_every_command_says_its_error_as_it_is_and_ends_with_2(name: str) -> None:
-    module, function, _ = COMMANDS.get(name.removeprefix("ablation "), ("ablation.tables", "main", ""))
+    path, _ = COMMANDS.get(name.removeprefix("ablation "), ("ablation.tables:main", ""))
     app = typer.Typer()
-    app.command()(getattr(import_module(module), function))
+    app.command()(resolve_name(path))
     result = CliRunner().invoke(app, ARGUMENTS.get(name, ("[/x]",)))
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("error: ") and "[/x]" in result.stderr
