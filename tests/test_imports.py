@@ -100,7 +100,7 @@ def test_analysis_sees_of_ablation_what_a_study_is_and_nothing_of_how_it_runs() 
 def test_the_audit_shares_no_code_with_what_wrote_the_run() -> None:
     for path in (ROOT / "analysis/audit").glob("*.py"):
         seen = {name.split(".")[1] for name in imports(path) if name.startswith("ablation.")}
-        assert seen <= {"paths", "console", "faults"}, path
+        assert seen <= {"paths", "terminal", "faults"}, path
         assert not any(name.startswith(("search_spaces", "analysis.study", "analysis.load")) for name in imports(path))
 
 
