@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from ablation.seeds import derive_seed
 from ablation.trial import Phase, TrialContext
 from search_spaces.metrics import Metric
-from search_spaces.space import Arm, Budget, Design, Frozen, Space
+from search_spaces.space import Arm, Budget, Design, Frozen, Levels, Space
+from search_spaces.wording import without_wording
 
 
 class PlannedTrial(Frozen):
@@ -44,6 +47,13 @@ class PlannedTrial(Frozen):
         )
 
 
+class WarmStart(Frozen):
+    """An earlier run that gave a study its defaults: the run's name, and the value by hyperparameter."""
+
+    run: str
+    defaults: Levels
+
+
 class Plan(Frozen):
     """A study that can be run: same effort for every arm, comparisons and seeds fixed beforehand.
 
@@ -67,6 +77,17 @@ class Plan(Frozen):
     seed: int = 0
     arms: tuple[Arm, ...]
     comparisons: tuple[tuple[str, str], ...]
+    warm_start: WarmStart | None = None
+
+    @model_validator(mode="after")
+    def _metric_is_known(self) -> Self:
+        self.space.metric(self.metric)
+        return self
+
+    def without_wording(self) -> Plan:
+        """Return the plan without what is there for readers alone: two that are equal then are the same study."""
+        arms = tuple(arm.model_copy(update={"notes": ()}) for arm in self.arms)
+        return self.model_copy(update={"space": without_wording(self.space), "arms": arms})
 
     def arm(self, name: str) -> Arm:
         """Return the arm of that name."""

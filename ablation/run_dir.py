@@ -20,7 +20,7 @@ from ablation.ledger.log import LedgerError, live_parts, read_events
 from ablation.ledger.parts import retry_while_compacting
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
-from ablation.study_file import StudyFile, parse
+from ablation.study_file import StudyFile, UnknownVersionError, parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +106,8 @@ class RunDir:
         except OSError as error:
             remedy = "check the address, and that you may read there"
             raise FaultsError([f"{path} cannot be read ({error}); {remedy}"]) from error
+        except UnknownVersionError as error:
+            raise FaultsError([f"{path}: {error}"]) from error
         except ValueError as error:
             raise FaultsError([f"{path} is damaged ({error}); {RESTORE}"]) from error
 

@@ -15,7 +15,7 @@ from ablation.user_code import import_study_file
 from search_spaces import space as space_module
 from search_spaces.space import Space
 
-LANGUAGE = ("conditions", "domains", "metrics", "names", "space")  # what spaces are declared with
+LANGUAGE = ("conditions", "domains", "metrics", "names", "space", "wording")  # what spaces are declared with
 
 
 def known_spaces() -> tuple[str, ...]:

@@ -19,11 +19,12 @@ from ablation.ledger.storage import put_whole
 from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths, no_run
 from ablation.plan import Plan
+from ablation.plan_versions import of_version_1
 from ablation.user_code import UserCode, study_module
 from ablation.version import VERSION
 from search_spaces.space import IS_RECORDED, Frozen
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = (1, 2)
 DIGEST = "sha256_of_the_rest"
 RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
 
@@ -32,10 +33,14 @@ class DamagedStudyError(ValueError):
     """study.json is not as it was written."""
 
 
+class UnknownVersionError(ValueError):
+    """study.json is of a version that is not known here."""
+
+
 class StudyFile(Frozen):
     """Everything needed to know what was run: also to run it again."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     created_utc: str
     command: tuple[str, ...]
@@ -113,12 +118,15 @@ def write(file: StudyFile, paths: RunPaths) -> None:
 def read(paths: RunPaths) -> StudyFile:
     """Read a run directory's study.json.
 
-    Raises FileNotFoundError naming what a run directory is, DamagedStudyError if the file is not as it was written.
+    Raises FileNotFoundError naming what a run directory is, DamagedStudyError if the file is not as it was written
+    or of a version that is not known here.
     """
     if not paths.study.is_file():
         raise FileNotFoundError(no_run(paths.root))
     try:
         return parse(paths.study.read_bytes())
+    except UnknownVersionError as error:
+        raise DamagedStudyError(f"{paths.study}: {error}") from error
     except ValueError as error:
         raise DamagedStudyError(
             f"{paths.study} is damaged ({error}); restore it from a copy, it never changes"
@@ -133,15 +141,17 @@ def parse(text: bytes, *, is_sealed: bool = True) -> StudyFile:
     try:
         content = json.loads(text)
         version = content.get("schema_version")
-        if version != SCHEMA_VERSION:
-            known = f"{SCHEMA_VERSION} is known here; update this package"
-            raise ValueError(f"it has schema_version {version}, but {known}")
+        if version not in SCHEMA_VERSIONS:
+            known = " or ".join(map(str, SCHEMA_VERSIONS))
+            raise UnknownVersionError(f"schema_version is {version}, but must be {known}; update this package")
         digest = content.pop(DIGEST, None)
         is_handmade = digest is None and not any(name.startswith("sha") or name.endswith("rest") for name in content)
         if is_sealed and is_handmade:
             raise ValueError(f"it has no {DIGEST}")
         if not is_handmade and digest != _digest(content):
             raise ValueError("its content does not match its digest")
+        if version == 1:
+            content = {**content, "schema_version": 2, "plan": of_version_1(content["plan"])}
         return StudyFile.model_validate(content, context={IS_RECORDED: True})
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]

@@ -260,8 +260,12 @@ class Space(Frozen):
         return self.reference[name] if name in self.factors else self.nuisance[name].default
 
     def metric(self, name: str) -> Metric:
-        """Return the metric of that name."""
-        return next(metric for metric in self.metrics if metric.name == name)
+        """Return the metric of that name; raises ValueError if there is none."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        known = ", ".join(metric.name for metric in self.metrics)
+        raise ValueError(f"metric is {name!r}, but the space {self.name} has {known}; name one of them")
 
     def domain(self, name: str) -> Float | Int | Choice:
         """Return the domain of a factor or nuisance hyperparameter."""

@@ -146,7 +146,7 @@ def _study(
     }
     data = {"uri": "made", "fingerprint": "f" * 16, "class_names": list(classes), "train_count": 80, "test_count": 20}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": f"made-{space.name}",
         "created_utc": "2030-01-02T03:04:05Z",
         "command": ["python", "-m", "ablation.run", "--space", space.name],

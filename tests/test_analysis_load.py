@@ -139,6 +139,14 @@ def test_epochs_are_sorted_by_trial_and_epoch_whatever_the_file_says(run: Path) 
     assert load.epochs(run).empty
 
 
+def test_a_primary_metric_that_the_space_lacks_is_refused(run: Path) -> None:
+    document = json.loads((run / "study.json").read_text())
+    document["plan"]["metric"] = "weight"
+    (run / "study.json").write_text(json.dumps(document))
+    with pytest.raises(FaultsError, match="metric is 'weight', but the space bridges has strength, beauty"):
+        load.study(run)
+
+
 @pytest.mark.parametrize("name", ["study.json", "trials.parquet", "epochs.parquet"])
 def test_a_missing_file_is_named_with_the_remedy(run: Path, name: str) -> None:
     (run / name).unlink()
@@ -167,7 +175,7 @@ def test_a_summary_that_plans_other_trials_is_refused(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "rule"),
-    [("{", "is damaged"), ('{"schema_version": 9}', "schema_version 9, .* update this package"), ("[]", "no study")],
+    [("{", "is damaged"), ('{"schema_version": 9}', "schema_version is 9, .* update this package"), ("[]", "no study")],
 )
 def test_a_damaged_study_is_refused(run: Path, text: str, rule: str) -> None:
     (run / "study.json").write_text(text)

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from ablation import study_file
+from ablation.paths import RunPaths
+from ablation.planning.settings import with_fixed
 from analysis import load
 from analysis.audit.checks import audit
 from analysis.effects import arms_table, comparisons_table, replicates
+from search_spaces import tcl
+from search_spaces.wording import without_wording
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs/example"
@@ -30,6 +35,13 @@ def test_the_example_is_whole() -> None:
     assert audit(EXAMPLE) == []
     assert sum(path.stat().st_size for path in EXAMPLE.rglob("*") if path.is_file()) < 2e6
     assert load.accounting(EXAMPLE)["completed"] == 92
+
+
+def test_it_would_go_on_with_the_study_as_it_ships_today() -> None:
+    recorded = study_file.read(RunPaths(EXAMPLE))
+    asked = with_fixed(tcl.SPACE, tcl.SPACE.budgets[recorded.budget_name].fixed)
+    assert without_wording(asked) == without_wording(recorded.plan.space)
+    assert all(arm in asked.arms() for arm in recorded.plan.arms)
 
 
 def test_the_logs_arms_are_the_examples() -> None:

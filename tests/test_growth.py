@@ -13,15 +13,17 @@ from ablation import study_file, tables
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger, read_events
 from ablation.paths import RunPaths
-from ablation.plan import Plan
+from ablation.plan import Plan, WarmStart
 from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request, check_request
 from ablation.planning.warm_start import warm_start_from
 from ablation.resources import Resources
 from ablation.study.growth import open_study
 from analysis.audit.checks import audit
-from search_spaces.space import Choice, Float, Int, Space
+from search_spaces.metrics import Metric
+from search_spaces.space import Choice, Float, Int, Space, When
 from tests.plain_loop import carry_out, run_study
+from tests.support.spaces import with_direction
 from tests.toy_study import SPACE
 
 ASKED = {"space": SPACE, "budget": "quick", "arms": ("baseline",), "trials": 2}
@@ -89,9 +91,46 @@ def test_the_same_request_goes_on(out: Path) -> None:
     plan_run(Request(**ASKED), "small", out, Resources(), resume=True)  # type: ignore[arg-type]
 
 
+def reworded(space: Space) -> Space:
+    """Say everything about a space in other words: description, sources, and how its metric is printed."""
+    nuisance = {name: domain.model_copy(update={"source": "a guess"}) for name, domain in space.nuisance.items()}
+    factors = {name: choice.model_copy(update={"source": "a paper"}) for name, choice in space.factors.items()}
+    metrics = (Metric(name="score", unit="number", of="curves"),)
+    changes = {"description": "curves", "nuisance": nuisance, "factors": factors, "metrics": metrics}
+    return space.model_copy(update=changes)
+
+
+def test_a_study_said_in_other_words_is_the_same_and_does_not_grow(small: RunPaths) -> None:
+    plan = gone_on(small, space=reworded(SPACE))
+    before = read_events(small.ledger)
+    with Ledger(small.ledger) as ledger:
+        study = open_study(study_file.read(small), ledger, plan)
+    assert study.is_finished and study.plan.space == SPACE
+    assert read_events(small.ledger) == before
+
+
+def test_a_study_grows_in_other_words(small: RunPaths) -> None:
+    grow(small, gone_on(small, space=reworded(SPACE), replicates=4))
+    assert audit(small.root) == []
+    with Ledger(small.ledger) as ledger:
+        assert open_study(study_file.read(small), ledger).plan.space.description == "curves"
+
+
+def test_a_reason_in_other_words_is_the_same_study(tmp_path: Path) -> None:
+    def with_reason(reason: str) -> Space:
+        when = When(factor="toy.speed", among=(5.0,), replaces={"toy.bonus": ((-0.05, 0.0),)}, reason=reason)
+        return SPACE.model_copy(update={"conditions": (when,)})
+
+    old = asked(space=with_reason("too fast"))
+    paths = run_study(old, tmp_path / "run", most_epochs=5)
+    assert any("too fast" in note for arm in old.arms for note in arm.notes)
+    assert gone_on(paths, space=with_reason("too quick")).without_wording() == old.without_wording()
+
+
 @pytest.mark.parametrize(
     ("change", "reported"),
     [
+        ({"space": with_direction(SPACE, "minimize")}, "the space's metrics differs"),
         ({"replicates": 2}, "the run has 3 replicates, 2 are asked for"),
         ({"arms": ("speed=*",)}, "arms baseline are not among those asked for"),
         ({"epochs": 5}, "--resume: epochs is 5, but the run has "),
@@ -129,17 +168,21 @@ def test_a_folder_that_is_no_folder_is_refused() -> None:
 def test_a_warm_start_is_the_median_of_what_was_confirmed_in_every_arm(out: Path) -> None:
     trials = pd.read_parquet(out / "small/trials.parquet")
     confirmed = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
-    space = warm_start_from(SPACE, out / "small")
-    assert space.nuisance["toy.offset"].default == confirmed["config.toy.offset"].median()
-    assert "warm start from small" in space.nuisance["toy.offset"].source
+    median = confirmed["config.toy.offset"].median()
     plan = asked(warm_start=out / "small")
-    assert plan.space.nuisance == space.nuisance
+    assert plan.warm_start == WarmStart(run="small", defaults={"toy.offset": median})
+    offset = SPACE.nuisance["toy.offset"]
+    assert plan.space.nuisance == {"toy.offset": offset.model_copy(update={"default": median})}
 
 
 @pytest.fixture
 def source(out: Path, tmp_path: Path) -> Path:
-    """Copy the small study: a test may change or remove it."""
-    return shutil.copytree(out / "small", tmp_path / "source")
+    """Copy the small study, which confirms something else than the defaults there: a test may change or remove it."""
+    copy = RunPaths(shutil.copytree(out / "small", tmp_path / "source"))
+    trials = pd.read_parquet(copy.trials)
+    trials["config.toy.offset"] = 0.5
+    trials.to_parquet(copy.trials)
+    return copy.root
 
 
 @pytest.fixture
@@ -187,6 +230,13 @@ def test_a_study_that_was_not_started_warm_does_not_become_so(small: RunPaths, o
         gone_on(small, warm_start=out / "small")
 
 
+def test_a_warm_study_said_in_other_words_stays_warm(warm: RunPaths) -> None:
+    recorded = study_file.read(warm).plan
+    plan = gone_on(warm, space=reworded(SPACE))
+    assert plan.warm_start == recorded.warm_start is not None
+    assert plan.space.nuisance["toy.offset"].default == recorded.space.nuisance["toy.offset"].default
+
+
 def test_a_warm_study_whose_range_has_moved_since_is_refused(warm: RunPaths) -> None:
     moved = SPACE.nuisance["toy.offset"].model_copy(update={"high": 2.5})
     space = SPACE.model_copy(update={"nuisance": {"toy.offset": moved}})
@@ -218,10 +268,10 @@ def test_a_warm_start_heeds_logarithms_ranges_and_kinds(tmp_path: Path) -> None:
         name="s", trial="a:b", factors={"f": Choice(values=(1, 2))}, reference={"f": 1}, baseline={"f": 2},
         nuisance=nuisance, metrics=("m",), budgets=SPACE.budgets,
     )  # fmt: skip
-    found = {name: domain.default for name, domain in warm_start_from(space, run).nuisance.items()}
+    found = dict(warm_start_from(space, run).defaults)
     assert found["rate"] == pytest.approx(10**-2.5)
     assert {name: value for name, value in found.items() if name != "rate"} == {
-        "width": 4, "kind": "c", "far": 1.0, "new": 0.5,
+        "width": 4, "kind": "c", "far": 1.0,
     }  # fmt: skip
 
 
@@ -251,12 +301,12 @@ def test_a_warm_start_takes_what_a_range_can_hold_and_marks_nothing_else(
 ) -> None:
     run = write_confirmed(tmp_path / "run", **{"asked": values, "toy.offset": [1.5] * 3})
     nuisance = {**SPACE.nuisance, "asked": domain}
-    found = warm_start_from(SPACE.model_copy(update={"nuisance": nuisance}), run).nuisance["asked"]
+    found = warm_start_from(SPACE.model_copy(update={"nuisance": nuisance}), run).defaults
+    assert found.pop("toy.offset") == 1.5
     if default is None:
-        assert found == domain
+        assert found == {}
     else:
-        assert found.default == pytest.approx(default) and isinstance(found.default, type(default))
-        assert found.source == "default: warm start from run"
+        assert found == {"asked": pytest.approx(default)} and isinstance(found["asked"], type(default))
 
 
 @pytest.mark.parametrize("content", ["nothing", "pending", "stranger", "of no use"])

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ablation.plan import Plan
 from analysis.numbers import THIN, unit_of
 from search_spaces.metrics import Metric, bare_name, is_judged, names_with_test, reported_name
 from search_spaces.space import Space
-from tests.toy_study import SPACE
+from tests.toy_study import SPACE, toy_plan
 
 
 def space(**changes: Any) -> Space:
@@ -74,3 +75,10 @@ def test_upwards_the_better_value_is_the_larger(direction: str, best: float) -> 
 )
 def test_a_declared_unit_is_obeyed_whatever_the_values(values: list[float], unit: Any, printed: str) -> None:
     assert unit_of(values, True, unit).value(0.25) == printed
+
+
+def test_a_metric_that_a_space_lacks_is_named() -> None:
+    with pytest.raises(ValueError, match="metric is 'scores', but the space toy has score"):
+        SPACE.metric("scores")
+    with pytest.raises(ValidationError, match="metric is 'scores'"):
+        Plan.model_validate({**dict(toy_plan()), "metric": "scores"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -9,9 +11,12 @@ import pandas as pd
 import pytest
 
 from ablation import study_file, tables
-from ablation.ledger.log import Ledger
+from ablation.faults import FaultsError
+from ablation.ledger.events import Grown
+from ablation.ledger.log import Ledger, read_events
 from ablation.paths import RunPaths
-from ablation.plan import Plan
+from ablation.plan import Plan, WarmStart
+from ablation.plan_versions import of_version_1
 from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
@@ -53,11 +58,39 @@ def test_it_goes_on_and_grows_to_what_an_uninterrupted_study_finds(
     old: RunPaths, tmp_path: Path, replicates: int
 ) -> None:
     plan = asked(old, replicates=replicates)
+    assert plan.warm_start == WarmStart(run="earlier", defaults={"toy.offset": 0.25})
+    assert plan.space.nuisance["toy.offset"].source == ""
     assert plan.space.nuisance["toy.offset"].default == 0.25  # what the run that it was started from had confirmed
     go_on(old, plan)
+    grown = [event for event in read_events(old.ledger) if isinstance(event.what, Grown)]
+    assert [event.session for event in grown] == ([2] if replicates == 3 else [2, 3])
     whole = run_study(plan, tmp_path / "whole")
     pd.testing.assert_frame_equal(results(old), results(whole))
     assert audit(old.root) == []
+
+
+def test_it_goes_on_from_no_other_run(old: RunPaths) -> None:
+    with pytest.raises(FaultsError, match="was started from earlier; leave --warm-start out"):
+        asked(old, warm_start=old.root.parent / "another")
+    assert asked(old, warm_start=old.root.parent / "earlier").warm_start is not None
+
+
+def test_a_mark_is_taken_out_of_a_source_and_the_rest_stays() -> None:
+    plan = json.loads((KEPT / "study.json").read_text())["plan"]
+    plan["space"]["nuisance"]["toy.offset"]["source"] = "a guess; default: warm start from earlier"
+    new = Plan.model_validate(of_version_1(plan))
+    assert new.space.nuisance["toy.offset"].source == "a guess"
+    plan["space"]["nuisance"]["toy.offset"]["source"] = "a guess"
+    assert Plan.model_validate(of_version_1(plan)).warm_start is None
+
+
+def test_a_version_to_come_is_named(old: RunPaths) -> None:
+    document = json.loads(old.study.read_text()) | {"schema_version": 3}
+    del document["sha256_of_the_rest"]
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    old.study.write_text(json.dumps({**document, "sha256_of_the_rest": digest}))
+    with pytest.raises(study_file.DamagedStudyError, match="schema_version is 3, but must be 1 or 2; update"):
+        study_file.read(old)
 
 
 def test_it_reports_and_audits_as_it_stands(old: RunPaths) -> None:

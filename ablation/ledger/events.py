@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
+from ablation.plan_versions import of_version_1
 from search_spaces.space import Level, Levels
 
 
@@ -32,7 +33,7 @@ class Grown:
     """The plan becomes a larger one; so many confirm trials were completed by then."""
 
     kind: ClassVar[str] = "grown"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     plan: Mapping[str, Any]
     confirmed_before: int
@@ -124,7 +125,10 @@ KINDS: dict[str, type[Any]] = {
     for kind in (SessionOpened, Grown, Proposed, Started, EpochTrained, Decided, Ended, Retried, Reopened)
 }
 Payload = Mapping[str, Any]
-UPCASTS: dict[tuple[str, int], Callable[[Payload], Payload]] = {}  # by kind and the version that is made newer
+# By kind and the version that is made newer.
+UPCASTS: dict[tuple[str, int], Callable[[Payload], Payload]] = {
+    ("grown", 1): lambda old: {**old, "plan": of_version_1(old["plan"])},
+}
 VERSION_KEY = "version"
 
 

@@ -86,7 +86,7 @@ def plan_run(
         if trials == 0 or not any(arm.searched for arm in existing.plan.arms):
             asked = replace(asked, trials=trials)
     if existing is not None:
-        found += source_faults(existing.plan.space, request.warm_start)
+        found += source_faults(existing.plan, request.warm_start)
     checked: CheckedStudy | None = None
     try:
         if resources.address is not None and resources.executor == "in-process":
@@ -94,7 +94,7 @@ def plan_run(
         gpus = visible_gpus(resources.address)
         if resources.address is None:
             found += _too_large(resources, gpus)
-        known = (None, None) if existing is None else (existing.plan.space, existing.file.planned_data)
+        known = (None, None) if existing is None else (existing.plan, existing.file.planned_data)
         checked = check_request(asked, gpus, *known)
     except FaultsError as error:
         found += error.faults
@@ -243,7 +243,8 @@ def _too_large(resources: Resources, gpus: float) -> list[str]:
 
 def _changes(root: Path, existing: ExistingRun, checked: CheckedStudy) -> list[str]:
     """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
-    file, now, asked = existing.file, existing.plan, checked.plan
+    # What is said about a study may change: its words are not compared.
+    file, now, asked = existing.file, existing.plan.without_wording(), checked.plan.without_wording()
     both = [(key, getattr(asked, key), getattr(now, key)) for key in ("design", "metric", "seed")]
     both += [(key, value, getattr(now.budget, key)) for key, value in asked.budget if key != "replicates"]
     both += [(f"the space's {key}", value, getattr(now.space, key)) for key, value in asked.space if key != "budgets"]

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ablation.faults import FaultsError, nearest
-from ablation.plan import Plan
+from ablation.plan import Plan, WarmStart
 from ablation.planning.settings import read_settings, with_fixed
-from ablation.planning.warm_start import keep_warm_start, warm_start_from
+from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_defaults
 from ablation.spaces import find_space
 from ablation.trial import RunTrial, build_config, config_type, load
 from search_spaces.space import DESIGNS, Arm, Budget, Space
@@ -52,12 +52,12 @@ class CheckedStudy:
 
 
 def check_request(
-    request: Request, gpus: float, existing: Space | None = None, planned_data: Mapping[str, Any] | None = None
+    request: Request, gpus: float, existing: Plan | None = None, planned_data: Mapping[str, Any] | None = None
 ) -> CheckedStudy:
     """Check everything about a request and open its data; raise FaultsError listing all that is wrong.
 
     ``gpus`` is how many GPUs trials could use: ``--budget auto`` is quick without any, standard with one. ``existing``
-    is the space of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is that
+    is the plan of the study that is to go on, if one is: it keeps the warm start that it had. ``planned_data`` is that
     study's record of its data, which need not be where it was if this machine has it decoded.
     """
     space = request.space if isinstance(request.space, Space) else find_space(request.space)
@@ -77,10 +77,12 @@ def check_request(
     if request.seed < 0:
         faults.append(f"--seed is {request.seed}, but must be >= 0")
     effective = with_fixed(space, {**budget.fixed, **settings})
-    if request.warm_start is not None:
-        effective = _with_warm_start(effective, request.warm_start, faults)
+    warm_start = None if existing is None else existing.warm_start
     if existing is not None:
         effective = keep_warm_start(effective, existing)
+    elif request.warm_start is not None:
+        warm_start = _warm_start(request.warm_start, effective, faults)
+        effective = with_defaults(effective, {} if warm_start is None else warm_start.defaults)
     arms = _arms(effective, request, faults)
     budget = _without_search(request, budget, arms, faults)
     comparisons = effective.declared(arms)
@@ -99,6 +101,7 @@ def check_request(
         seed=request.seed,
         arms=arms,
         comparisons=comparisons,
+        warm_start=warm_start,
     )
     return CheckedStudy(plan, name, reason, data)
 
@@ -142,12 +145,12 @@ def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: 
         return None
 
 
-def _with_warm_start(space: Space, run: Path, faults: list[str]) -> Space:
+def _warm_start(run: Path, space: Space, faults: list[str]) -> WarmStart | None:
     try:
         return warm_start_from(space, run)
     except FaultsError as error:
         faults += error.faults
-        return space
+        return None
 
 
 def _arms(space: Space, request: Request, faults: list[str]) -> tuple[Arm, ...]:

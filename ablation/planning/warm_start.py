@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,70 +14,68 @@ import pyarrow.parquet as pq
 
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
-from search_spaces.space import Choice, Domain, Int, Level, Space
+from ablation.plan import Plan, WarmStart
+from search_spaces.space import Choice, Domain, Int, Level, Levels, Space
+from search_spaces.wording import without_wording
 
-# Stands in the source of a default that came from a run, before that run's name.
-MARK = "default: warm start from "
 
-
-def warm_start_from(space: Space, run: Path) -> Space:
-    """Return the space with defaults from a run's completed confirm trials.
+def warm_start_from(space: Space, run: Path) -> WarmStart:
+    """Return the defaults that a run's completed confirm trials give to a space's hyperparameters.
 
     A default is the median over all arms and replicates (of the logarithm if the range is logarithmic; of choices
     the most frequent), put into the range. It is the same in every arm, so the start favours none. Hyperparameters
-    that the run did not have, or only with values that are none here, keep their default. Raises FaultsError if the
-    run has nothing confirmed, or nothing to give.
+    that the run did not have, or only with values that are none here, are left out. Raises FaultsError if the run
+    has nothing confirmed, or nothing to give.
     """
     rows = _confirmed(run)
-    changed: dict[str, Domain] = {}
+    defaults: Levels = {}
     for name, domain in space.nuisance.items():
         values = [row[f"config.{name}"] for row in rows if row.get(f"config.{name}") is not None]
         typical = _typical(values, domain)
         if typical is not None:
-            changed[name] = _begun_at(domain, typical, _name(run))
-    if not changed:
+            defaults[name] = typical
+    if not defaults:
         nothing = f"it confirmed no value for any of {', '.join(space.nuisance)}"
         raise FaultsError([f"--warm-start {run}: {nothing}; give a run of a related space"])
+    return WarmStart(run=_name(run), defaults=defaults)
+
+
+def with_defaults(space: Space, defaults: Mapping[str, Level]) -> Space:
+    """Return the space with other defaults."""
+    changed = {name: space.nuisance[name].model_copy(update={"default": value}) for name, value in defaults.items()}
     return space.model_copy(update={"nuisance": {**space.nuisance, **changed}})
 
 
-def keep_warm_start(space: Space, existing: Space) -> Space:
-    """Return the space with the warm defaults of a study under way, whose space is ``existing``.
+def keep_warm_start(space: Space, existing: Plan) -> Space:
+    """Return the space with the warm defaults of the plan of a study under way.
 
-    They are taken if nothing else of a hyperparameter differs. What the study was started from is not read: it may
-    have grown since, or be gone.
+    They are taken if a hyperparameter's domain is otherwise what it was. What the study was started from is not
+    read: it may have grown since, or be gone.
     """
-    changed: dict[str, Domain] = {}
-    for name, domain in space.nuisance.items():
-        before = existing.nuisance.get(name)
-        source = None if before is None else _source(before)
-        if before is not None and source is not None and before == _begun_at(domain, before.default, source):
-            changed[name] = before
-    return space.model_copy(update={"nuisance": {**space.nuisance, **changed}})
+    if existing.warm_start is None:
+        return space
+    before = without_wording(existing.space).nuisance
+    now = without_wording(space).nuisance
+    return with_defaults(
+        space,
+        {
+            name: default
+            for name, default in existing.warm_start.defaults.items()
+            if name in now and now[name].model_copy(update={"default": default}) == before[name]
+        },
+    )
 
 
-def source_faults(existing: Space, asked: Path | None) -> list[str]:
-    """Say where the run asked for is not the one that an existing study was started from."""
+def source_faults(existing: Plan, asked: Path | None) -> list[str]:
+    """Say that the run asked for is not the one that an existing study was started from, if so."""
     if asked is None:
         return []
-    sources = {source for domain in existing.nuisance.values() if (source := _source(domain)) is not None}
-    if not sources:
+    if existing.warm_start is None:
         return [f"--warm-start is {asked}, but the run to go on with was not started warm; leave --warm-start out"]
-    if _name(asked) not in sources:
-        known = " and ".join(sorted(sources))
-        return [f"--warm-start is {asked}, but the run to go on with was started from {known}; leave --warm-start out"]
+    if _name(asked) != existing.warm_start.run:
+        started = f"the run to go on with was started from {existing.warm_start.run}"
+        return [f"--warm-start is {asked}, but {started}; leave --warm-start out"]
     return []
-
-
-def _begun_at(domain: Domain, default: Level, source: str) -> Domain:
-    text = f"{domain.source}; {MARK}{source}".removeprefix("; ")
-    return domain.model_copy(update={"default": default, "source": text})
-
-
-def _source(domain: Domain) -> str | None:
-    """Return the name of the run that a default came from, if it came from one."""
-    _, mark, name = domain.source.rpartition(MARK)
-    return name if mark else None
 
 
 def _name(run: Path) -> str:

@@ -18,7 +18,7 @@ def open_study(file: StudyFile, ledger: Ledger, asked: Plan | None = None) -> St
     """
     plan = study_file.plan_now(file, ledger.history)
     study = Study(plan, ledger)
-    if asked is None or asked == plan:
+    if asked is None or asked.without_wording() == plan.without_wording():
         return study
     larger = Study(asked, ledger)  # raises where what was done is not part of it
     confirmed = sum(
