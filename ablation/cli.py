@@ -21,6 +21,7 @@ PROGRAM = "ablation"
 COMMANDS = {
     "run": ("ablation.run:main", "Find out which parts of a model matter: plan, search, confirm, report."),
     "plan": ("ablation.run:main", "Show what would run, how long it takes and what it could detect; runs nothing."),
+    "resume": ("ablation.resume:main", "Go on with a study from its folder, or let it grow."),
     "status": ("ablation.status:show", "Count what became of every planned trial, also while a study runs."),
     "best": ("ablation.best:show", "Print the best configuration, its score and its checkpoint."),
     "report": ("analysis.report.__main__:main", "Write the report of one or more studies."),

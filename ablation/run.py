@@ -232,11 +232,17 @@ class _CallableModule(ModuleType):
 
 
 def run_prepared(
-    study: PlannedRun, report: bool = True, *, retry_failed: bool = False, typed: Sequence[str] | None = None
+    study: PlannedRun,
+    report: bool = True,
+    *,
+    retry_failed: bool = False,
+    typed: Sequence[str] | None = None,
+    go_on: str | None = None,
 ) -> int:
     """Sweep, account and report; return the exit code. Raises FaultsError as ``planned_run.begin`` does.
 
     ``typed`` are the command's arguments, for the one that runs failed trials again; None if there was no command.
+    ``go_on`` is the command that goes on with the run, if it is another.
     """
     # Here and not before, since they take long to import: whatever can be wrong with the input has been reported.
     from ablation.engine.driver import sweep
@@ -275,7 +281,8 @@ def run_prepared(
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
     if ended == "nothing left" and not is_due and paths.page.is_file():
         page = paths.page
-    retry = _again(study, typed, retry_failed=True) if summary["failed"] else None
+    retried = _again(study, typed, retry_failed=True) if go_on is None else f"{go_on} --retry-failed"
+    retry = retried if summary["failed"] else None
     say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry))
     return code
 

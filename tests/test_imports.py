@@ -44,7 +44,7 @@ FLOORS = (
     "engine",
     "planning",
     "console",
-    "run status rerun predict best cli",
+    "run status rerun predict best resume cli",
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 MODELS = ("tcl", "sorting")

@@ -76,7 +76,7 @@ def plan_run(
     found = list(faults)
     paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
     found += _place_faults(name, out, paths, resume)
-    existing = _existing_run(paths, found) if resume and paths.study.is_file() else None
+    existing = existing_run(paths, found) if resume and paths.study.is_file() else None
     asked = request
     if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more
         asked = replace(request, warm_start=None)
@@ -93,14 +93,14 @@ def plan_run(
             raise FaultsError(["--executor in-process runs here, but --address names a cluster; drop one of them"])
         gpus = visible_gpus(resources.address)
         if resources.address is None:
-            found += _too_large(resources, gpus)
+            found += too_large(resources, gpus)
         known = (None, None) if existing is None else (existing.plan, existing.file.planned_data)
         checked = check_request(asked, gpus, *known)
     except FaultsError as error:
         found += error.faults
     if checked is not None and existing is not None:
         found += _changes(paths.root, existing, checked)
-        found += [] if accept_changes else _code_changes(existing, checked)
+        found += [] if accept_changes else code_faults(existing, checked)
     if found or checked is None:
         raise FaultsError(found)
     return PlannedRun(checked, paths, resources, resume, is_named=name is not None)
@@ -212,7 +212,7 @@ def _runs_in(out: Path) -> str:
     return f" ({out} has {names})" if names else ""
 
 
-def _existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
+def existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
     """Read the run that is to go on; if it is damaged, add that to the faults."""
     try:
         file, events = study_file.read(paths), read_events(paths.ledger)
@@ -227,7 +227,7 @@ def _existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
     return None
 
 
-def _too_large(resources: Resources, gpus: float) -> list[str]:
+def too_large(resources: Resources, gpus: float) -> list[str]:
     """Say where one trial asks for more than this machine has."""
     asked_gpus = 0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
     limits = (
@@ -270,7 +270,7 @@ def _changes(root: Path, existing: ExistingRun, checked: CheckedStudy) -> list[s
     return [f"{fault}; {remedy}" for fault in faults]
 
 
-def _code_changes(existing: ExistingRun, checked: CheckedStudy) -> list[str]:
+def code_faults(existing: ExistingRun, checked: CheckedStudy) -> list[str]:
     """Name what is not the code that the run last ran with."""
     if existing.code is None:
         return []

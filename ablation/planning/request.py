@@ -184,6 +184,15 @@ def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> li
     return faults
 
 
+def data_now(plan: Plan, uri: str | None, planned: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Open a planned study's data where it is now; raises FaultsError with all that is wrong with it."""
+    faults: list[str] = []
+    data = _data(uri, plan.space, plan.arms, load(plan.space.trial), faults, planned)
+    if faults:
+        raise FaultsError(faults)
+    return data
+
+
 def _data(
     uri: str | None,
     space: Space,

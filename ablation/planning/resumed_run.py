@@ -1,0 +1,98 @@
+"""A run that goes on by its folder alone: what it was started with is read from the run itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ablation.engine.slots import visible_gpus
+from ablation.faults import FaultsError
+from ablation.ledger.events import SessionOpened
+from ablation.ledger.log import read_events
+from ablation.paths import RunPaths, no_run
+from ablation.plan import Plan
+from ablation.planning.planned_run import ExistingRun, PlannedRun, code_faults, existing_run, too_large
+from ablation.planning.request import CheckedStudy, data_now
+from ablation.resources import Resources
+from ablation.trust import allow_code
+
+
+def plan_resume(
+    run: Path,
+    *,
+    replicates: int | None = None,
+    data: str | None = None,
+    given: Mapping[str, Any] | None = None,
+    faults: Iterable[str] = (),
+    accept_changes: bool = False,
+    trust: bool = False,
+) -> PlannedRun:
+    """Check a run that is to go on, and make its code importable; raise FaultsError listing all that is wrong.
+
+    Args:
+        run: the run directory.
+        replicates: let it grow to so many; default: as many as it has.
+        data: where its data is now, if it has moved.
+        given: options of ``Resources`` that replace those of the last session.
+        faults: what is wrong already.
+        accept_changes: go on with other code or versions than it last ran with, which is recorded.
+        trust: import code that the run names, if it is no shipped study.
+    """
+    found, paths = list(faults), RunPaths(run.resolve())
+    if not paths.study.is_file():
+        raise FaultsError([*found, no_run(run)])
+    existing = existing_run(paths, found)
+    if existing is None:
+        raise FaultsError(found)
+    folder = allow_code(existing.file, paths, trust=trust)
+    if folder is not None and existing.file.user_code is not None:
+        existing.file.user_code.enter()  # relative paths of its trials start there
+    plan = _grown(existing.plan, replicates, found)
+    resources = _resources(paths, given or {}, found)
+    checked: CheckedStudy | None = None
+    try:
+        if resources.address is None:
+            found += too_large(resources, visible_gpus(None))
+        opened = data_now(plan, data or existing.file.data_uri, existing.file.planned_data)
+        checked = CheckedStudy(plan, existing.file.budget_name, "the run's own", opened)
+        found += _data_faults(existing, opened) + ([] if accept_changes else code_faults(existing, checked))
+    except FaultsError as error:
+        found += error.faults
+    if found or checked is None:
+        raise FaultsError(found)
+    return PlannedRun(checked, paths, resources, resume=True, is_named=True)
+
+
+def _grown(plan: Plan, replicates: int | None, faults: list[str]) -> Plan:
+    now = plan.budget.replicates
+    if replicates is None or replicates == now:
+        return plan
+    if replicates < now:
+        faults.append(f"--replicates is {replicates}, but the run has {now}; a study grows, and never shrinks")
+        return plan
+    return plan.model_copy(update={"budget": plan.budget.model_copy(update={"replicates": replicates})})
+
+
+def _resources(paths: RunPaths, given: Mapping[str, Any], faults: list[str]) -> Resources:
+    """Return what the last session had, with the options that are given now."""
+    opened = [event.what for event in read_events(paths.ledger) if isinstance(event.what, SessionOpened)]
+    # A limit of time, or a pause, was that session's own.
+    last = {} if not opened else {key: value for key, value in opened[-1].resources.items() if key != "max_hours"}
+    known = {key: value for key, value in last.items() if key in Resources.model_fields}
+    try:
+        return Resources.model_validate({**known, **given})
+    except ValidationError as error:
+        for fault in error.errors():
+            option = str(fault["loc"][0]).replace("_", "-")
+            rule = fault["msg"].removeprefix("Input should be ")
+            faults.append(f"--{option} is {fault['input']!r}, but must be {rule}")
+        return Resources()
+
+
+def _data_faults(existing: ExistingRun, data: Mapping[str, Any] | None) -> list[str]:
+    if existing.file.data_fingerprint == (data or {}).get("fingerprint"):
+        return []
+    return ["the data differ from the run's own, or their content has changed; say where they are with --data"]

@@ -1,0 +1,80 @@
+"""Command: ``ablation resume RUN_DIR`` goes on with a study by its folder; its options are the run's own."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ablation.console.messages import messages_for
+from ablation.faults import FaultsError
+from ablation.interrupts import INTERRUPTED, as_keyboard_interrupts
+from ablation.ledger.log import read_events
+from ablation.ledger.records import fold
+from ablation.planning.planned_run import PlannedRun
+from ablation.planning.resumed_run import plan_resume
+from ablation.run import run_prepared
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    replicates: Annotated[int | None, typer.Option(help="Let the study grow to so many replicates.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where its data is now, if it has moved.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on with other code or versions; marked.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import code that the run names, if it is no shipped study.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what is left, and run nothing.")] = False,
+    executor: Annotated[str | None, typer.Option(help="ray or in-process; default: as before.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster's address, or auto; default: as before.")] = None,
+    max_concurrent: Annotated[int | None, typer.Option(help="Trials at a time; default: as before.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Stop after that long.")] = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
+    log_format: Annotated[str, typer.Option(help="text, or json: one object a line on stderr")] = "text",
+) -> None:
+    """Go on with a study from its folder: its space, budget, data and resources are the run's own."""
+    asked = {
+        "executor": executor, "address": address, "max_concurrent": max_concurrent, "max_hours": max_hours,
+        "log_format": log_format,
+    }  # fmt: skip
+    given = {name: value for name, value in asked.items() if value is not None}
+    say = messages_for(log_format)
+    again = shlex.join(["ablation", "resume", str(run), *(["--trust"] if trust else [])])
+    code = INTERRUPTED
+    try:
+        with as_keyboard_interrupts():
+            study = plan_resume(
+                run, replicates=replicates, data=data, given=given, accept_changes=accept_changes, trust=trust
+            )
+            if plan:
+                typer.echo(left_in_words(study))
+                return
+            code = run_prepared(study, report, retry_failed=retry_failed, go_on=again)
+    except FaultsError as error:
+        say.faults(error.faults)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt:
+        pass
+    if code == INTERRUPTED:
+        say.go_on(again)
+    raise typer.Exit(code)
+
+
+def left_in_words(study: PlannedRun) -> str:
+    """Say how much of a run is done and left, growth included."""
+    planned = study.checked.plan
+    records: dict[str, Any] = dict(fold(read_events(study.paths.ledger)))
+    ended = sum(state.has_ended for state in records.values())
+    failed = sum(state.outcome == "failed" for state in records.values())
+    left = planned.trial_count - ended
+    words = f"{study.paths.root}: {left} of {planned.trial_count} trials left"
+    return f"{words}; {failed} failed ones run again with --retry-failed" if failed else words
+
+
+if __name__ == "__main__":
+    typer.run(main)

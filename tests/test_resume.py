@@ -1,0 +1,76 @@
+"""A run goes on, and grows, by its folder alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ablation import resume
+from ablation.faults import FaultsError
+from ablation.ledger.events import SessionOpened
+from ablation.ledger.log import read_events
+from ablation.paths import RunPaths
+from ablation.planning.planned_run import plan_run
+from ablation.planning.request import Request
+from ablation.planning.resumed_run import plan_resume
+from ablation.resources import Resources
+from ablation.run import run_prepared
+from analysis.audit.checks import audit
+from tests.toy_study import SPACE
+
+SMALL = Request(SPACE, arms=("baseline",), replicates=2, trials=2)
+HERE = Resources(executor="in-process", cpus_per_trial=0.5)
+APP = typer.Typer()
+APP.command()(resume.main)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> RunPaths:
+    """Make a run that stopped before its first trial, in a session with resources of its own."""
+    study = plan_run(SMALL, "toy", tmp_path, HERE.model_copy(update={"max_hours": 1e-9}), resume=False)
+    assert run_prepared(study, report=False) == 130
+    return study.paths
+
+
+def test_a_run_goes_on_with_its_own_options_and_ends(stopped: RunPaths) -> None:
+    done = CliRunner().invoke(APP, [str(stopped.root), "--trust", "--no-report"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(stopped.summary.read_text())["completed"] > 0
+    sessions = [event.what for event in read_events(stopped.ledger) if isinstance(event.what, SessionOpened)]
+    assert [session.resources["max_hours"] for session in sessions] == [1e-9, None]
+    assert {session.resources["cpus_per_trial"] for session in sessions} == {0.5}
+    assert audit(stopped.root) == []
+
+
+def test_what_is_left_is_said_and_nothing_runs(stopped: RunPaths) -> None:
+    before = read_events(stopped.ledger)
+    done = CliRunner().invoke(APP, [str(stopped.root), "--trust", "--plan", "--replicates", "3"])
+    assert done.exit_code == 0 and "18 of 18 trials left" in done.output
+    assert read_events(stopped.ledger) == before
+
+
+def test_a_run_grows_to_more_replicates_and_never_shrinks(stopped: RunPaths) -> None:
+    done = CliRunner().invoke(APP, [str(stopped.root), "--trust", "--no-report", "--replicates", "3"])
+    assert done.exit_code == 0, done.output
+    assert sorted(pd.read_parquet(stopped.trials)["replicate"].unique()) == [0, 1, 2]
+    with pytest.raises(FaultsError, match="--replicates is 2, but the run has 3; a study grows, and never shrinks"):
+        plan_resume(stopped.root, replicates=2, trust=True)
+
+
+def test_every_fault_is_said_at_once(stopped: RunPaths) -> None:
+    with pytest.raises(FaultsError) as caught:
+        plan_resume(stopped.root, replicates=1, given={"max_concurrent": 0}, trust=True)
+    assert len(caught.value.faults) == 2
+    assert "--max-concurrent is 0" in caught.value.faults[1]
+
+
+def test_code_of_a_strangers_run_is_imported_only_if_trusted(stopped: RunPaths, tmp_path: Path) -> None:
+    with pytest.raises(FaultsError, match=r"names code of its own, .*add --trust"):
+        plan_resume(stopped.root)
+    with pytest.raises(FaultsError, match="is no run directory"):
+        plan_resume(tmp_path / "none")
