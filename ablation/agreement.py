@@ -89,7 +89,7 @@ def _is_same(recorded: float | None, again: float | None) -> bool:
     return recorded == again or (math.isnan(recorded) and math.isnan(again))
 
 
-def verdict(agreement: Agreement) -> list[str]:
+def in_words(agreement: Agreement) -> list[str]:
     """Say in words how a trial run again compares: failures first, then metrics."""
     lines = []
     failure, again = agreement.failure, agreement.failure_again

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from ablation import reruns, study_file
-from ablation.agreement import Agreement, Difference, differences, verdict
+from ablation.agreement import Agreement, Difference, differences, in_words
 from ablation.checkpoint import newest_path
 from ablation.engine.process_state import ProcessState
 from ablation.faults import FaultsError
@@ -28,7 +28,7 @@ from ablation.plan import PlannedTrial
 from ablation.study.contract import refusal_of
 from ablation.study_file import StudyFile
 from ablation.terminal import console, exit_on_errors
-from ablation.trial import EpochRecord, TrialContext, build_config, load
+from ablation.trial import EpochRecord, TrialContext, build_config, import_object
 from ablation.trust import allow_code
 
 NEAREST_SHOWN = 5
@@ -127,7 +127,7 @@ def _keep(made: Path, directory: Path) -> None:
 
 def _records(recorded: Recorded, context: TrialContext) -> Generator[EpochRecord, None, None]:
     """Begin the trial when its first record is asked for: what goes wrong before that is its failure, too."""
-    run_trial = load(recorded.file.plan.space.trial)
+    run_trial = import_object(recorded.file.plan.space.trial)
     state = ProcessState()
     state.seed(context.seed)
     try:
@@ -229,7 +229,7 @@ def show(
                 run, one, device=device, threads=threads, epochs=epochs, say=reported, trust=trust, keep=keep
             )
             agreements.append(agreement)
-            for line in verdict(agreement):
+            for line in in_words(agreement):
                 out.print(f"{one}: {line}" if sample else line)
             if (device, threads, epochs) == (None, None, None):
                 reruns.note(paths, agreement)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ablation import checkpoint, study_file
 from ablation.paths import RunPaths
 from ablation.plan import Plan
-from ablation.trial import load
+from ablation.trial import import_object
 from ablation.trust import allow_code, is_shipped
 
 SHOWN_LETTERS = 300
@@ -161,7 +161,7 @@ def load_model(run: Path | str, trial: BestTrial, *, trust: bool = False) -> Pre
     if file.plan.space.predictor is None:
         raise ValueError("the study's space names no predictor; set Space.predictor to 'package.module:name'")
     try:
-        predictor: Predictor = load(file.plan.space.predictor)(checkpoint.load(trial.checkpoint))
+        predictor: Predictor = import_object(file.plan.space.predictor)(checkpoint.load(trial.checkpoint))
     except (KeyError, RuntimeError) as error:  # what torch raises for tensors of other names or shapes
         what = " ".join(str(error).split())[:SHOWN_LETTERS]
         raise ValueError(f"{trial.checkpoint} does not fit the study's network ({what}); restore it") from error

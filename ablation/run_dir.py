@@ -252,10 +252,10 @@ class RunDir:
         return frame
 
 
-Run = RunDir | Path | str
+RunLocation = RunDir | Path | str
 
 
-def run_dir(run: Run) -> RunDir:
+def run_dir(run: RunLocation) -> RunDir:
     """Find a run's file system: this machine's for a path, pyarrow's for an address with ``://``; once is enough.
 
     Raises FaultsError if the address cannot be opened.
@@ -273,7 +273,7 @@ def run_dir(run: Run) -> RunDir:
     return RunDir(fs.LocalFileSystem(), RunPaths(Path(run)))
 
 
-def names(runs: Sequence[Run]) -> list[str]:
+def names(runs: Sequence[RunLocation]) -> list[str]:
     """Name runs by their directories; if two have the same name, by where they lie."""
     places = [run_dir(run) for run in runs]
     short = [where.name for where in places]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import search_spaces
 from ablation.faults import FaultsError, nearest
-from ablation.trial import load
+from ablation.trial import import_object
 from ablation.user_code import import_study_file
 from search_spaces import space as space_module
 from search_spaces.space import Space
@@ -47,7 +47,7 @@ def _space_faults(given: str, error: ValidationError) -> Iterator[str]:
 
 def _load(given: str) -> object:
     if given in known_spaces():
-        return load(f"search_spaces.{given}:SPACE")
+        return import_object(f"search_spaces.{given}:SPACE")
     if given.endswith(".py"):
         path = Path(given)
         if not path.is_file():
@@ -57,7 +57,7 @@ def _load(given: str) -> object:
             raise FaultsError([f"{given} defines no SPACE; name its space SPACE"])
         return module.SPACE
     if ":" in given:
-        return load(given)
+        return import_object(given)
     raise FaultsError(
         [f"unknown space {given!r}; {nearest(given, known_spaces())}; or give package.module:SPACE or FILE.py"]
     )

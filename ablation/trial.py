@@ -86,7 +86,7 @@ class TrialContext:
 RunTrial = Callable[[Any, TrialContext], Iterator[EpochRecord]]
 
 
-def load(import_path: str) -> Any:
+def import_object(import_path: str) -> Any:
     """Import ``package.module:name``, or find it in the study's file; raise FaultsError if there is no such thing."""
     module_name, _, name = import_path.partition(":")
     try:

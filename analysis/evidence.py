@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ablation.run_dir import Run
+from ablation.run_dir import RunLocation
 from analysis import effects, load, verdicts
 from analysis.attempts import Attempts, Failure
 from analysis.load import STATUSES, Study
 from analysis.numbers import Unit, unit_of
-from analysis.statistics import agreement, resampling, survival
+from analysis.statistics import item_agreement, resampling, survival
 from analysis.statistics.survival import Unequal
 from analysis.tables import components, effort, marginals, recall
 from analysis.tables.code_versions import code_table
@@ -68,7 +68,7 @@ class Evidence:
         return frames
 
 
-def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = None) -> Evidence:
+def gather(run: RunLocation, study: Study | None = None, trials: pd.DataFrame | None = None) -> Evidence:
     """Compute a run's evidence: a function of the run directory alone, the same for the same bytes.
 
     Args:
@@ -101,7 +101,7 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
     )
     survived, unequal = survival.survival_table(study, trials)
     calibrated, reliability = make(
-        "reliability", lambda: agreement.calibration(study, trials, predictions), (NO_CALIBRATION, nothing)
+        "reliability", lambda: item_agreement.calibration(study, trials, predictions), (NO_CALIBRATION, nothing)
     )
     return Evidence(
         study=study,
@@ -126,7 +126,7 @@ def gather(run: Run, study: Study | None = None, trials: pd.DataFrame | None = N
         confusions=confusions,
         recall=make("recall", lambda: recall.per_class_recall(study, trials, confusions), nothing),
         sampling=make("sampling", lambda: resampling.sampling_table(study, trials, table, predictions), NO_PAIRS),
-        mcnemar=make("mcnemar", lambda: agreement.mcnemar_table(study, trials, predictions), NO_PAIRS),
+        mcnemar=make("mcnemar", lambda: item_agreement.mcnemar_table(study, trials, predictions), NO_PAIRS),
         calibration=calibrated,
         reliability=reliability,
         reruns=rerun_counts(load.reruns(run)),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.power import POWER
-from ablation.run_dir import Run
+from ablation.run_dir import RunLocation
 from analysis import inference
 from analysis.caveats import caveats
 from analysis.evidence import Evidence, gather
@@ -22,7 +22,7 @@ from analysis.findings_schema import VERSION
 DIGITS = 10  # significant: what a sum in another order may change lies beyond
 
 
-def findings(source: Run | Evidence) -> dict[str, Any]:
+def findings(source: RunLocation | Evidence) -> dict[str, Any]:
     """Collect what a run found as plain JSON values: pure, and the same for the same run.
 
     ``source`` is a run directory, its address, or the evidence gathered from it. Numbers are rounded to 10 significant

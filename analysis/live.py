@@ -10,7 +10,7 @@ import pandas as pd
 
 from ablation.faults import FaultsError
 from ablation.ledger.records import ConflictError, fold
-from ablation.run_dir import Run, run_dir
+from ablation.run_dir import RunLocation, run_dir
 from ablation.tables import epochs_table, trials_table
 from analysis.load import Study
 
@@ -18,7 +18,7 @@ EVENT_COLUMNS = ("seq", "session", "kind", "trial_id", "unix_s")
 ENDED = ("completed", "stopped", "diverged", "failed")
 
 
-def events(run: Run) -> pd.DataFrame:
+def events(run: RunLocation) -> pd.DataFrame:
     """Read the ledger without payloads: seq, session, kind, trial_id, unix_s; no rows if there is no ledger."""
     found: pd.DataFrame = run_dir(run).event_columns(EVENT_COLUMNS).to_pandas()
     return found
@@ -40,7 +40,7 @@ def is_current(study: Study, log: pd.DataFrame, trials: pd.DataFrame, epochs: pd
     )
 
 
-def tables(run: Run, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(run: RunLocation, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fold the ledger into trials and epochs, as the run's own tables will have them.
 
     A trial that has started and not ended is "interrupted", whether or not a driver is at work on it. Raises

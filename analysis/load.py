@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
 from ablation.paths import file_safe
-from ablation.run_dir import Run, RunDir, names, run_dir
+from ablation.run_dir import RunDir, RunLocation, names, run_dir
 from analysis.study import PHASES as PHASES
 from analysis.study import Study as Study
 from analysis.study import study as study
@@ -30,7 +30,7 @@ CONFUSION_COLUMNS = ("label", "predicted", "count")
 READERS = 8  # of small files at a time
 
 
-def trials(run: Run | Sequence[Run], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def trials(run: RunLocation | Sequence[RunLocation], columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read one row a planned trial, in the plan's order of arms, then replicate, phase and index.
 
     Args:
@@ -43,7 +43,7 @@ def trials(run: Run | Sequence[Run], columns: Sequence[str] | None = None) -> pd
     return _each(run, lambda one: _trials(one, columns))
 
 
-def epochs(run: Run | Sequence[Run], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def epochs(run: RunLocation | Sequence[RunLocation], columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read one row a trial and epoch, sorted by trial and epoch.
 
     Args:
@@ -56,7 +56,7 @@ def epochs(run: Run | Sequence[Run], columns: Sequence[str] | None = None) -> pd
     return _each(run, lambda one: _epochs(one, columns))
 
 
-def _each(run: Run | Sequence[Run], read: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+def _each(run: RunLocation | Sequence[RunLocation], read: Callable[[RunLocation], pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
     if isinstance(run, RunDir | Path | str):
@@ -71,7 +71,7 @@ def _each(run: Run | Sequence[Run], read: Callable[[Run], pd.DataFrame]) -> pd.D
     return pd.concat(tables, ignore_index=True)
 
 
-def _trials(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
+def _trials(run: RunLocation, columns: Sequence[str] | None) -> pd.DataFrame:
     order = {arm.name: rank for rank, arm in enumerate(study(run).arms)}
     keys = ("arm", "replicate", "phase", "index")
     read = None if columns is None else list(dict.fromkeys([*keys, *columns]))
@@ -86,7 +86,7 @@ def _trials(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
     return table if columns is None else table[list(columns)]
 
 
-def _epochs(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
+def _epochs(run: RunLocation, columns: Sequence[str] | None) -> pd.DataFrame:
     import numpy as np
 
     read = None if columns is None else list(dict.fromkeys(["trial_id", "epoch", *columns]))
@@ -106,7 +106,7 @@ def _epochs(run: Run, columns: Sequence[str] | None) -> pd.DataFrame:
     return frame if columns is None else frame[list(columns)]
 
 
-def accounting(run: Run) -> dict[str, int]:
+def accounting(run: RunLocation) -> dict[str, int]:
     """Count planned trials by status: ``planned`` first, then every status, 0 included.
 
     Raises FaultsError if summary.json plans another number of trials than trials.parquet lists.
@@ -122,7 +122,7 @@ def accounting(run: Run) -> dict[str, int]:
     return counts
 
 
-def reruns(run: Run) -> dict[str, Any]:
+def reruns(run: RunLocation) -> dict[str, Any]:
     """Read which trials were run again and how they compared; empty if none was. Raises FaultsError if damaged."""
     where = run_dir(run)
     if not where.has(where.paths.reruns):
@@ -135,13 +135,13 @@ def reruns(run: Run) -> dict[str, Any]:
     return found
 
 
-def summary(run: Run) -> dict[str, Any]:
+def summary(run: RunLocation) -> dict[str, Any]:
     """Read summary.json; empty if there is none yet. Raises FaultsError if it is damaged."""
     return run_dir(run).summary() or {}
 
 
 def predictions(
-    run: Run, columns: Sequence[str] = PREDICTION_COLUMNS, among: Iterable[str] | None = None
+    run: RunLocation, columns: Sequence[str] = PREDICTION_COLUMNS, among: Iterable[str] | None = None
 ) -> pd.DataFrame:
     """Read every confirm trial's predictions under a leading ``trial_id``; no rows if none were left.
 
@@ -151,7 +151,7 @@ def predictions(
     return artifacts(run, "predictions.parquet", columns, among)
 
 
-def confusions(run: Run, among: Iterable[str] | None = None) -> pd.DataFrame:
+def confusions(run: RunLocation, among: Iterable[str] | None = None) -> pd.DataFrame:
     """Read every confirm trial's confusion counts: trial_id, label, predicted, count.
 
     Trials that left predictions only are counted from these; no rows if trials left neither. ``among`` is as for
@@ -168,7 +168,7 @@ def confusions(run: Run, among: Iterable[str] | None = None) -> pd.DataFrame:
 
 
 def artifacts(
-    run: Run,
+    run: RunLocation,
     name: str,
     columns: Sequence[str],
     among: Iterable[str] | None = None,

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ablation.plan import Plan, PlannedTrial
-from ablation.run_dir import Run, run_dir
+from ablation.run_dir import RunLocation, run_dir
 from ablation.study_file import StudyFile
 from search_spaces.metrics import Metric
 from search_spaces.space import IS_RECORDED, Arm, Level, Space
@@ -99,7 +99,7 @@ class Study:
         return tuple((self.file.data or {}).get("class_names") or ())
 
 
-def study(run: Run) -> Study:
+def study(run: RunLocation) -> Study:
     """Read study.json, with the plan as it stands now: a study that grew says so in its ledger.
 
     Raises FaultsError if the directory is no run, or the file cannot be read, is damaged or of another schema.

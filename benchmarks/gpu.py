@@ -32,7 +32,7 @@ def made_training(pictures: int, batch_size: int, size_px: int, device: str, pre
 
     from ablation.tcl.data.dataset import Dataset, Split
     from ablation.tcl.train import Training
-    from ablation.trial import TrialContext, build_config, load
+    from ablation.trial import TrialContext, build_config, import_object
     from search_spaces.tcl import SPACE
 
     rng = np.random.default_rng(0)
@@ -45,7 +45,9 @@ def made_training(pictures: int, batch_size: int, size_px: int, device: str, pre
     asked = next(one for one in SPACE.arms() if one.name == arm)
     flat = SPACE.configuration(asked, {name: SPACE.domain(name).default for name in asked.searched})
     flat = {**flat, "model.backbone": "resnet18", "data.size_px": size_px, "train.batch_size": batch_size}
-    config = build_config(load(SPACE.trial), {**flat, "train.precision": precision, "data.validation_share": 0.02})
+    config = build_config(
+        import_object(SPACE.trial), {**flat, "train.precision": precision, "data.validation_share": 0.02}
+    )
     context = TrialContext(
         trial_id="benchmark",
         phase="search",

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from ablation.planning.request import Request, check_request
-from ablation.trial import TrialContext, build_config, load
+from ablation.trial import TrialContext, build_config, import_object
 
 ARMS = ("baseline", "reference")
 
@@ -29,7 +29,7 @@ def images_per_s(arm_name: str, data: str, epochs: int) -> list[float]:
     checked = check_request(Request("tcl", data=data, budget="quick"), gpus=0)
     plan = checked.plan
     arm = plan.arm(arm_name)
-    run_trial = load(plan.space.trial)
+    run_trial = import_object(plan.space.trial)
     defaults = {name: plan.space.domain(name).default for name in arm.searched}
     assert checked.data is not None
     with tempfile.TemporaryDirectory() as scratch:

@@ -13,7 +13,7 @@ from ablation.engine.in_process import InProcess
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
-from ablation.engine.worker import Report, TrialEnvironment
+from ablation.engine.worker import StepReport, TrialEnvironment
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
 from ablation.planning import planned_run
@@ -36,7 +36,7 @@ class _EndsEarly(Results):
         self._ended = ended
         self._taken = 0
 
-    def take(self, trial: PlannedTrial, report: Report, node: str | None = None) -> bool:
+    def take(self, trial: PlannedTrial, report: StepReport, node: str | None = None) -> bool:
         goes_on = super().take(trial, report, node)
         self._taken += 1
         if self._taken == EPOCHS_BEFORE_END:

@@ -14,7 +14,7 @@ from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.study.study import Assignment, Study
-from ablation.trial import EpochRecord, build_config, load
+from ablation.trial import EpochRecord, build_config, import_object
 from ablation.user_code import UserCode
 
 
@@ -67,7 +67,7 @@ def _take_epoch(
 
 def _start(plan: Plan, assignment: Assignment, paths: RunPaths) -> Iterator[EpochRecord]:
     trial = assignment.trial
-    run_trial = load(plan.space.trial)
+    run_trial = import_object(plan.space.trial)
     context = trial.context(paths.checkpoint_dir(trial.trial_id), paths.artifact_dir(trial.trial_id))
     records: Any = run_trial(build_config(run_trial, assignment.config), context)
     return iter(records)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from ablation.faults import FaultsError
 from analysis import effects, load, numbers
 from analysis.findings import findings
-from analysis.report import export, tables
+from analysis.report import export, table_files
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
 from analysis.report.effects import wording
@@ -94,7 +94,7 @@ def lost(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 
 def test_the_page_is_rebuilt_byte_for_byte_even_from_a_copy_elsewhere(whole: Path, source: str, tmp_path: Path) -> None:
-    tables = {path.name: path.read_bytes() for path in (whole / "report" / "tables").iterdir()}
+    table_files = {path.name: path.read_bytes() for path in (whole / "report" / "tables").iterdir()}
     copy = tmp_path / "copy"
     copy.mkdir()
     for path in whole.rglob("*"):
@@ -102,7 +102,7 @@ def test_the_page_is_rebuilt_byte_for_byte_even_from_a_copy_elsewhere(whole: Pat
             (copy / path.relative_to(whole)).parent.mkdir(parents=True, exist_ok=True)
             (copy / path.relative_to(whole)).write_bytes(path.read_bytes())
     assert build(copy).read_bytes() == source.encode()
-    assert {path.name: path.read_bytes() for path in (copy / "report" / "tables").iterdir()} == tables
+    assert {path.name: path.read_bytes() for path in (copy / "report" / "tables").iterdir()} == table_files
 
 
 def test_the_page_is_one_file_below_8_mb_that_loads_nothing(page: Page, source: str) -> None:
@@ -221,12 +221,12 @@ def test_hostile_names_stay_text_in_tables(hostile: Path) -> None:
 
 def test_latex_and_markdown_spell_what_would_be_markup() -> None:
     table = pd.DataFrame({"a_b": ["50 % & more\\", "#{~^}|"], "n": ["\N{MINUS SIGN}1.5", "+10.0"]})
-    assert tables.latex(table) == (
+    assert table_files.latex(table) == (
         "\\begin{tabular}{lr}\n\\toprule\na\\_b & n \\\\\n\\midrule\n"
         "50 \\% \\& more\\textbackslash{} & $-$1.5 \\\\\n"
         "\\#\\{\\textasciitilde{}\\textasciicircum{}\\}\\textbar{} & +10.0 \\\\\n\\bottomrule\n\\end{tabular}\n"
     )
-    assert tables.markdown(table).splitlines() == [
+    assert table_files.markdown(table).splitlines() == [
         "| a\\_b | n |",
         "| :--- | ---: |",
         "| 50 % &amp; more\\\\ | \N{MINUS SIGN}1.5 |",

@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from analysis import effects, load
-from analysis.statistics import agreement, resampling, survival
+from analysis.statistics import item_agreement, resampling, survival
 from tests.made_runs import write_run
 
 ONE_GROUP = np.ones((1, 400))
@@ -115,33 +115,33 @@ def test_trials_that_share_no_image_are_not_compared_by_images(run: Path) -> Non
     study, trials, predictions = load.study(run), load.trials(run), load.predictions(run)
     apart = predictions.assign(image=predictions["trial_id"] + predictions["image"])
     assert resampling.sampling_table(study, trials, effects.replicates(study, trials), apart).empty
-    assert agreement.mcnemar_table(study, trials, apart).empty
+    assert item_agreement.mcnemar_table(study, trials, apart).empty
 
 
 def test_without_predictions_there_is_nothing_to_say(run: Path) -> None:
     study, trials = load.study(run), load.trials(run)
     none = load.predictions(run)
     assert resampling.sampling_table(study, trials, effects.replicates(study, trials), none).empty
-    assert agreement.mcnemar_table(study, trials, none).empty
-    assert [table.empty for table in agreement.calibration(study, trials, none)] == [True, True]
+    assert item_agreement.mcnemar_table(study, trials, none).empty
+    assert [table.empty for table in item_agreement.calibration(study, trials, none)] == [True, True]
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (3, 9), (40, 22), (5, 5)])
 def test_mcnemar_agrees_with_statsmodels(only_first: int, only_second: int) -> None:
     expected = mcnemar([[7, only_first], [only_second, 8]], exact=True).pvalue
-    assert agreement.mcnemar_p(only_first, only_second) == pytest.approx(float(expected))
+    assert item_agreement.mcnemar_p(only_first, only_second) == pytest.approx(float(expected))
 
 
 def test_mcnemar_by_hand() -> None:
-    assert agreement.mcnemar_p(5, 0) == pytest.approx(2 / 32)
+    assert item_agreement.mcnemar_p(5, 0) == pytest.approx(2 / 32)
 
 
 def test_the_best_model_is_chosen_by_validation_and_compared_image_by_image(run: Path) -> None:
     write_predictions(run, {})
     study, trials = load.study(run), load.trials(run)
-    models = agreement.best_models(study, trials)
+    models = item_agreement.best_models(study, trials)
     assert models["reference"] == "reference/2/confirm/0"  # made runs score higher with every replicate
-    found = agreement.mcnemar_table(study, trials, load.predictions(run))
+    found = item_agreement.mcnemar_table(study, trials, load.predictions(run))
     predictions = load.predictions(run).set_index(["trial_id", "image"])
     right = (predictions["label"] == predictions["predicted"]).unstack("trial_id")
     for row in found.to_dict("records"):
@@ -152,32 +152,32 @@ def test_the_best_model_is_chosen_by_validation_and_compared_image_by_image(run:
 def test_calibration_error_by_hand() -> None:
     confidence, right = [0.9, 0.6, 0.8, 0.7], [True, False, True, True]
     # Two bins of two: 0.6 and 0.7 with one of two right, 0.8 and 0.9 with both right.
-    error, table = agreement.calibration_error(confidence, right, bins=2)
+    error, table = item_agreement.calibration_error(confidence, right, bins=2)
     assert error == pytest.approx((abs(0.5 - 0.65) + abs(1.0 - 0.85)) / 2)
     assert table["count"].tolist() == [2, 2]
     assert table["confidence"].tolist() == pytest.approx([0.65, 0.85])
-    assert agreement.calibration_error(confidence[::-1], right[::-1], bins=2)[0] == pytest.approx(error)
+    assert item_agreement.calibration_error(confidence[::-1], right[::-1], bins=2)[0] == pytest.approx(error)
 
 
 def test_calibrated_confidences_have_a_small_error_and_bold_ones_their_excess() -> None:
     random = np.random.default_rng(11)
     chance_N = random.uniform(0.5, 0.9, 60_000)
     right_N = random.random(60_000) < chance_N
-    assert agreement.calibration_error(chance_N, right_N)[0] < 0.02
-    assert agreement.calibration_error(chance_N + 0.1, right_N)[0] == pytest.approx(0.1, abs=0.01)
+    assert item_agreement.calibration_error(chance_N, right_N)[0] < 0.02
+    assert item_agreement.calibration_error(chance_N + 0.1, right_N)[0] == pytest.approx(0.1, abs=0.01)
 
 
 def test_few_images_and_none() -> None:
-    error, table = agreement.calibration_error([0.5, 0.7], [1, 0], bins=15)
+    error, table = item_agreement.calibration_error([0.5, 0.7], [1, 0], bins=15)
     assert error == pytest.approx((0.5 + 0.7) / 2)
     assert len(table) == 2
-    assert np.isnan(agreement.calibration_error([], [])[0])
+    assert np.isnan(item_agreement.calibration_error([], [])[0])
 
 
 def test_every_arms_calibration_is_the_mean_over_replicates(run: Path) -> None:
     write_predictions(run, {"material=wood": 0.5})
     study, trials = load.study(run), load.trials(run)
-    errors, reliability = agreement.calibration(study, trials, load.predictions(run), bins=1)
+    errors, reliability = item_agreement.calibration(study, trials, load.predictions(run), bins=1)
     shares = effects.replicates(study, trials).groupby("arm")["strength"]
     gaps = shares.apply(lambda share_R: (0.8 - share_R).abs().mean())
     found = errors.set_index("arm")

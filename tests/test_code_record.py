@@ -16,7 +16,7 @@ from ablation import study_file, tables
 from ablation.code_record import CodeRecord, changes
 from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
-from ablation.engine.worker import Report
+from ablation.engine.worker import StepReport
 from ablation.faults import FaultsError
 from ablation.git import repository_of
 from ablation.ledger.log import Ledger
@@ -57,10 +57,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def record(space: str = "gain.py") -> CodeRecord:
     from ablation.spaces import find_space
-    from ablation.trial import load
+    from ablation.trial import import_object
 
     found = find_space(space)
-    load(found.trial)
+    import_object(found.trial)
     return CodeRecord.of_trial(found.trial, UserCode.here())
 
 
@@ -177,10 +177,10 @@ def test_workers_with_other_code_end_the_sweep_by_name(tmp_path: Path) -> None:
         assert assignment is not None
         study.started(assignment.trial.trial_id)
         record = EpochRecord(1, 0.1, {"val_score": 0.5})
-        assert results.take(assignment.trial, Report(record, 1.0, code=code))
+        assert results.take(assignment.trial, StepReport(record, 1.0, code=code))
         assert stop.fault is None
         other = CodeRecord(files={"model.py": "2"}, versions={"torch": "2.1"})
-        assert not results.take(assignment.trial, Report(record, 1.0, code=other), "192.0.2.7")
+        assert not results.take(assignment.trial, StepReport(record, 1.0, code=other), "192.0.2.7")
     assert "the worker on 192.0.2.7 runs other code than this driver: model.py has changed" in str(stop.fault)
 
 

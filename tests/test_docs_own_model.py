@@ -18,7 +18,7 @@ import typer.main
 import ablation.run as run_module
 from ablation.planning.request import Request, check_request
 from ablation.spaces import find_space
-from ablation.trial import TrialContext, build_config, load
+from ablation.trial import TrialContext, build_config, import_object
 from tests.plain_loop import run_study
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def test_the_study_runs_and_finds_that_the_network_needs_both_parts(study_file: 
 
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
 def test_a_resumed_trial_repeats_the_uninterrupted_one(study_file: str, tmp_path: Path, stopped_after: int) -> None:
-    run_trial: Any = load(find_space(study_file).trial)
+    run_trial: Any = import_object(find_space(study_file).trial)
     config = build_config(run_trial, {})
     whole = TrialContext("t", "confirm", epochs=3, seed=1, replicate_seed=2, checkpoint_dir=tmp_path / "whole")
     halves = replace(whole, checkpoint_dir=tmp_path / "halves", checkpoint_epochs=(stopped_after,))
@@ -76,7 +76,7 @@ def test_a_resumed_trial_repeats_the_uninterrupted_one(study_file: str, tmp_path
 
 
 def test_the_loop_by_hand_prints_an_epoch_a_line(study_file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    load(find_space(study_file).trial)
+    import_object(find_space(study_file).trial)
     loop = next(block for block in PYTHON if "for record in run_trial" in block)
     exec(compile(loop, "docs/own_model.md", "exec"), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2", "3"]
@@ -109,7 +109,7 @@ def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: p
         calls.append(request)
         return type("PlannedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
 
-    load(find_space(study_file).trial)
+    import_object(find_space(study_file).trial)
     monkeypatch.setattr(run_module, "plan_run", checked)
     monkeypatch.setattr(run_module, "run_prepared", lambda study, report, **rest: 0)
     exec(compile(PYTHON[-1], "docs/own_model.md", "exec"), {})

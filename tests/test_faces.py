@@ -19,7 +19,7 @@ from ablation.tcl.artifacts import write_faces as leave_faces
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.dataset import Split
 from ablation.tcl.evaluate import Outputs
-from ablation.trial import build_config, load
+from ablation.trial import build_config, import_object
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
 from search_spaces.tcl import SPACE
@@ -66,7 +66,7 @@ def test_no_photograph_is_left_unless_asked_for(tmp_path: Path) -> None:
     leave_faces(tmp_path, outputs(None), split(), per_class=TclConfig().artifacts.faces)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FaultsError, match=r"artifacts\.faces is -1"):
-        build_config(load(SPACE.trial), {"artifacts.faces": -1})
+        build_config(import_object(SPACE.trial), {"artifacts.faces": -1})
 
 
 def test_photographs_that_lie_there_are_not_shown_unless_asked_for(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from analysis.report.build import render
 from analysis.report.effects import figures as effects_figures
 from analysis.report.effects import wording
 from analysis.report.search import figures as search_figures
-from analysis.statistics import agreement
+from analysis.statistics import item_agreement
 from analysis.tables import marginals
 from tests.report_runs import write_full_run
 
@@ -28,7 +28,7 @@ BROKEN = {
     "Importance of hyperparameters": (search_figures, "explained"),
     "Each trial": (search_figures, "parallel"),
     "Factors on average": (marginals, "marginals"),
-    "Best models, picture by picture": (agreement, "mcnemar_table"),
+    "Best models, picture by picture": (item_agreement, "mcnemar_table"),
     "Run": (wording, "effort_sentence"),
     "The answer": (wording, "answer"),
 }

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ablation.agreement import Agreement, Difference, verdict
+from ablation.agreement import Agreement, Difference, in_words
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger, read_events
 from ablation.ledger.records import Records, fold
@@ -131,7 +131,7 @@ def test_rounding_is_told_from_a_change(finished: RunPaths, monkeypatch: pytest.
     assert agreement.worst is not None
     assert (agreement.worst.metric, agreement.worst.epoch) == ("val_score", 9)
     assert agreement.worst.relative == pytest.approx(9e-9, rel=1e-3)
-    assert "within float rounding" in verdict(agreement)[-1]
+    assert "within float rounding" in in_words(agreement)[-1]
     shown = CliRunner().invoke(APP, ["--trust", str(finished.root), trial_id])
     assert shown.exit_code == 1
     assert "≠" in shown.stdout and "val_score of epoch 9" in shown.stdout
@@ -163,7 +163,7 @@ def test_a_failure_that_does_not_come_again_differs(tmp_path: Path, monkeypatch:
     changed(monkeypatch, lambda record: replace(record, metrics={**record.metrics, "val_score": 0.5}))
     agreement = rerun(paths.root, trial_id, trust=True)
     assert not agreement.is_exact and agreement.failure_again is None
-    assert "now it is 'none'" in verdict(agreement)[0]
+    assert "now it is 'none'" in in_words(agreement)[0]
 
 
 def test_a_new_failure_differs_and_shows_its_traceback(finished: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:

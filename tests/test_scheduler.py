@@ -13,7 +13,7 @@ from ablation.engine.results import Results
 from ablation.engine.scheduler import StudyScheduler, StudySearcher
 from ablation.engine.stop import StopReason
 from ablation.engine.warm_workers import kept_warm
-from ablation.engine.worker import Report
+from ablation.engine.worker import StepReport
 from ablation.ledger import log as ledger_module
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
@@ -60,7 +60,7 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
             study.started(assignment.trial.trial_id)
             folder = paths.checkpoint_dir(assignment.trial.trial_id)
             folder.mkdir(parents=True)
-            assert not results.take(assignment.trial, Report(None, 1.0, failure="asked to"))
+            assert not results.take(assignment.trial, StepReport(None, 1.0, failure="asked to"))
             assert stop.fault is None
             return folder
 

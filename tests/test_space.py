@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from ablation.paths import RunPaths, file_safe
-from ablation.trial import build_config, load
+from ablation.trial import build_config, import_object
 from search_spaces.conditions import meaning
 from search_spaces.space import IS_RECORDED, Budget, Choice, Comparison, Design, Float, Level, Levels, Space, When
 from search_spaces.tcl import SPACE, STRATEGIES
@@ -76,7 +76,7 @@ def test_every_arm_is_compared_with_the_reference_and_the_strategies_with_the_ba
 
 
 def test_every_corner_of_the_space_is_a_valid_configuration() -> None:
-    run_trial = load(SPACE.trial)
+    run_trial = import_object(SPACE.trial)
     for corner in SPACE.corners():
         build_config(run_trial, corner)
 

@@ -20,7 +20,7 @@ from ablation.tcl.config import TclConfig
 from ablation.tcl.data.dataset import open_dataset
 from ablation.tcl.evaluate import outputs, scores
 from ablation.tcl.train import Training, run_trial
-from ablation.trial import EpochRecord, TrialContext, build_config, load
+from ablation.trial import EpochRecord, TrialContext, build_config, import_object
 from search_spaces.space import Arm
 from search_spaces.tcl import SPACE
 
@@ -70,7 +70,7 @@ def context(uri: str, directory: Path, **changes: object) -> TrialContext:
 
 
 def config(**settings: object) -> TclConfig:
-    built = build_config(load(SPACE.trial), {**TINY, **settings})
+    built = build_config(import_object(SPACE.trial), {**TINY, **settings})
     assert isinstance(built, TclConfig)
     return built
 

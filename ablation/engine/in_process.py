@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots, in_process_slot, visible_gpus
 from ablation.engine.stop import StopReason
-from ablation.engine.worker import Report, TrialEnvironment, Worker
+from ablation.engine.worker import StepReport, TrialEnvironment, Worker
 from ablation.paths import RunPaths
 from ablation.resources import Resources
 from ablation.study.study import Study
@@ -39,7 +39,7 @@ class InProcess:
             worker.restore_process()
 
 
-def _step(worker: Worker) -> Report:
+def _step(worker: Worker) -> StepReport:
     """Train one epoch; out of memory is the trial's failure here, since there is no other process to try again in."""
     try:
         return worker.step()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablation.code_record import CodeRecord, changes
 from ablation.engine.stop import OtherCodeError, StopReason
-from ablation.engine.worker import Report
+from ablation.engine.worker import StepReport
 from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
@@ -24,7 +24,7 @@ class Results:
         self._stop = stop
         self._left: deque[tuple[int, Path]] = deque()  # checkpoints, and how many events are recorded when they may go
 
-    def take(self, trial: PlannedTrial, report: Report, node: str | None = None) -> bool:
+    def take(self, trial: PlannedTrial, report: StepReport, node: str | None = None) -> bool:
         """Take one report and return whether the trial goes on; ``node`` names the machine of its worker.
 
         A fault that is not the trial's is kept for the driver to raise: the trial stays open and goes on with --resume.

@@ -11,7 +11,7 @@ from ray import tune
 
 from ablation.engine.output import STDERR, UNREADABLE_AS, Output
 from ablation.engine.watchdog import trace_of, watched
-from ablation.engine.worker import UNWRITABLE, Report, Worker
+from ablation.engine.worker import UNWRITABLE, StepReport, Worker
 
 
 class TrialActor(tune.Trainable):
@@ -37,7 +37,7 @@ class TrialActor(tune.Trainable):
         self._worker.restore_process()
         self._output.restore()
 
-    def step(self) -> dict[str, Report]:
+    def step(self) -> dict[str, StepReport]:
         """Train one epoch; whatever the trial prints goes to its log.
 
         Raises what only a new process can mend, and what a signal raised here.

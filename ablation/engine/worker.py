@@ -20,7 +20,7 @@ from ablation.code_record import CodeRecord
 from ablation.engine.process_state import ProcessState
 from ablation.paths import RunPaths
 from ablation.study.study import Assignment
-from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, load
+from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, import_object
 from ablation.user_code import UserCode
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -43,7 +43,7 @@ class TrialEnvironment:
 
 
 @dataclass(frozen=True)
-class Report:
+class StepReport:
     """One step's result: an epoch's record, or why there will be none.
 
     ``code`` is what this process runs, with the first report that can. ``unwritable`` says that it was not the
@@ -73,7 +73,7 @@ class Worker:
         self.records: Iterator[EpochRecord] | None = None
         self._began = time.monotonic()
 
-    def step(self) -> Report:
+    def step(self) -> StepReport:
         """Train one epoch; raises what only a new process can mend, and what a signal raised here."""
         try:
             record = next(self._running(), None)
@@ -113,12 +113,12 @@ class Worker:
 
     def report(
         self, record: EpochRecord | None = None, failure: str | None = None, unwritable: str | None = None
-    ) -> Report:
+    ) -> StepReport:
         """Return a report of the trial as it stands."""
         newest = newest_path(self.paths.checkpoint_dir(self.assignment.trial.trial_id))
         checkpoint = None if newest is None else newest.relative_to(self.paths.root).as_posix()
         code, self._code = self._code, None
-        return Report(record, time.monotonic() - self._began, checkpoint, code, failure, unwritable)
+        return StepReport(record, time.monotonic() - self._began, checkpoint, code, failure, unwritable)
 
     def _running(self) -> Iterator[EpochRecord]:
         if self.records is None:
@@ -130,7 +130,7 @@ class Worker:
         """Import the trial where the study is at home; this process is kept as it is then, for the trials to come."""
         environment = self.environment
         environment.user_code.enter()
-        run_trial: RunTrial = load(environment.run_trial)
+        run_trial: RunTrial = import_object(environment.run_trial)
         if self._state is None:
             self._code = CodeRecord.of_trial(environment.run_trial, environment.user_code)
             self._state = ProcessState()

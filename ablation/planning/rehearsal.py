@@ -16,7 +16,7 @@ from typing import Any
 from ablation.engine.process_state import ProcessState
 from ablation.plan import Plan, PlannedTrial
 from ablation.study.contract import fault_of, plain
-from ablation.trial import EpochRecord, build_config, load
+from ablation.trial import EpochRecord, build_config, import_object
 from search_spaces.metrics import Metric
 from search_spaces.space import Arm
 
@@ -140,7 +140,7 @@ def _records(
     for name in ("checkpoints", "artifacts"):
         (folder / name).mkdir(parents=True)
     context = trial.context(folder / "checkpoints", folder / "artifacts", **surroundings)
-    run_trial = load(plan.space.trial)
+    run_trial = import_object(plan.space.trial)
     defaults = {name: plan.space.domain(name).default for name in arm.searched}
     records: Any = run_trial(build_config(run_trial, plan.space.configuration(arm, defaults)), context)
     if not isinstance(records, Iterator):

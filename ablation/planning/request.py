@@ -16,7 +16,7 @@ from ablation.plan import Plan, WarmStart
 from ablation.planning.settings import read_settings, with_fixed
 from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_defaults
 from ablation.spaces import find_space
-from ablation.trial import RunTrial, build_config, config_type, load
+from ablation.trial import RunTrial, build_config, config_type, import_object
 from search_spaces.space import DESIGNS, Arm, Budget, Space
 
 EFFORT_OPTIONS = ("replicates", "trials", "seeds", "epochs")
@@ -61,7 +61,7 @@ def check_request(
     study's record of its data, which need not be where it was if this machine has it decoded.
     """
     space = request.space if isinstance(request.space, Space) else find_space(request.space)
-    run_trial: RunTrial = load(space.trial)
+    run_trial: RunTrial = import_object(space.trial)
     faults: list[str] = []
     name, reason = request.budget, "as asked for"
     if name == "auto":
@@ -187,7 +187,7 @@ def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> li
 def data_now(plan: Plan, uri: str | None, planned: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Open a planned study's data where it is now; raises FaultsError with all that is wrong with it."""
     faults: list[str] = []
-    data = _data(uri, plan.space, plan.arms, load(plan.space.trial), faults, planned)
+    data = _data(uri, plan.space, plan.arms, import_object(plan.space.trial), faults, planned)
     if faults:
         raise FaultsError(faults)
     return data
@@ -216,7 +216,7 @@ def _data(
         else:
             defaults = {name: space.domain(name).default for name in arms[0].searched}
             config = build_config(run_trial, space.configuration(arms[0], defaults))
-        dataset = load(space.dataset)
+        dataset = import_object(space.dataset)
         going_on = {"planned": planned} if "planned" in signature(dataset).parameters else {}
         summary: BaseModel = dataset(uri, config, **going_on)
     except FaultsError as error:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from analysis.audit.cells import columns, same
-from analysis.audit.source import KEY, Run
+from analysis.audit.source import KEY, AuditedRun
 
 
-def confirmed(run: Run) -> Iterator[str]:
+def confirmed(run: AuditedRun) -> Iterator[str]:
     """Choose each replicate's best again and compare it with what was confirmed."""
     configs = columns(run.trials, "config.")
     for (arm, replicate), members in run.trials.groupby(KEY):
@@ -29,7 +29,7 @@ def confirmed(run: Run) -> Iterator[str]:
                 yield f"trials: {row['trial_id']} does not confirm {best['trial_id']}, the best of {arm}/{replicate}"
 
 
-def _at_defaults(run: Run, confirm: list[dict[Any, Any]]) -> Iterator[str]:
+def _at_defaults(run: AuditedRun, confirm: list[dict[Any, Any]]) -> Iterator[str]:
     """Hold the configurations of a study without search against the defaults of its hyperparameters."""
     searched = {arm["name"]: arm["searched"] for arm in run.plan["arms"]}
     defaults = {name: domain["default"] for name, domain in run.plan["space"]["nuisance"].items()}

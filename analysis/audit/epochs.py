@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.audit.cells import columns, equal
-from analysis.audit.source import Run
+from analysis.audit.source import AuditedRun
 
 
-def sequence(run: Run) -> Iterator[str]:
+def sequence(run: AuditedRun) -> Iterator[str]:
     """Look for events that are missing, there twice or out of order."""
     seq = run.events["seq"].to_numpy()
     if not np.array_equal(seq, np.arange(len(seq))):
@@ -21,7 +21,7 @@ def sequence(run: Run) -> Iterator[str]:
         yield "ledger: a session writes after a later one"
 
 
-def epochs(run: Run) -> Iterator[str]:
+def epochs(run: AuditedRun) -> Iterator[str]:
     """Hold each epoch against the last that the ledger has of it."""
     reported = _newest(run.payloads("epoch"))
     metrics = pd.DataFrame(list(reported["metrics"]), index=reported.index).add_prefix("metric.")
@@ -56,7 +56,7 @@ def _newest(reported: pd.DataFrame) -> pd.DataFrame:
     return reported.loc[sorted(position for rows in counting.values() for position in rows)]
 
 
-def test_scores(run: Run) -> Iterator[str]:
+def test_scores(run: AuditedRun) -> Iterator[str]:
     """Look for test scores anywhere but in the last epoch of confirm trials."""
     places = run.trials.set_index("trial_id")[["phase", "epochs_planned"]]
     placed = run.epochs.join(places, on="trial_id")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.audit.source import KEY, Run
+from analysis.audit.source import KEY, AuditedRun
 
 
-def rungs(run: Run) -> Iterator[str]:
+def rungs(run: AuditedRun) -> Iterator[str]:
     """Recompute ASHA from epochs alone: at a rung, in order of seq, a trial stays among the best max(1, n // η)."""
     budget = run.plan["budget"]
     # A trial that diverged in an epoch is not judged there, and one that is still open may not have been yet.
@@ -44,7 +44,7 @@ def rungs(run: Run) -> Iterator[str]:
             yield f"trials: {trial} is completed after {row['epochs_trained']} of {row['epochs_planned']} epochs"
 
 
-def _first_told(run: Run) -> pd.DataFrame:
+def _first_told(run: AuditedRun) -> pd.DataFrame:
     """Return epochs as they were when they were judged: where attempts differ, the first one's values and places."""
     reported = run.payloads("epoch")
     first = reported.drop_duplicates(["trial_id", "epoch"])

@@ -26,7 +26,7 @@ PAYLOAD_KEYS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class AuditedRun:
     """What a run directory says, read independently of its writer."""
 
     plan: dict[str, Any]
@@ -55,14 +55,14 @@ class Run:
         return pd.concat([chosen[["seq", "trial_id"]], payload], axis=1)
 
 
-def read(paths: RunPaths) -> tuple[Run, list[str]]:
+def read(paths: RunPaths) -> tuple[AuditedRun, list[str]]:
     """Read a run directory, and say what of its ledger is damaged.
 
     Raises OSError or ValueError, naming the file, if one cannot be read at all.
     """
     events, faults = _read_ledger(paths.ledger)
     grown = [json.loads(text)["plan"] for text in events["payload"][events["kind"] == "grown"]]
-    run = Run(
+    run = AuditedRun(
         plan=[_plan(paths.study), *grown][-1],
         events=events,
         trials=_table(paths.trials),

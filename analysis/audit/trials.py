@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.audit.cells import columns, equal, same
-from analysis.audit.source import KEY, Run
+from analysis.audit.source import KEY, AuditedRun
 
 
-def plan(run: Run) -> Iterator[str]:
+def plan(run: AuditedRun) -> Iterator[str]:
     """Hold the trials that are listed, their places, seeds and lengths against the plan."""
     budget = run.plan["budget"]
     planned = {
@@ -39,7 +39,7 @@ def plan(run: Run) -> Iterator[str]:
     yield from (f"trials: {trial} is planned for another length" for trial in wrong_length)
 
 
-def outcomes(run: Run) -> Iterator[str]:
+def outcomes(run: AuditedRun) -> Iterator[str]:
     """Hold status, attempts and code against what the ledger says."""
     outcome: dict[str, str] = {}
     code: dict[str, str | None] = {}
@@ -66,7 +66,7 @@ def outcomes(run: Run) -> Iterator[str]:
             yield f"trials: {trial} has {row['attempts']} attempts, but the ledger {started[trial]}"
 
 
-def last_metrics(run: Run) -> Iterator[str]:
+def last_metrics(run: AuditedRun) -> Iterator[str]:
     """Hold each trial's metrics against its last epoch's."""
     last = run.epochs.sort_values("epoch").groupby("trial_id").tail(1).set_index("trial_id")
     trained = last["epoch"].reindex(run.trials["trial_id"]).fillna(0).to_numpy()
@@ -78,7 +78,7 @@ def last_metrics(run: Run) -> Iterator[str]:
             yield f"trials: {trial}'s {column} is not its last epoch's"
 
 
-def proposals(run: Run) -> Iterator[str]:
+def proposals(run: AuditedRun) -> Iterator[str]:
     """Hold configurations against what was proposed; arms that were carried out whole had the same effort."""
     proposed = run.payloads("proposed").set_index("trial_id")
     if proposed.index.duplicated().any():

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.run_dir import Run, run_dir
+from ablation.run_dir import RunLocation, run_dir
 from analysis.attempts import Attempts, Failure
 from analysis.findings import as_text, findings
-from analysis.report import page, tables
+from analysis.report import page, table_files
 from analysis.report.effects import view as effects_view
 from analysis.report.figures import Figure, Section, View
 from analysis.report.folder import ReportFolder, report_folders
@@ -51,7 +51,7 @@ class Report:
         return self.inputs.open_trials == 0
 
 
-def build(run: Run, out: Path | None = None, *, refresh_s: int | None = None, faces: bool = False) -> Path:
+def build(run: RunLocation, out: Path | None = None, *, refresh_s: int | None = None, faces: bool = False) -> Path:
     """Write the report of ``run`` and return the page's path.
 
     Args:
@@ -76,7 +76,7 @@ def write(report: Report, folder: ReportFolder) -> None:
     folder.put(files | ({"findings.json": report.findings} if report.findings else {}), STALE)
 
 
-def render(run: Run, *, refresh_s: int | None = None, faces: bool = False) -> Report:
+def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = False) -> Report:
     """Make the page and its tables from the run directory alone: no clock, no random ids, no path or address.
 
     A section that cannot be made says so in its place, and is among the report's ``failures``.
@@ -121,12 +121,15 @@ def _files(inputs: Inputs, frames: Mapping[str, pd.DataFrame], attempts: Attempt
     """Format every table that has rows; one that cannot be written is left out, and said."""
     units, unit = inputs.evidence.units, inputs.unit
     papers = {
-        "arms": lambda: tables.paper_arms(frames["arms"], units, inputs.study.declared),
-        "comparisons": lambda: tables.paper_comparisons(frames["comparisons"], unit, inputs.study.higher_is_better),
+        "arms": lambda: table_files.paper_arms(frames["arms"], units, inputs.study.declared),
+        "comparisons": lambda: table_files.paper_comparisons(
+            frames["comparisons"], unit, inputs.study.higher_is_better
+        ),
     }
     files: dict[str, str] = {}
     for name, frame in frames.items():
-        files |= attempts.make("tables", partial(tables.files, name, frame, papers.get(name)), dict[str, str]())
+        made = partial(table_files.files, name, frame, papers.get(name))
+        files |= attempts.make("tables", made, dict[str, str]())
     return files
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report import page, tables
+from analysis.report import page, table_files
 from analysis.report.build import STALE, Report
 from analysis.report.folder import ReportFolder
 
@@ -49,7 +49,7 @@ def write(reports: Sequence[Report], folders: Sequence[Path], out: Path) -> Path
         for name, report in zip(names(reports), reports, strict=True)
         for row in table[table["study"] == name].to_dict("records")
     }
-    files = tables.files("studies", table)
+    files = table_files.files("studies", table)
     context = {"studies": studies, "arms": list(dict.fromkeys(table["arm"])), "cells": cells, "files": set(files)}
     written = {f"tables/{name}": text for name, text in files.items()}
     ReportFolder(out).put(written | {"index.html": page.render("comparison.html.j2", context)}, STALE)

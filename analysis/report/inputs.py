@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.run_dir import MismatchError, Run, RunDir, run_dir
+from ablation.run_dir import MismatchError, RunDir, RunLocation, run_dir
 from analysis import effects, load
 from analysis.evidence import Evidence, gather
 from analysis.live import events, is_current, tables
@@ -90,7 +90,7 @@ class Inputs:
         return unit_of(values, False) if declared is None else unit_of(values, declared.higher_is_better, declared.unit)
 
 
-def read(run: Run) -> Inputs:
+def read(run: RunLocation) -> Inputs:
     """Read a run directory: its tables where they hold all that the ledger says, else the ledger itself.
 
     A run that has neither has just started: every trial is pending. Raises FaultsError if the directory is no run, or

@@ -10,7 +10,7 @@ from typing import Any
 from analysis import numbers
 from analysis.report.effects import wording
 from analysis.report.figures import Figure
-from analysis.report.tables import as_text
+from analysis.report.table_files import as_text
 
 MOST_ROWS, MOST_COLUMNS = 60, 30  # of a figure's numbers on the page; the CSV has all
 

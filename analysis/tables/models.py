@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ablation.run_dir import Run
+from ablation.run_dir import RunLocation
 from analysis import load
 from analysis.effects import arm_names
 from analysis.load import Study
@@ -35,14 +35,14 @@ def confusion_shares(study: Study, trials: pd.DataFrame, counts: pd.DataFrame) -
     return _in_order(study, trials, table)
 
 
-def embeddings(run: Run, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def embeddings(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Read each arm's first completed confirm trial's embedding: trial_id, arm, replicate, x, y, label, kind."""
     first = _done(trials).drop_duplicates("arm")
     table = _left(run, first, "embeddings.parquet", EMBEDDING_COLUMNS)
     return _in_order(study, trials, table[[*PLACE, *EMBEDDING_COLUMNS]])
 
 
-def attention(run: Run, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def attention(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Average each arm's spatial attention over its confirm trials: arm, label, row, column, weight, relative.
 
     ``relative`` is the weight in units of even attention: 1 everywhere if every place counted alike.
@@ -56,7 +56,7 @@ def attention(run: Run, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     return _in_order(study, trials, table)
 
 
-def faces(run: Run, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def faces(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Read the photographs that each arm's first completed confirm trial left: trial_id, arm, replicate, FACE_COLUMNS.
 
     ``attention`` holds a photograph's own weights, row by row; it, ``rows`` and ``columns`` are null without attention.
@@ -100,6 +100,6 @@ def _in_order(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.Dat
     return table.sort_values("arm", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 
-def _left(run: Run, trials: pd.DataFrame, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+def _left(run: RunLocation, trials: pd.DataFrame, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """Read what these trials left, with each one's arm and replicate."""
     return load.artifacts(run, name, columns, among=set(trials["trial_id"])).merge(trials, on="trial_id")

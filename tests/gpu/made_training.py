@@ -9,7 +9,7 @@ import pytest
 
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.dataset import Dataset, Split
-from ablation.trial import EpochRecord, TrialContext, build_config, load
+from ablation.trial import EpochRecord, TrialContext, build_config, import_object
 from search_spaces.tcl import SPACE
 from tests.gpu.device import DEVICE
 
@@ -34,7 +34,7 @@ def made_dataset(train: int = 140, test: int = 28, size_px: int = SIZE_PX, class
 
 
 def config(**settings: object) -> TclConfig:
-    built = build_config(load(SPACE.trial), {**TINY, **settings})
+    built = build_config(import_object(SPACE.trial), {**TINY, **settings})
     assert isinstance(built, TclConfig)
     return built
 
