@@ -30,7 +30,8 @@ def made_training(pictures: int, batch_size: int, size_px: int, device: str, pre
     """Build a trial of an arm's default configuration with ResNet-18."""
     import numpy as np
 
-    from ablation.tcl.data.dataset import Dataset, Split
+    from ablation.tcl.data.cache import Split
+    from ablation.tcl.data.dataset import Dataset
     from ablation.tcl.train import Training
     from ablation.trial import TrialContext, build_config, import_object
     from search_spaces.tcl import SPACE

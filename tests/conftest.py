@@ -1,14 +1,14 @@
-"""What every test starts with: the model's code is held to the shapes that its names say."""
+"""What every test starts with: the models' arrays are held to the annotations of ``ablation.arrays``."""
 
 from __future__ import annotations
 
 import torch
 
 from ablation.machine import hardware, onednn_version
-from tests import shape_loader
+from tests.support import array_checks
 
 # Before any test module is imported, so that `from ablation.tcl… import …` finds the checked functions.
-shape_loader.install()
+array_checks.install()
 
 
 def pytest_report_header() -> str:

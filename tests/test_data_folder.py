@@ -12,7 +12,8 @@ from PIL import Image
 
 from ablation.faults import FaultsError
 from ablation.tcl.config import Data, TclConfig
-from ablation.tcl.data.dataset import DatasetSummary, Split, open_dataset, prepare_dataset
+from ablation.tcl.data.cache import Split
+from ablation.tcl.data.dataset import DatasetSummary, open_dataset, prepare_dataset
 from ablation.tcl.data.uris import open_source
 
 CONFIG = TclConfig(data=Data(size_px=16))

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ablation.tcl.data.batches import normalise
-from ablation.tcl.data.dataset import Dataset, Split
+from ablation.tcl.data.cache import Split
+from ablation.tcl.data.dataset import Dataset
 from ablation.tcl.train import Training, run_trial
 from ablation.trial import TrialContext, build_config
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from ablation.faults import FaultsError
 from ablation.tcl.artifacts import write_faces as leave_faces
 from ablation.tcl.config import TclConfig
-from ablation.tcl.data.dataset import Split
+from ablation.tcl.data.cache import Split
 from ablation.tcl.evaluate import Outputs
 from ablation.trial import build_config, import_object
 from analysis.report.__main__ import app

@@ -118,7 +118,8 @@ def test_turned_vectors_are_complex_products_and_see_distances_only() -> None:
     expected = as_complex * np.exp(1j * angles(9, 8).numpy())
     np.testing.assert_allclose(turned[..., 0::2] + 1j * turned[..., 1::2], expected, atol=1e-5)
     query, key = (torch.from_numpy(np.random.default_rng(seed).normal(size=8)).float() for seed in (1, 2))
-    products_LL = rotate(query.expand(9, 8), angles(9, 8)) @ rotate(key.expand(9, 8), angles(9, 8)).T
+    turned_query, turned_key = (rotate(one.expand(1, 1, 9, 8), angles(9, 8))[0, 0] for one in (query, key))
+    products_LL = turned_query @ turned_key.T
     for distance in range(-8, 9):
         along = products_LL.diagonal(distance)
         torch.testing.assert_close(along, along[:1].expand_as(along))

@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ablation.arrays import Float, Int
 from ablation.seeds import derive_seed
 from ablation.sorting.config import Model
 from ablation.sorting.positions import angles, rotate, sinusoidal
@@ -23,7 +24,7 @@ HIDDEN_PER_WIDTH = 2
 class SoftmaxAttention(nn.Module):
     """Mix positions by similarity of queries and keys, in several heads (Vaswani et al., NeurIPS 2017)."""
 
-    angles_LF: Tensor
+    angles_LF: Float[Tensor, "L F"]
 
     def __init__(self, width: int, heads: int, length: int, is_rotary: bool) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class SoftmaxAttention(nn.Module):
         self.to_value, self.to_out = nn.Linear(width, width), nn.Linear(width, width)
         self.register_buffer("angles_LF", angles(length, width // heads), persistent=False)
 
-    def weights(self, states_BLD: Tensor) -> Tensor:
+    def weights(self, states_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B H L L"]:
         """Return weights_BHLL, of which rows are what a position takes from each other: > 0, with sum 1."""
         query_BHLK, key_BHLK = self._split(self.to_query(states_BLD)), self._split(self.to_key(states_BLD))
         if self.is_rotary:
@@ -40,13 +41,13 @@ class SoftmaxAttention(nn.Module):
         scale = 1 / math.sqrt(query_BHLK.shape[-1])
         return (query_BHLK @ key_BHLK.transpose(2, 3) * scale).softmax(3)
 
-    def forward(self, states_BLD: Tensor) -> Tensor:
+    def forward(self, states_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Map states to mixed ones of the same shape."""
         mixed_BHLK = self.weights(states_BLD) @ self._split(self.to_value(states_BLD))
         mixed_BLD: Tensor = self.to_out(mixed_BHLK.transpose(1, 2).flatten(2))
         return mixed_BLD
 
-    def _split(self, vectors_BLD: Tensor) -> Tensor:
+    def _split(self, vectors_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B H L K"]:
         return vectors_BLD.view(*vectors_BLD.shape[:2], self.heads, -1).transpose(1, 2)
 
 
@@ -57,7 +58,7 @@ class AverageAttention(nn.Module):
         super().__init__()
         self.to_value, self.to_out = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, states_BLD: Tensor) -> Tensor:
+    def forward(self, states_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Map states to mixed ones of the same shape."""
         mixed_B1D: Tensor = self.to_out(self.to_value(states_BLD).mean(1, keepdim=True))
         return mixed_B1D.expand_as(states_BLD)
@@ -73,7 +74,7 @@ class Sublayer(nn.Module):
         self.before = nn.LayerNorm(model.width) if model.normalisation == "pre" else nn.Identity()
         self.after = nn.LayerNorm(model.width) if model.normalisation == "post" else nn.Identity()
 
-    def forward(self, states_BLD: Tensor) -> Tensor:
+    def forward(self, states_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Map states to states."""
         change_BLD = self.inner(self.before(states_BLD))
         mapped_BLD: Tensor = self.after(states_BLD + change_BLD if self.has_residual else change_BLD)
@@ -99,7 +100,7 @@ class Network(nn.Module):
         self.norm = nn.LayerNorm(model.width) if model.normalisation == "pre" else nn.Identity()
         self.head = nn.Linear(model.width, symbols)
 
-    def forward(self, symbols_BL: Tensor) -> Tensor:
+    def forward(self, symbols_BL: Int[Tensor, "B L"]) -> Float[Tensor, "B L V"]:
         """Map symbols in 0..V-1 to logits_BLV."""
         states_BLD = self.embedding(symbols_BL) + self.fixed_LD
         if self.positions is not None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ablation import checkpoint
+from ablation.arrays import Int
 from ablation.sorting import sequences
 from ablation.sorting.config import SortingConfig
 from ablation.sorting.network import Network, build_network
@@ -114,7 +115,7 @@ class Training:
 
 
 @torch.no_grad()
-def scores(network: Network, shuffled_NL: Tensor, sorted_NL: Tensor) -> dict[str, float]:
+def scores(network: Network, shuffled_NL: Int[Tensor, "N L"], sorted_NL: Int[Tensor, "N L"]) -> dict[str, float]:
     """Return loss (nats a symbol), token_accuracy and exact_match, the share of sequences without a fault."""
     device = network.head.weight.device
     logits = [network(shuffled_BL.to(device)).cpu() for shuffled_BL in torch.split(shuffled_NL, EVALUATION_BATCH)]

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ablation.arrays import Float, Int, UInt8
 from ablation.ledger.storage import put_whole
-from ablation.tcl.data.dataset import Split
+from ablation.tcl.data.cache import Split
 from ablation.tcl.evaluate import Outputs, confusion
 
 EMBEDDED_IMAGES = 1000
@@ -37,7 +38,11 @@ FACES = pa.schema(
 
 
 def write_artifacts(
-    directory: Path, test: Outputs, labels_N: Tensor, names: Sequence[str], centers_KD: Tensor | None
+    directory: Path,
+    test: Outputs,
+    labels_N: Int[Tensor, " N"],
+    names: Sequence[str],
+    centers_KD: Float[Tensor, "K D"] | None,
 ) -> None:
     """Write predictions, confusion counts, a 2-D embedding and mean attention maps of the test split."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -86,13 +91,15 @@ def write_faces(directory: Path, test: Outputs, split: Split, per_class: int) ->
     )
 
 
-def _png(image_HWC: npt.NDArray[np.uint8]) -> bytes:
+def _png(image_HWC: UInt8[npt.NDArray[np.uint8], "H W C"]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image_HWC).save(file, "PNG")
     return file.getvalue()
 
 
-def _embedding(features_ND: Tensor, labels_N: Tensor, centers_KD: Tensor | None) -> dict[str, Sequence[object]]:
+def _embedding(
+    features_ND: Float[Tensor, "N D"], labels_N: Int[Tensor, " N"], centers_KD: Float[Tensor, "K D"] | None
+) -> dict[str, Sequence[object]]:
     """Project features, and centers with them, on the features' first two principal axes."""
     shown = features_ND[:EMBEDDED_IMAGES]
     mean_D = features_ND.mean(0)
@@ -109,7 +116,7 @@ def _embedding(features_ND: Tensor, labels_N: Tensor, centers_KD: Tensor | None)
     return {"x": x_P.tolist(), "y": y_P.tolist(), "label": labels, "kind": kinds}
 
 
-def _mean_maps(maps_NHW: Tensor, labels_N: Tensor) -> dict[str, Sequence[object]]:
+def _mean_maps(maps_NHW: Float[Tensor, "N H W"], labels_N: Int[Tensor, " N"]) -> dict[str, Sequence[object]]:
     """Average the spatial attention over the images of each class."""
     rows = [
         (label, row, column, weight)

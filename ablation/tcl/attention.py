@@ -10,16 +10,21 @@ Shapes: B samples, C channels of the last feature map, H×W its positions, D = C
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ablation.arrays import Float
 from ablation.tcl.negatives import widened
 
+PooledMaps = tuple[Float[Tensor, "B C"], Float[Tensor, "B H W"]]
 
-class Pooled(NamedTuple):
+
+@dataclass(frozen=True)
+class Pooled:
     """An embedding and how it came about; all at least float32.
 
     Attributes:
@@ -28,9 +33,9 @@ class Pooled(NamedTuple):
         pixel_map_BHW: >= 0, sums to 1 over positions; None if pixel attention is off.
     """
 
-    features_BD: Tensor
-    attention_BD: Tensor | None
-    pixel_map_BHW: Tensor | None
+    features_BD: Float[Tensor, "B D"]
+    attention_BD: Float[Tensor, "B D"] | None
+    pixel_map_BHW: Float[Tensor, "B H W"] | None
 
 
 class PixelAttention(nn.Module):
@@ -41,7 +46,7 @@ class PixelAttention(nn.Module):
         # No bias: softmax over positions does not see it.
         self.to_logit = nn.Conv2d(channels, 1, kernel_size=1, bias=False)
 
-    def forward(self, maps_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, maps_BCHW: Float[Tensor, "B C H W"]) -> PooledMaps:
         """Return features_BC and pixel_map_BHW; the softmax is at least float32, also under autocast."""
         logits_BHW = self.to_logit(maps_BCHW).squeeze(1)
         return pool_by_logits(maps_BCHW, logits_BHW)
@@ -60,7 +65,7 @@ class ElementAttention(nn.Module):
         self.to_hidden = nn.Linear(dim, hidden)
         self.to_logits = nn.Linear(hidden, dim)
 
-    def forward(self, features_BD: Tensor) -> Tensor:
+    def forward(self, features_BD: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
         """Return attention_BD >= 0 with mean 1 over D, at least float32, also under autocast."""
         with torch.autocast(features_BD.device.type, enabled=False):
             logits_BD = self.to_logits(functional.relu(self.to_hidden(widened(features_BD))))
@@ -80,9 +85,9 @@ class AttentionPooling(nn.Module):
         self.pixel = pixel
         self.element = element
 
-    def forward(self, maps_BCHW: Tensor) -> Pooled:
+    def forward(self, maps_BCHW: Float[Tensor, "B C H W"]) -> Pooled:
         """Pool maps_BCHW of any float type and memory format."""
-        pixel_map_BHW: Tensor | None = None
+        pixel_map_BHW: Float[Tensor, "B H W"] | None = None
         if self.pixel is None:
             features_BD = widened(maps_BCHW).mean((2, 3))
         else:
@@ -118,13 +123,13 @@ ATTENTION: Mapping[str, Variant] = {
 }
 
 
-def pool_by_logits(maps_BCHW: Tensor, logits_BHW: Tensor) -> tuple[Tensor, Tensor]:
+def pool_by_logits(maps_BCHW: Float[Tensor, "B C H W"], logits_BHW: Float[Tensor, "B H W"]) -> PooledMaps:
     """Return features_BC = Σ_hw softmax(logits)·maps and the softmax, pixel_map_BHW; at least float32."""
     pixel_map_BHW = functional.softmax(widened(logits_BHW).flatten(1), dim=1).view_as(logits_BHW)
     return (widened(maps_BCHW) * pixel_map_BHW[:, None]).sum((2, 3)), pixel_map_BHW
 
 
-def unit_mean(logits_BD: Tensor) -> Tensor:
+def unit_mean(logits_BD: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     """Return A = exp(logits) / mean_d exp(logits): >= 0, mean 1 over D, exactly 1 at zero logits; at least float32.
 
     This is D·softmax, spelt so that equal logits give 1 without rounding for every D. The mean is held since the
@@ -136,7 +141,7 @@ def unit_mean(logits_BD: Tensor) -> Tensor:
     return exponentials_BD / exponentials_BD.mean(1, keepdim=True)
 
 
-def effective_dimensions(attention_BD: Tensor) -> Tensor:
+def effective_dimensions(attention_BD: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
     """Return the mean over samples of (ΣA)²/ΣA², from 1 (A sits in one dimension) to D (A = 1); a scalar.
 
     Worth logging: under center loss A can flee to the dimension with the smallest residual.

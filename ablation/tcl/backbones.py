@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ablation.arrays import Float
 from ablation.faults import FaultsError, nearest
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network")
@@ -54,7 +55,7 @@ class ResidualBlock(nn.Module):
             projection = nn.Conv2d(channels_in, channels_out, 1, bias=False)
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels_out))
 
-    def forward(self, maps_BCHW: Tensor) -> Tensor:
+    def forward(self, maps_BCHW: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C_out H_out W_out"]:
         """Map B×channels_in×H×W to B×channels_out×⌈H/stride⌉×⌈W/stride⌉."""
         inner = self.norm1(self.conv1(maps_BCHW)).relu_()
         # Pooling one position takes every stride-th, as a projection with that stride would: oneDNN's backward of a

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ablation.arrays import Float, Int, UInt8
 from ablation.tcl.data.batches import normalise
 from ablation.tcl.network import Network
 
@@ -21,13 +22,13 @@ EVALUATION_BATCH = 256
 class Outputs:
     """What a network says of every image of a split, on the CPU in float32."""
 
-    logits_NK: Tensor
-    features_ND: Tensor
-    pixel_map_NHW: Tensor | None
+    logits_NK: Float[Tensor, "N K"]
+    features_ND: Float[Tensor, "N D"]
+    pixel_map_NHW: Float[Tensor, "N H W"] | None
 
 
 @torch.no_grad()
-def outputs(network: Network, images_NHWC: Tensor, autocast: torch.autocast) -> Outputs:
+def outputs(network: Network, images_NHWC: UInt8[Tensor, "N H W C"], autocast: torch.autocast) -> Outputs:
     """Run the network in evaluation mode over all images, in order; the mode it was in is restored."""
     was_training = network.training
     network.eval()
@@ -44,7 +45,7 @@ def outputs(network: Network, images_NHWC: Tensor, autocast: torch.autocast) -> 
     )
 
 
-def scores(logits_NK: Tensor, labels_N: Tensor) -> dict[str, float]:
+def scores(logits_NK: Float[Tensor, "N K"], labels_N: Int[Tensor, " N"]) -> dict[str, float]:
     """Return loss (nats), accuracy and macro recall, the mean over classes present, all over the whole split."""
     confusion_KK = confusion(logits_NK.argmax(1), labels_N, logits_NK.shape[1])
     per_class = confusion_KK.sum(1)
@@ -56,7 +57,7 @@ def scores(logits_NK: Tensor, labels_N: Tensor) -> dict[str, float]:
     }
 
 
-def confusion(predicted_N: Tensor, labels_N: Tensor, num_classes: int) -> Tensor:
+def confusion(predicted_N: Int[Tensor, " N"], labels_N: Int[Tensor, " N"], num_classes: int) -> Float[Tensor, "K K"]:
     """Count images by class (rows) and prediction (columns), as float64."""
     cells = labels_N * num_classes + predicted_N
     return torch.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes).double()

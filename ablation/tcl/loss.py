@@ -14,20 +14,25 @@ Shapes: B samples of a batch, N samples of a data set, K classes, D embedding di
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ablation.arrays import Float, Int
 from ablation.faults import FaultsError, nearest
 from ablation.tcl.negatives import NEGATIVES, widened
 
 HINGES = ("embedding", "element")
 CENTER_STEPS = ("batch-mean", "class-mean")
 
+Diagnostics = dict[str, Float[Tensor, ""]]
 
-class TwoSided(NamedTuple):
+
+@dataclass(frozen=True)
+class TwoSided:
     """The metric term once for the network and once for the centers.
 
     Attributes:
@@ -36,9 +41,9 @@ class TwoSided(NamedTuple):
         diagnostics: as ``TripletCenterLoss.forward`` gives them.
     """
 
-    network_terms_B: Tensor
-    center_terms_B: Tensor
-    diagnostics: dict[str, Tensor]
+    network_terms_B: Float[Tensor, " B"]
+    center_terms_B: Float[Tensor, " B"]
+    diagnostics: Diagnostics
 
 
 class TripletCenterLoss(nn.Module):
@@ -93,8 +98,12 @@ class TripletCenterLoss(nn.Module):
         self.center_step = center_step
 
     def forward(
-        self, features_BD: Tensor, labels_B: Tensor, logits_BK: Tensor, attention_BD: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self,
+        features_BD: Float[Tensor, "B D"],
+        labels_B: Int[Tensor, " B"],
+        logits_BK: Float[Tensor, "B K"],
+        attention_BD: Float[Tensor, "B D"] | None = None,
+    ) -> tuple[Float[Tensor, " B"], Diagnostics]:
         """Compute T per sample, with gradients into features, attention and centers alike.
 
         Shapes: as named; labels are class indices, int64; attention A >= 0 with mean 1, None for all ones.
@@ -109,7 +118,11 @@ class TripletCenterLoss(nn.Module):
         return self._score(features_BD, own_BD, negatives_BD, attention_BD)
 
     def two_sided(
-        self, features_BD: Tensor, labels_B: Tensor, logits_BK: Tensor, attention_BD: Tensor | None = None
+        self,
+        features_BD: Float[Tensor, "B D"],
+        labels_B: Int[Tensor, " B"],
+        logits_BK: Float[Tensor, "B K"],
+        attention_BD: Float[Tensor, "B D"] | None = None,
     ) -> TwoSided:
         """Compute T for the network and for the centers, from one selection of negatives.
 
@@ -139,7 +152,7 @@ class TripletCenterLoss(nn.Module):
         return TwoSided(network_terms_B, center_terms_B, diagnostics)
 
     @torch.no_grad()
-    def start_from_class_means(self, features_ND: Tensor, labels_N: Tensor) -> None:
+    def start_from_class_means(self, features_ND: Float[Tensor, "N D"], labels_N: Int[Tensor, " N"]) -> None:
         """Set each center to its class's mean feature; classes without a sample keep their center.
 
         Shapes: as named; features of any float type, labels are class indices.
@@ -147,7 +160,9 @@ class TripletCenterLoss(nn.Module):
         means_KD, counts_K = class_means(features_ND, labels_N, len(self.centers_KD))
         self.centers_KD.copy_(torch.where(counts_K[:, None] > 0, means_KD.to(self.centers_KD), self.centers_KD))
 
-    def _prepare(self, features_BD: Tensor, attention_BD: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _prepare(
+        self, features_BD: Float[Tensor, "B D"], attention_BD: Float[Tensor, "B D"] | None
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "K D"], Float[Tensor, "B D"]]:
         """Widen to float32, normalise if asked, and format absent attention as ones."""
         if features_BD.ndim != 2 or features_BD.shape[1] != self.centers_KD.shape[1]:
             wanted = f"(B, {self.centers_KD.shape[1]})"
@@ -158,16 +173,25 @@ class TripletCenterLoss(nn.Module):
         return features_BD, centers_KD, torch.ones_like(features_BD) if attention_BD is None else widened(attention_BD)
 
     def _negatives(
-        self, features_BD: Tensor, labels_B: Tensor, centers_KD: Tensor, logits_BK: Tensor, attention_BD: Tensor
-    ) -> Tensor | None:
+        self,
+        features_BD: Float[Tensor, "B D"],
+        labels_B: Int[Tensor, " B"],
+        centers_KD: Float[Tensor, "K D"],
+        logits_BK: Float[Tensor, "B K"],
+        attention_BD: Float[Tensor, "B D"],
+    ) -> Float[Tensor, "B D"] | None:
         if self.negatives == "center":
             return None
         choose = NEGATIVES[self.negatives]
         return choose(features_BD, labels_B, centers_KD, logits_BK, attention_BD, synthesis_ratio=self.synthesis_ratio)
 
     def _score(
-        self, features_BD: Tensor, own_BD: Tensor, negatives_BD: Tensor | None, attention_BD: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self,
+        features_BD: Float[Tensor, "B D"],
+        own_BD: Float[Tensor, "B D"],
+        negatives_BD: Float[Tensor, "B D"] | None,
+        attention_BD: Float[Tensor, "B D"],
+    ) -> tuple[Float[Tensor, " B"], Diagnostics]:
         """Return terms_B and diagnostics; which inputs carry a gradient is the caller's choice."""
         pull_BD = half_squares(features_BD, own_BD, attention_BD)
         d_pos_B = pull_BD.sum(1)
@@ -184,12 +208,14 @@ class TripletCenterLoss(nn.Module):
         return terms_B, _diagnostics((hinges > 0).to(d_pos_B), d_pos_B, d_neg_B)
 
 
-def half_squares(features_BD: Tensor, points_BD: Tensor, attention_BD: Tensor) -> Tensor:
+def half_squares(
+    features_BD: Float[Tensor, "B D"], points_BD: Float[Tensor, "B D"], attention_BD: Float[Tensor, "B D"]
+) -> Float[Tensor, "B D"]:
     """Return ½A_d(f_d - c_d)² per dimension; its sum over D is the distance D_A."""
     return 0.5 * attention_BD * (features_BD - points_BD).square()
 
 
-def class_mean_weights(labels_B: Tensor, num_classes: int) -> Tensor:
+def class_mean_weights(labels_B: Int[Tensor, " B"], num_classes: int) -> Float[Tensor, " B"]:
     """Return B / (1 + n_{y_i}) per sample: under a batch mean, Wen et al.'s per-class mean (ECCV 2016, eq. 4)."""
     # Not bincount, which makes a GPU wait for the host.
     ones_B = torch.ones_like(labels_B, dtype=torch.float32)
@@ -197,7 +223,9 @@ def class_mean_weights(labels_B: Tensor, num_classes: int) -> Tensor:
     return len(labels_B) / (1 + counts_K[labels_B])
 
 
-def class_means(features_ND: Tensor, labels_N: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def class_means(
+    features_ND: Float[Tensor, "N D"], labels_N: Int[Tensor, " N"], num_classes: int
+) -> tuple[Float[Tensor, "K D"], Int[Tensor, " K"]]:
     """Average the features of each class.
 
     Shapes: as named; returns means_KD, at least float32 and zero for classes without a sample, and counts_K, int64.
@@ -208,7 +236,9 @@ def class_means(features_ND: Tensor, labels_N: Tensor, num_classes: int) -> tupl
     return sums_KD / counts_K.clamp(min=1)[:, None], counts_K
 
 
-def _diagnostics(active: Tensor, d_pos: Tensor, d_neg: Tensor) -> dict[str, Tensor]:
+def _diagnostics(
+    active: Float[Tensor, " ..."], d_pos: Float[Tensor, " B"], d_neg: Float[Tensor, " ..."]
+) -> Diagnostics:
     named = {"active_hinge_fraction": active, "d_pos": d_pos, "d_neg": d_neg}
     return {name: values.detach().mean() for name, values in named.items()}
 

@@ -19,33 +19,35 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ablation.arrays import Bool, Float, Int
+
 
 class Strategy(Protocol):
     """Pick or make one negative per sample."""
 
     def __call__(
         self,
-        features_BD: Tensor,
-        labels_B: Tensor,
-        centers_KD: Tensor,
-        logits_BK: Tensor,
-        attention_BD: Tensor,
+        features_BD: Float[Tensor, "B D"],
+        labels_B: Int[Tensor, " B"],
+        centers_KD: Float[Tensor, "K D"],
+        logits_BK: Float[Tensor, "B K"],
+        attention_BD: Float[Tensor, "B D"],
         *,
         synthesis_ratio: float,
-    ) -> Tensor:
+    ) -> Float[Tensor, "B D"]:
         """Return negatives_BD, in the centers' units and at least float32."""
         ...
 
 
 def nearest(
-    features_BD: Tensor,
-    labels_B: Tensor,
-    centers_KD: Tensor,
-    logits_BK: Tensor,
-    attention_BD: Tensor,
+    features_BD: Float[Tensor, "B D"],
+    labels_B: Int[Tensor, " B"],
+    centers_KD: Float[Tensor, "K D"],
+    logits_BK: Float[Tensor, "B K"],
+    attention_BD: Float[Tensor, "B D"],
     *,
     synthesis_ratio: float,
-) -> Tensor:
+) -> Float[Tensor, "B D"]:
     """Take the nearest center of another class: n = c_j, j = argmin_{j≠y} D_A(f, c_j).
 
     Source: He et al., "Triplet-Center Loss", CVPR 2018, the definition of L_tc. The attention A in the
@@ -59,14 +61,14 @@ def nearest(
 
 
 def prediction(
-    features_BD: Tensor,
-    labels_B: Tensor,
-    centers_KD: Tensor,
-    logits_BK: Tensor,
-    attention_BD: Tensor,
+    features_BD: Float[Tensor, "B D"],
+    labels_B: Int[Tensor, " B"],
+    centers_KD: Float[Tensor, "K D"],
+    logits_BK: Float[Tensor, "B K"],
+    attention_BD: Float[Tensor, "B D"],
     *,
     synthesis_ratio: float,
-) -> Tensor:
+) -> Float[Tensor, "B D"]:
     """Take the center of the class that the sample is, or nearly is, mistaken for: n = c_j, j = argmax_{j≠y} p_j.
 
     Source: the seed paper's abstract gives the name ("prediction-based"); the equation is our reading. The logits
@@ -81,14 +83,14 @@ def prediction(
 
 
 def fully_synthesized(
-    features_BD: Tensor,
-    labels_B: Tensor,
-    centers_KD: Tensor,
-    logits_BK: Tensor,
-    attention_BD: Tensor,
+    features_BD: Float[Tensor, "B D"],
+    labels_B: Int[Tensor, " B"],
+    centers_KD: Float[Tensor, "K D"],
+    logits_BK: Float[Tensor, "B K"],
+    attention_BD: Float[Tensor, "B D"],
     *,
     synthesis_ratio: float,
-) -> Tensor:
+) -> Float[Tensor, "B D"]:
     """Make the hardest virtual center: n_d = c_{j(d),d}, j(d) = argmin_{j≠y} abs(f_d - c_{j,d}).
 
     Each dimension takes the closest value any other class's center has there, so no point made of the other classes'
@@ -104,14 +106,14 @@ def fully_synthesized(
 
 
 def semi_synthesized(
-    features_BD: Tensor,
-    labels_B: Tensor,
-    centers_KD: Tensor,
-    logits_BK: Tensor,
-    attention_BD: Tensor,
+    features_BD: Float[Tensor, "B D"],
+    labels_B: Int[Tensor, " B"],
+    centers_KD: Float[Tensor, "K D"],
+    logits_BK: Float[Tensor, "B K"],
+    attention_BD: Float[Tensor, "B D"],
     *,
     synthesis_ratio: float,
-) -> Tensor:
+) -> Float[Tensor, "B D"]:
     """Synthesize where it gains most: fully-synthesized in ⌈ρD - 1e-9⌉ dimensions, the nearest center elsewhere.
 
     The dimensions are those with the largest gain A_d·((f_d - nearest_d)² - (f_d - full_d)²) >= 0; among equal gains
@@ -148,7 +150,7 @@ def synthesized_dimensions(synthesis_ratio: float, dim: int) -> int:
     return math.ceil(synthesis_ratio * dim - 1e-9)
 
 
-def widened(tensor: Tensor) -> Tensor:
+def widened(tensor: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """Return the tensor in float32 if it is narrower, unchanged otherwise (float64 stays, for gradient checks)."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
@@ -157,14 +159,18 @@ def _without_autocast(tensor: Tensor) -> torch.autocast:
     return torch.autocast(device_type=tensor.device.type, enabled=False)
 
 
-def _gaps(features_BD: Tensor, labels_B: Tensor, centers_KD: Tensor) -> Tensor:
+def _gaps(
+    features_BD: Float[Tensor, "B D"], labels_B: Int[Tensor, " B"], centers_KD: Float[Tensor, "K D"]
+) -> Float[Tensor, "B K D"]:
     """Return gaps_BKD = abs(f - c), infinite at a sample's own class so that no minimum picks it."""
     gaps_BKD = (widened(features_BD)[:, None] - widened(centers_KD)).abs_()
     # Not gaps[rows, labels] = inf, which copies the number to a GPU and waits for it.
     return gaps_BKD.scatter_(1, labels_B[:, None, None].expand(-1, 1, features_BD.shape[1]), math.inf)
 
 
-def _nearest_class(gaps_BKD: Tensor, labels_B: Tensor, attention_BD: Tensor) -> Tensor:
+def _nearest_class(
+    gaps_BKD: Float[Tensor, "B K D"], labels_B: Int[Tensor, " B"], attention_BD: Float[Tensor, "B D"]
+) -> Int[Tensor, " B"]:
     """Return nearest_B = argmin_{j≠y} Σ_d A_d·gap_d²; half of the sum is D_A, which has the same order."""
     # A sum, not a matrix product: those may run in TF32, and round equal distances differently.
     distances_BK = (widened(attention_BD)[:, None] * gaps_BKD.square()).sum(2)
@@ -172,7 +178,7 @@ def _nearest_class(gaps_BKD: Tensor, labels_B: Tensor, attention_BD: Tensor) -> 
     return distances_BK.scatter_(1, labels_B[:, None], math.inf).argmin(1)
 
 
-def _largest(values_BD: Tensor, count: int) -> Tensor:
+def _largest(values_BD: Float[Tensor, "B D"], count: int) -> Bool[Tensor, "B D"]:
     """Mark each row's ``count`` largest values; a stable sort, since topk leaves ties to the backend."""
     order_BD = values_BD.sort(dim=1, descending=True, stable=True).indices
     return torch.zeros_like(values_BD, dtype=torch.bool).scatter_(1, order_BD[:, :count], True)

@@ -5,18 +5,20 @@ Shapes: B images, K classes, D embedding dimensions, H×W positions of the last 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from ablation.arrays import Float
 from ablation.faults import FaultsError, nearest
 from ablation.tcl import config
 from ablation.tcl.attention import ATTENTION, AttentionPooling
 from ablation.tcl.backbones import Backbone, build_backbone, initialise
 
 
-class Output(NamedTuple):
+@dataclass(frozen=True)
+class Output:
     """What a forward pass gives; all float32, also under autocast (float64 if the network is).
 
     Attributes:
@@ -26,10 +28,10 @@ class Output(NamedTuple):
         pixel_map_BHW: pixel attention, None if it is off.
     """
 
-    features_BD: Tensor
-    logits_BK: Tensor
-    attention_BD: Tensor | None
-    pixel_map_BHW: Tensor | None
+    features_BD: Float[Tensor, "B D"]
+    logits_BK: Float[Tensor, "B K"]
+    attention_BD: Float[Tensor, "B D"] | None
+    pixel_map_BHW: Float[Tensor, "B H W"] | None
 
 
 class Network(nn.Module):
@@ -48,7 +50,7 @@ class Network(nn.Module):
         self.dim = head.in_features
         self.num_classes = head.out_features
 
-    def forward(self, images_BCHW: Tensor) -> Output:
+    def forward(self, images_BCHW: Float[Tensor, "B C H W"]) -> Output:
         """Map normalised images, B×3 pixels, of any float type and memory format.
 
         In eval mode an image's output does not depend on the batch it is in (but for rounding).

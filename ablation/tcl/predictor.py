@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ablation.arrays import UInt8
 from ablation.checkpoint import Checkpoint, without_prefix
 from ablation.faults import FaultsError
 from ablation.reuse import InputWarning, Prediction
@@ -48,7 +49,7 @@ class ExpressionPredictor:
             for path, row in zip(paths, probabilities_NK.tolist(), strict=True)
         ]
 
-    def _decoded(self, paths: Sequence[Path]) -> list[npt.NDArray[np.uint8]]:
+    def _decoded(self, paths: Sequence[Path]) -> list[UInt8[npt.NDArray[np.uint8], "S S 3"]]:
         images, faults, remarks = [], [], Counter[str]()
         with kept_warnings() as warned:
             for path in paths:

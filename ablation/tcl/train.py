@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ablation import checkpoint
+from ablation.arrays import Float, Int
 from ablation.seeds import derive_seed
 from ablation.tcl.artifacts import write_artifacts, write_faces
 from ablation.tcl.attention import effective_dimensions
@@ -150,7 +151,9 @@ class Training:
                 sums[name] = sums[name] + value
         return {name: float(total) / steps for name, total in sums.items()} | {"lr": lr}
 
-    def _step(self, images_BCHW: Tensor, labels_B: Tensor, lr: float) -> dict[str, Tensor]:
+    def _step(
+        self, images_BCHW: Float[Tensor, "B C H W"], labels_B: Int[Tensor, " B"], lr: float
+    ) -> dict[str, Float[Tensor, ""]]:
         with self.autocast:
             out = self.network(images_BCHW)
         logits_BK = out.logits_BK.float()
@@ -242,7 +245,7 @@ def _metric_loss(
     ).to(device)
 
 
-def _class_weights(labels_N: Tensor, config: TclConfig, num_classes: int) -> Tensor | None:
+def _class_weights(labels_N: Int[Tensor, " N"], config: TclConfig, num_classes: int) -> Float[Tensor, " K"] | None:
     """Return inverse class frequencies, one on average over images, where asked for."""
     if not config.loss.class_weighted:
         return None

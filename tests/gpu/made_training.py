@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ablation.tcl.config import TclConfig
-from ablation.tcl.data.dataset import Dataset, Split
+from ablation.tcl.data.cache import Split
+from ablation.tcl.data.dataset import Dataset
 from ablation.trial import EpochRecord, TrialContext, build_config, import_object
 from search_spaces.tcl import SPACE
 from tests.gpu.device import DEVICE

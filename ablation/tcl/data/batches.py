@@ -3,7 +3,8 @@
 Pictures stay uint8 until they are gathered; a batch is one gather by computed rows and columns, which crops, pads and
 flips at once. Every picture of a batch has its own shift, flip, turn and erasure.
 
-Shapes: N pictures, B of a batch, H = W side in pixels, C = 3 colours, L = W·C bytes of a row, R = B·H, M = N·H.
+Shapes: N pictures, B of a batch, H = W side in pixels, C = 3 colours, L = W·C bytes of a row, R = B·H, M = N·H,
+T and V of the N in train and validation.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ablation.arrays import Float, Int, Shaped, UInt8
 from ablation.faults import FaultsError
 from ablation.tcl.config import Data
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Float[Tensor, "B C H W"], Int[Tensor, " B"]]
 Sampling = Literal["shuffled", "class-balanced"]
 
 # Bytes become (x/255 − 0.5) / 0.25, about zero mean and unit spread in photographs of faces.
@@ -61,8 +63,8 @@ class Batches:
 
     def __init__(
         self,
-        images_NHWC: npt.NDArray[np.uint8],
-        labels_N: npt.NDArray[np.int64],
+        images_NHWC: UInt8[npt.NDArray[np.uint8], "N H W C"],
+        labels_N: Int[npt.NDArray[np.int64], " N"],
         *,
         batch_size: int,
         seed: int,
@@ -100,7 +102,7 @@ class Batches:
             chosen_B = order_N[index * self.batch_size : (index + 1) * self.batch_size]
             yield augment(self.images_NHWC, chosen_B, self.augmentation, generator), self.labels_N[chosen_B]
 
-    def _order(self, generator: torch.Generator) -> Tensor:
+    def _order(self, generator: torch.Generator) -> Int[Tensor, " N"]:
         count = len(self.labels_N)
         if self.sampling == "shuffled":
             return torch.randperm(count, generator=generator, device=self.device)
@@ -108,12 +110,17 @@ class Batches:
         return torch.multinomial(weight_N, count, replacement=True, generator=generator)
 
 
-def normalise(images_BHWC: Tensor) -> Tensor:
+def normalise(images_BHWC: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:
     """Turn uint8 (B, H, W, C) into float32 (B, C, H, W) in [−2, 2], channels_last in memory."""
     return images_BHWC.to(torch.float32).mul_(SCALE).add_(OFFSET).permute(0, 3, 1, 2)
 
 
-def augment(images_NHWC: Tensor, chosen_B: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(
+    images_NHWC: UInt8[Tensor, "N H W C"],
+    chosen_B: Int[Tensor, " B"],
+    augmentation: Augmentation,
+    generator: torch.Generator,
+) -> Float[Tensor, "B C H W"]:
     """Gather, vary and normalise the chosen pictures; returns float32 (B, C, H, W), channels_last in memory."""
     images_BCHW = normalise(_gather(images_NHWC, chosen_B, augmentation, generator))
     if augmentation.rotate_degrees > 0 or augmentation.scale_share > 0:
@@ -124,8 +131,8 @@ def augment(images_NHWC: Tensor, chosen_B: Tensor, augmentation: Augmentation, g
 
 
 def split_validation(
-    labels_N: npt.NDArray[np.int64], share: float, seed: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    labels_N: Int[npt.NDArray[np.int64], " N"], share: float, seed: int
+) -> tuple[Int[npt.NDArray[np.int64], " T"], Int[npt.NDArray[np.int64], " V"]]:
     """Split indices into (train, validation), both sorted, class by class.
 
     Of each class ``share`` in (0, 1) is held out, rounded, but at least one and never all; a class of one picture stays
@@ -142,7 +149,12 @@ def split_validation(
     return train, validation
 
 
-def _gather(images_NHWC: Tensor, chosen_B: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def _gather(
+    images_NHWC: UInt8[Tensor, "N H W C"],
+    chosen_B: Int[Tensor, " B"],
+    augmentation: Augmentation,
+    generator: torch.Generator,
+) -> UInt8[Tensor, "B H W C"]:
     """Read each chosen picture through its own rows and columns; those beyond the border repeat it."""
     count, (height, width) = len(chosen_B), images_NHWC.shape[1:3]
     device, crop = images_NHWC.device, augmentation.crop_px
@@ -165,7 +177,9 @@ def _gather(images_NHWC: Tensor, chosen_B: Tensor, augmentation: Augmentation, g
     return gathered_BHL.view(count, height, width, 3)
 
 
-def _turn(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def _turn(
+    images_BCHW: Float[Tensor, "B C H W"], augmentation: Augmentation, generator: torch.Generator
+) -> Float[Tensor, "B C H W"]:
     """Rotate and scale each picture about its middle, bilinearly; the border is repeated outward."""
     count, device = len(images_BCHW), images_BCHW.device
     angle_B, scale_B = torch.rand(2, count, generator=generator, device=device) * 2 - 1
@@ -181,7 +195,9 @@ def _turn(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Gene
     return turned_BCHW.contiguous(memory_format=torch.channels_last)
 
 
-def _erase(images_BCHW: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def _erase(
+    images_BCHW: Float[Tensor, "B C H W"], probability: float, generator: torch.Generator
+) -> Float[Tensor, "B C H W"]:
     """Turn a rectangle of some pictures grey: 0, which is the byte 127.5."""
     count, (height, width), device = len(images_BCHW), images_BCHW.shape[2:], images_BCHW.device
     draw_5B = torch.rand(5, count, generator=generator, device=device)
@@ -207,6 +223,8 @@ def _mix(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _to_device(array: npt.NDArray[np.uint8] | npt.NDArray[np.int64], device: torch.device) -> Tensor:
+def _to_device(
+    array: Shaped[npt.NDArray[np.uint8] | npt.NDArray[np.int64], "*S"], device: torch.device
+) -> Shaped[Tensor, "*S"]:
     # np.array copies out of the memory map: torch shares memory, and a map is read-only.
     return torch.from_numpy(np.array(array)).to(device)

@@ -13,6 +13,7 @@ import json
 import math
 import os
 from collections import Counter
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ablation.arrays import Int, UInt8
 from ablation.faults import FaultsError
 from ablation.ledger.storage import sync_folder
 from ablation.tcl.data import partial
@@ -35,11 +37,18 @@ OLDER_VERSIONS = (1, 2)
 DIFFERING = {2: (TURNED, SCALED, ROUNDED, FLATTENED), 3: (SCALED, FLATTENED)}
 
 
-class DecodedPart(NamedTuple):
-    """Pictures (uint8, NHWC, memory-mapped), their 0-based labels and their names."""
+@dataclass(frozen=True)
+class Split:
+    """The pictures of one part.
 
-    images_NHWC: npt.NDArray[np.uint8]
-    labels_N: npt.NDArray[np.int64]
+    Attributes:
+        images_NHWC: uint8 RGB, memory-mapped and read-only.
+        labels_N: class indices, int64, 0-based.
+        names: what each picture is called in its source.
+    """
+
+    images_NHWC: UInt8[npt.NDArray[np.uint8], "N H W C"]
+    labels_N: Int[npt.NDArray[np.int64], " N"]
     names: tuple[str, ...]
 
 
@@ -49,8 +58,8 @@ class Decoded(NamedTuple):
     class_names: tuple[str, ...]
     fingerprint: str
     size_px: int
-    train: DecodedPart
-    test: DecodedPart
+    train: Split
+    test: Split
     remarks: dict[str, int]
 
 
@@ -177,9 +186,9 @@ def _load(place: Path, fingerprint: str, size_px: int) -> Decoded:
         ) from error
 
 
-def _load_part(place: Path, name: str, names: list[str], size_px: int) -> DecodedPart:
+def _load_part(place: Path, name: str, names: list[str], size_px: int) -> Split:
     images_NHWC = np.load(place / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
     labels_N = np.load(place / f"{name}_labels.npy", mmap_mode="r", allow_pickle=False)
     if images_NHWC.shape != (len(names), size_px, size_px, 3) or labels_N.shape != (len(names),):
         raise ValueError(f"{name}: {len(names)} names, pictures {images_NHWC.shape}, labels {labels_N.shape}")
-    return DecodedPart(images_NHWC, labels_N, tuple(names))
+    return Split(images_NHWC, labels_N, tuple(names))

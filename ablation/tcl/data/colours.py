@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ablation.arrays import Float
+
 WIDE_MODES = ("I", "F")  # 32 bits; those that begin with "I;16" have sixteen
 ORIENTATION_TAG = 0x0112
 # EXIF 2.32, tag 0x0112: what undoes each orientation.
@@ -105,7 +107,7 @@ def _scaled(image: Image.Image, remarks: Counter[str]) -> Image.Image:
     return Image.fromarray(shade_HW)
 
 
-def _range(mode: str, values_HW: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _range(mode: str, values_HW: Float[npt.NDArray[np.float64], "H W"]) -> tuple[float, float]:
     """Return the values that become black and white; the same one twice if a picture has no other."""
     low, high = float(values_HW.min()), float(values_HW.max())
     if mode.startswith("I;16"):

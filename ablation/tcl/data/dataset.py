@@ -10,29 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from ablation.faults import FaultsError
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data import cache, partial
+from ablation.tcl.data.cache import Split
 from ablation.tcl.data.source import Source
 from ablation.tcl.data.uris import absolute, open_source
-
-
-@dataclass(frozen=True)
-class Split:
-    """The pictures of one part.
-
-    Attributes:
-        images_NHWC: uint8 RGB, memory-mapped and read-only.
-        labels_N: class indices, int64, 0-based.
-        names: what each picture is called in its source.
-    """
-
-    images_NHWC: npt.NDArray[np.uint8]
-    labels_N: npt.NDArray[np.int64]
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -203,7 +188,7 @@ def _dataset(uri: str, decoded: cache.Decoded) -> Dataset:
         class_names=decoded.class_names,
         fingerprint=decoded.fingerprint,
         size_px=decoded.size_px,
-        train=Split(*decoded.train),
-        test=Split(*decoded.test),
+        train=decoded.train,
+        test=decoded.test,
         remarks=decoded.remarks,
     )

@@ -15,9 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ablation.arrays import Float, UInt8
+
 # float32 in fact; numpy's stubs lose the width in mixed arithmetic.
 F32 = npt.NDArray[np.floating[Any]]
-Traits = Mapping[str, F32]
+Trait = Float[F32, "B 1 1"]
+Colour = Float[F32, "B C"]
+Plane = Float[F32, "B S S"]
+Canvas = Float[F32, "B C S S"]
+Traits = Mapping[str, Float[F32, "B ..."]]
 
 EYE_U, EYE_V, MOUTH_V = 0.34, -0.12, 0.52
 
@@ -33,13 +39,15 @@ class Frame:
         pixel: side of a pixel, which softens every edge.
     """
 
-    u_BSS: F32
-    v_BSS: F32
-    skull_u_BSS: F32
+    u_BSS: Plane
+    v_BSS: Plane
+    skull_u_BSS: Plane
     pixel: float
 
 
-def draw_faces(traits: Traits, noise_BCSS: F32, size_px: int) -> npt.NDArray[np.uint8]:
+def draw_faces(
+    traits: Traits, noise_BCSS: Canvas, size_px: int
+) -> UInt8[npt.NDArray[np.uint8], "B {size_px} {size_px} C"]:
     """Draw one face for each row of traits.
 
     Shapes: every trait (B, 1, 1), colours (B, 3); ``noise_BCSS`` in [−1, 1]; returns uint8 (B, size_px, size_px, 3).
@@ -71,25 +79,25 @@ def _place(traits: Traits, size_px: int) -> Frame:
     return Frame(u_BSS, v_BSS - 0.12 * traits["pitch"], skull_u_BSS, 2 / size_px)
 
 
-def _inside(distance_BSS: F32, frame: Frame) -> F32:
+def _inside(distance_BSS: Plane, frame: Frame) -> Plane:
     """Turn a signed distance (positive inside) into coverage in [0, 1], one pixel soft."""
     cover_BSS: F32 = np.clip(distance_BSS / frame.pixel + np.float32(0.5), 0, 1)
     return cover_BSS
 
 
-def _ellipse(frame: Frame, u_BSS: F32, v_BSS: F32, radius_u: F32 | float, radius_v: F32 | float) -> F32:
+def _ellipse(frame: Frame, u_BSS: Plane, v_BSS: Plane, radius_u: Trait | float, radius_v: Trait | float) -> Plane:
     ratio_BSS = np.sqrt((u_BSS / radius_u) ** 2 + (v_BSS / radius_v) ** 2)
     return _inside((1 - ratio_BSS) * np.minimum(radius_u, radius_v), frame)
 
 
-def _stroke(frame: Frame, off_BSS: F32, along_BSS: F32, thickness: F32 | float) -> F32:
+def _stroke(frame: Frame, off_BSS: Plane, along_BSS: Plane, thickness: Trait | float) -> Plane:
     """Cover a line ``off_BSS`` away, tapering to both ends where ``along_BSS`` leaves [−1, 1]."""
     taper_BSS = np.clip(1 - along_BSS * along_BSS, 0, 1)
     cover_BSS: F32 = _inside(thickness * taper_BSS - np.abs(off_BSS), frame) * (taper_BSS > 0)
     return cover_BSS
 
 
-def _paint(canvas_BCSS: F32, cover_BSS: F32, colour: F32 | float) -> None:
+def _paint(canvas_BCSS: Canvas, cover_BSS: Plane, colour: Colour | float) -> None:
     if isinstance(colour, np.ndarray):
         colour = colour[:, :, None, None]
     # An eye touches a tenth of the picture: paint the smallest window that holds it in all pictures of the block.
@@ -101,7 +109,7 @@ def _paint(canvas_BCSS: F32, cover_BSS: F32, colour: F32 | float) -> None:
     view_BCHW += cover_BSS[:, None, *window] * (colour - view_BCHW)
 
 
-def _draw_head(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
+def _draw_head(canvas_BCSS: Canvas, frame: Frame, traits: Traits) -> None:
     u_BSS, v_BSS, jaw = frame.skull_u_BSS, frame.v_BSS, traits["jaw"]
     hair_BSS = _ellipse(frame, u_BSS, v_BSS + 0.2, 0.86, 0.9 + traits["hair_volume"])
     long_BSS = _inside(0.84 - np.abs(u_BSS), frame) * (v_BSS > -0.2) * traits["long_hair"]
@@ -116,7 +124,7 @@ def _draw_head(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
     _paint(canvas_BCSS, shade_BSS * (hairline_BSS > 0), traits["shadow"])
 
 
-def _draw_nose(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
+def _draw_nose(canvas_BCSS: Canvas, frame: Frame, traits: Traits) -> None:
     u_BSS, v_BSS, wrinkle = frame.u_BSS, frame.v_BSS, traits["nose_wrinkle"]
     shadow, lift = traits["shadow"], 0.06 * wrinkle
     bridge_BSS = _stroke(frame, u_BSS - 0.07 * traits["light_x"] - 0.03, (v_BSS - 0.04) / 0.24, 0.022)
@@ -132,7 +140,7 @@ def _draw_nose(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
         _paint(canvas_BCSS, line_BSS * np.clip(wrinkle * 0.9, 0, 0.85), shadow)
 
 
-def _draw_mouth(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
+def _draw_mouth(canvas_BCSS: Canvas, frame: Frame, traits: Traits) -> None:
     half_width = np.clip(traits["mouth_width"], 0.1, 0.5)
     along_BSS = (frame.u_BSS - 0.02 * traits["mouth_skew"]) / half_width
     bow_BSS = np.clip(1 - along_BSS * along_BSS, 0, 1)
@@ -153,7 +161,7 @@ def _draw_mouth(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
     _paint(canvas_BCSS, teeth_BSS * np.clip(traits["teeth"], 0, 1), 235.0)
 
 
-def _draw_eye(canvas_BCSS: F32, frame: Frame, traits: Traits, side: float) -> None:
+def _draw_eye(canvas_BCSS: Canvas, frame: Frame, traits: Traits, side: float) -> None:
     u_BSS, v_BSS = frame.u_BSS - side * EYE_U, frame.v_BSS - EYE_V
     opened, cheek = np.clip(traits["eye_open"], 0.12, 1.9), np.clip(traits["cheek"], 0, 1)
     along_BSS = u_BSS / 0.2
@@ -171,7 +179,7 @@ def _draw_eye(canvas_BCSS: F32, frame: Frame, traits: Traits, side: float) -> No
     _paint(canvas_BCSS, pouch_BSS * (0.15 + 0.6 * cheek), traits["shadow"])
 
 
-def _draw_brow(canvas_BCSS: F32, frame: Frame, traits: Traits, side: float) -> None:
+def _draw_brow(canvas_BCSS: Canvas, frame: Frame, traits: Traits, side: float) -> None:
     inner = 0.06 * traits["brow_close"]
     outward_BSS = (side * frame.u_BSS - EYE_U + inner) / 0.22
     arch_BSS = np.clip(1 - outward_BSS * outward_BSS, 0, 1)
@@ -183,7 +191,7 @@ def _draw_brow(canvas_BCSS: F32, frame: Frame, traits: Traits, side: float) -> N
     _paint(canvas_BCSS, furrow_BSS * np.clip(traits["brow_close"] * 0.7, 0, 0.8), traits["shadow"])
 
 
-def _draw_occlusions(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
+def _draw_occlusions(canvas_BCSS: Canvas, frame: Frame, traits: Traits) -> None:
     rims_BSS = np.zeros_like(frame.u_BSS)
     for side in (-1.0, 1.0):
         u_BSS, v_BSS = frame.u_BSS - side * EYE_U, frame.v_BSS - EYE_V
@@ -197,7 +205,9 @@ def _draw_occlusions(canvas_BCSS: F32, frame: Frame, traits: Traits) -> None:
     _paint(canvas_BCSS, hand_BSS, traits["skin"] * np.float32(0.9))
 
 
-def _photograph(canvas_BCSS: F32, noise_BCSS: F32, traits: Traits, size_px: int) -> npt.NDArray[np.uint8]:
+def _photograph(
+    canvas_BCSS: Canvas, noise_BCSS: Canvas, traits: Traits, size_px: int
+) -> UInt8[npt.NDArray[np.uint8], "B {size_px} {size_px} C"]:
     """Light, blur and grain the drawing, take the colour from some pictures, and round to bytes."""
     axis_S = ((np.arange(size_px, dtype=np.float32) * 2 + 1) / size_px - 1).astype(np.float32)
     light_BSS = traits["brightness"] * (

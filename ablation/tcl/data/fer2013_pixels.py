@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ablation.arrays import UInt8
 from ablation.faults import FaultsError
 from ablation.machine import usable_cpus
 from ablation.tcl.data.photographs import abridge, fit
@@ -51,7 +52,7 @@ def show(field: bytes) -> str:
 
 def _decode_lines(
     path: Path, lines: Sequence[Line], size_px: int, remarks: Counter[str]
-) -> Iterator[npt.NDArray[np.uint8]]:
+) -> Iterator[UInt8[npt.NDArray[np.uint8], "B {size_px} {size_px} 3"]]:
     faults: list[str] = []
     with ThreadPoolExecutor(min(8, usable_cpus().count)) as pool:
         for start in range(0, len(lines), BLOCK):
@@ -71,7 +72,7 @@ def _decode_lines(
         raise FaultsError(abridge(faults, "lines with pixels at fault"))
 
 
-def _parse(rows: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+def _parse(rows: Sequence[bytes]) -> UInt8[npt.NDArray[np.uint8], "B 48 48"]:
     """Turn B rows of digits into uint8 (B, 48, 48); raise ValueError if a row is not 2304 numbers in 0–255."""
     # numpy would take signs, fractions and exponents for numbers too, and pass over an empty row.
     if not all(rows) or b"".join(rows).translate(None, b"0123456789 "):

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ablation.arrays import UInt8
 from ablation.faults import FaultsError
 from ablation.machine import usable_cpus
 from ablation.tcl.data.colours import in_colour
@@ -49,7 +50,9 @@ class Photograph:
     label: int
 
 
-def decode(file: Path | BinaryIO, size_px: int, remarks: Counter[str] | None = None) -> npt.NDArray[np.uint8]:
+def decode(
+    file: Path | BinaryIO, size_px: int, remarks: Counter[str] | None = None
+) -> UInt8[npt.NDArray[np.uint8], "{size_px} {size_px} 3"]:
     """Decode one photograph to RGB of a size, bilinearly and antialiased; see ``colours.in_colour`` for ``remarks``.
 
     Returns uint8 (size_px, size_px, 3). Raises OSError if the file cannot be read or is no whole picture.
@@ -61,7 +64,9 @@ def decode(file: Path | BinaryIO, size_px: int, remarks: Counter[str] | None = N
         raise OSError(str(error)) from error
 
 
-def fit(image: Image.Image, size_px: int, remarks: Counter[str] | None = None) -> npt.NDArray[np.uint8]:
+def fit(
+    image: Image.Image, size_px: int, remarks: Counter[str] | None = None
+) -> UInt8[npt.NDArray[np.uint8], "{size_px} {size_px} 3"]:
     """Turn a picture of any kind into uint8 RGB (size_px, size_px, 3), bilinearly and antialiased."""
     coloured = in_colour(image, Counter() if remarks is None else remarks)
     if coloured.size != (size_px, size_px):
@@ -131,7 +136,7 @@ def photograph_part(photographs: Sequence[Photograph], digests: Sequence[str]) -
 
 def _decode_photographs(
     photographs: Sequence[Photograph], digests: Sequence[str], size_px: int, remarks: Counter[str]
-) -> Iterator[npt.NDArray[np.uint8]]:
+) -> Iterator[UInt8[npt.NDArray[np.uint8], "B {size_px} {size_px} 3"]]:
     faults: list[str] = []
     warned: set[str] = set()
     with ThreadPoolExecutor(_threads()) as pool:
@@ -153,13 +158,17 @@ def _decode_photographs(
         raise FaultsError(abridge(faults, "photographs that cannot be decoded"))
 
 
-def _decode_one(item: tuple[Photograph, str], size_px: int) -> tuple[npt.NDArray[np.uint8] | str, Counter[str]]:
+def _decode_one(
+    item: tuple[Photograph, str], size_px: int
+) -> tuple[UInt8[npt.NDArray[np.uint8], "{size_px} {size_px} 3"] | str, Counter[str]]:
     """Decode, colour and resize one photograph, and note remarks; return a fault's words instead if that fails."""
     remarks: Counter[str] = Counter()
     return _decoded_or_fault(item, size_px, remarks), remarks
 
 
-def _decoded_or_fault(item: tuple[Photograph, str], size_px: int, remarks: Counter[str]) -> npt.NDArray[np.uint8] | str:
+def _decoded_or_fault(
+    item: tuple[Photograph, str], size_px: int, remarks: Counter[str]
+) -> UInt8[npt.NDArray[np.uint8], "{size_px} {size_px} 3"] | str:
     photograph, digest = item
     try:
         content = photograph.path.read_bytes()

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Decode = Callable[[int, Counter[str]], Iterator[npt.NDArray[np.uint8]]]
+from ablation.arrays import Int, UInt8
+
+Decode = Callable[[int, Counter[str]], Iterator[UInt8[npt.NDArray[np.uint8], "B H W C"]]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class SourcePart:
             the order of the labels; raises FaultsError at the end if pictures could not be decoded.
     """
 
-    labels_N: npt.NDArray[np.int64]
+    labels_N: Int[npt.NDArray[np.int64], " N"]
     names: tuple[str, ...]
     decode: Decode
 

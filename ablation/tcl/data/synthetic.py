@@ -19,6 +19,7 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 
+from ablation.arrays import Float, Int, UInt8
 from ablation.faults import FaultsError
 from ablation.machine import usable_cpus
 from ablation.tcl.data.faces import F32, draw_faces
@@ -75,17 +76,17 @@ def open_synthetic(argument: str) -> Source:
     )
 
 
-def draw_traits(labels_N: npt.NDArray[np.int64], rng: np.random.Generator) -> dict[str, F32]:
+def draw_traits(labels_N: Int[npt.NDArray[np.int64], " N"], rng: np.random.Generator) -> dict[str, Float[F32, "N ..."]]:
     """Draw everything a face is made of, for each label.
 
     Returns (N, 1, 1) for each trait in faces.py's own units, (N, 3) in 0–255 for colours.
     """
     count = len(labels_N)
 
-    def spread(low: float, high: float) -> npt.NDArray[np.float64]:
+    def spread(low: float, high: float) -> Float[npt.NDArray[np.float64], " N"]:
         return low + (high - low) * rng.random(count)
 
-    def chance(share: float) -> npt.NDArray[np.float64]:
+    def chance(share: float) -> Float[npt.NDArray[np.float64], " N"]:
         return (rng.random(count) < share).astype(np.float64)
 
     traits = dict(zip(ACTIONS, _act(labels_N, rng).T, strict=True))
@@ -104,7 +105,7 @@ def draw_traits(labels_N: npt.NDArray[np.int64], rng: np.random.Generator) -> di
     return shaped | {name: value.astype(np.float32) for name, value in _draw_colours(count, rng).items()}
 
 
-def _act(labels_N: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _act(labels_N: Int[npt.NDArray[np.int64], " N"], rng: np.random.Generator) -> Float[npt.NDArray[np.float64], "N A"]:
     """Draw the actions of each face: intensity × its class, a little of another class, and each action's own waver."""
     count = len(labels_N)
     intensity_N1 = INTENSITY[0] + (INTENSITY[1] - INTENSITY[0]) * rng.random((count, 1))
@@ -117,12 +118,12 @@ def _act(labels_N: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArr
     return actions_NA
 
 
-def _wavering(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
+def _wavering(rng: np.random.Generator, count: int) -> Float[npt.NDArray[np.float64], " {count}"]:
     """Draw from the triangle over [−1, 1]: bell-like, bounded, and free of the logarithms a normal needs."""
     return rng.random(count) - rng.random(count)
 
 
-def _draw_colours(count: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+def _draw_colours(count: int, rng: np.random.Generator) -> dict[str, Float[npt.NDArray[np.float64], "{count} 3"]]:
     tone_N1 = rng.random((count, 1)) * (len(SKIN) - 1)
     lower_N = tone_N1[:, 0].astype(np.int64)
     skin_N3 = SKIN[lower_N] + (tone_N1 - lower_N[:, None]) * (SKIN[lower_N + 1] - SKIN[lower_N])
@@ -148,13 +149,13 @@ def _part(name: str, per_class: tuple[int, ...], seed: list[int]) -> SourcePart:
 
 
 def _draw_part(
-    labels_N: npt.NDArray[np.int64], seed: list[int], size_px: int, remarks: Counter[str]
-) -> Iterator[npt.NDArray[np.uint8]]:
+    labels_N: Int[npt.NDArray[np.int64], " N"], seed: list[int], size_px: int, remarks: Counter[str]
+) -> Iterator[UInt8[npt.NDArray[np.uint8], "B {size_px} {size_px} 3"]]:
     # Traits do not know the size: a face is the same person at every one.
     traits = draw_traits(labels_N, np.random.default_rng([*seed, 1]))
     block = max(1, BLOCK_PIXELS // size_px**2)
 
-    def draw(start: int) -> npt.NDArray[np.uint8]:
+    def draw(start: int) -> UInt8[npt.NDArray[np.uint8], "B S S 3"]:
         chosen = {name: value[start : start + block] for name, value in traits.items()}
         # Grain has a stream for each block, so that threads may draw in any order.
         rng = np.random.default_rng([*seed, 2, start])
