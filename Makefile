@@ -6,7 +6,7 @@ S3     := $(VENV)/s3-server
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test gpu-test check lint types mutants chaos bench lock clean
+.PHONY: help install sweep test test-fast gpu-test check lint types mutants chaos bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ sweep: $(VENV)/.installed  ## the study of the seed paper on generated faces, mi
 
 test: $(VENV)/.installed-test  ## the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+test-fast: $(VENV)/.installed-test  ## the tests that need no Ray, browser or server, in a minute
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not (ray or browser or s3 or slow)" $(ARGS)
 
 gpu-test: $(VENV)/.installed-test  ## the tests that need a GPU
 	$(BIN)/python -m pytest -n0 tests/gpu $(ARGS)

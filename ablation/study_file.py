@@ -140,7 +140,7 @@ def parse(text: bytes, *, is_sealed: bool = True) -> StudyFile:
     """
     try:
         content = json.loads(text)
-        version = content.get("schema_version")
+        version = content["schema_version"]  # every version has had it
         if version not in SCHEMA_VERSIONS:
             known = " or ".join(map(str, SCHEMA_VERSIONS))
             raise UnknownVersionError(f"schema_version is {version}, but must be {known}; update this package")
@@ -157,7 +157,7 @@ def parse(text: bytes, *, is_sealed: bool = True) -> StudyFile:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise ValueError("; ".join(faults)) from error
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"it is no study: {error}") from error
+        raise ValueError(f"it is no study: {type(error).__name__}: {error}") from error
 
 
 def plan_now(file: StudyFile, events: list[Event]) -> Plan:

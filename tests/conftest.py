@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
 from ablation.machine import hardware, onednn_version
@@ -9,6 +12,42 @@ from tests.support import array_checks
 
 # Before any test module is imported, so that `from ablation.tcl… import …` finds the checked functions.
 array_checks.install()
+
+
+# What a file's tests take that `make test-fast` leaves out; the others together stay under a minute on two cores.
+MARKS = {
+    "ray": ("test_sweep", "test_slots", "test_paused_sweep", "test_user_code", "test_driver_signals"),
+    "browser": ("test_report_page",),
+    "s3": ("test_s3",),
+    "slow": (
+        *(
+            "test_analysis_inference",
+            "test_analysis_sampling",
+            "test_backbones",
+            "test_begin",
+            "test_chaos",
+            "test_cli",
+        ),
+        *("test_code_record", "test_command_line", "test_data_dataset", "test_docs_own_model", "test_log_format"),
+        *("test_fairness", "test_in_process", "test_machine", "test_mutants", "test_network", "test_odd_studies"),
+        *(
+            "test_public",
+            "test_report_due",
+            "test_report_sections",
+            "test_test_run",
+            "test_trust",
+            "test_unread_stderr",
+        ),
+    ),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their file."""
+    marks = {name: mark for mark, names in MARKS.items() for name in names}
+    for item in items:
+        if (mark := marks.get(Path(item.path).stem)) is not None:
+            item.add_marker(mark)
 
 
 def pytest_report_header() -> str:

@@ -221,7 +221,7 @@ def test_a_run_says_nothing_but_json_from_its_header_to_its_accounting(
 
 def test_faults_are_json_where_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_place(monkeypatch, "finished")
-    arguments = ("--space", "tests.toy_study:SPACE", "--out", str(tmp_path), "--metric", "scores", "--trials", "0")
+    arguments = ("--space", "tests.toy_study:SPACE", "--out", str(tmp_path), "--metric", "scores", "--trials", "-1")
     result = CliRunner().invoke(APP, [*arguments, "--log-format", "json"])
     assert result.exit_code == 2
     lines = strict(result.stderr)

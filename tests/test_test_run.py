@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import MARKS
+
 ROOT = Path(__file__).parents[1]
 LETHAL = "import os\n\ndef test_that_ends_its_worker() -> None:\n    os.abort()\n"
 HARMLESS = (
@@ -36,3 +38,8 @@ def test_a_test_that_hangs_ends_its_worker_and_prints_where(tmp_path: Path) -> N
     assert run.returncode == 1
     assert "crashed while running 'test_hanging.py::test_that_never_ends'" in run.stdout
     assert 'test_hanging.py", line 4 in test_that_never_ends' in run.stdout + run.stderr
+
+
+def test_every_file_that_is_marked_exists() -> None:
+    there = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
+    assert {name for names in MARKS.values() for name in names} <= there
