@@ -1,4 +1,4 @@
-"""The one place that names a run directory's file names."""
+"""The one module that names a run directory's file names."""
 
 from __future__ import annotations
 

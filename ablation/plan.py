@@ -16,7 +16,7 @@ from search_spaces.wording import without_wording
 
 
 class PlannedTrial(Frozen):
-    """One trial's place in the study, known before anything runs; only a search decides its hyperparameters."""
+    """One trial's position in the study, known before anything runs; only a search decides its hyperparameters."""
 
     trial_id: str
     arm: str

@@ -276,9 +276,9 @@ def _say_where(out: Console, paths: RunPaths) -> None:
 def _say(out: Console, row: EpochRow, record: EpochRecord) -> None:
     differing = {difference.metric for difference in differences(row, record)}
     width = max(map(len, row.metrics), default=0)
-    for place, metric in enumerate(dict.fromkeys((*row.metrics, *record.metrics))):
+    for index, metric in enumerate(dict.fromkeys((*row.metrics, *record.metrics))):
         before, now = row.metrics.get(metric), record.metrics.get(metric)
-        label = f"epoch {row.epoch}" if place == 0 else ""
+        label = f"epoch {row.epoch}" if index == 0 else ""
         relation = "≠" if metric in differing else "="
         out.print(f"{label:<10} {metric:<{width}}  {_format(before)} {relation} {_format(now)}")
 

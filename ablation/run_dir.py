@@ -275,6 +275,6 @@ def run_dir(run: RunLocation) -> RunDir:
 
 def names(runs: Sequence[RunLocation]) -> list[str]:
     """Name runs by their directories; if two have the same name, by where they lie."""
-    places = [run_dir(run) for run in runs]
-    short = [where.name for where in places]
-    return [str(where) if short.count(name) > 1 else name for where, name in zip(places, short, strict=True)]
+    found = [run_dir(run) for run in runs]
+    short = [where.name for where in found]
+    return [str(where) if short.count(name) > 1 else name for where, name in zip(found, short, strict=True)]

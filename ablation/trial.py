@@ -53,7 +53,7 @@ class TrialContext:
     """Where and how a trial runs: everything that is not the configuration.
 
     Attributes:
-        trial_id: the trial's place in the study, for messages.
+        trial_id: the trial's name in the study, for messages.
         phase: test data may be scored in ``confirm`` only, once, after the last epoch.
         epochs: planned length; part of the trial's identity, since schedules depend on it.
         seed: seed of everything random in training.

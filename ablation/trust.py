@@ -32,7 +32,7 @@ def allow_code(file: StudyFile, paths: RunPaths, *, trust: bool) -> Path | None:
         )
     root = paths.root.resolve()
     folders = [str(Path(entry or ".").resolve()) for entry in ((*code.import_path, *sys.path) if code else sys.path)]
-    inside = [str(place) for place in _places(named, code, folders) if place.is_relative_to(root)]
+    inside = [str(location) for location in _locations(named, code, folders) if location.is_relative_to(root)]
     if inside:
         raise FaultsError([f"{paths.root} names code inside itself, {inside[0]}, and nothing is imported from a run"])
     if code is None:
@@ -50,11 +50,13 @@ def _named(file: StudyFile) -> tuple[str, ...]:
     return tuple(name for name in (file.plan.space.trial, file.plan.space.predictor) if name is not None)
 
 
-def _places(named: Iterable[str], code: UserCode | None, folders: Sequence[str]) -> Iterator[Path]:
+def _locations(named: Iterable[str], code: UserCode | None, folders: Sequence[str]) -> Iterator[Path]:
     """Yield where a run's code and its neighbours would be imported from, and where it would run."""
     yield Path.cwd()
     if code is not None:
-        yield from (Path(place).resolve() for place in (*code.import_path, code.study_file or code.folder, code.folder))
+        yield from (
+            Path(location).resolve() for location in (*code.import_path, code.study_file or code.folder, code.folder)
+        )
     for name in named:
         found = source_of(name.partition(":")[0], folders)
         if found is not None:

@@ -92,13 +92,13 @@ def import_study_file(path: Path) -> ModuleType:
 
 def source_of(name: str, folders: Sequence[str]) -> Path | None:
     """Return the file that a module would be imported from, found without importing anything; None if there is none."""
-    places, spec = list(folders), None
+    searched, spec = list(folders), None
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:end]), places)
+        spec = PathFinder.find_spec(".".join(parts[:end]), searched)
         if spec is None:
             return None
-        places = list(spec.submodule_search_locations or ())
+        searched = list(spec.submodule_search_locations or ())
     return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
 
 

@@ -44,7 +44,7 @@ def replicates(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     means = groups[list(study.metrics)].mean()
     usable = groups[list(study.metrics)].count().eq(totals["seeds"], axis=0)
     table = totals.join(means.where(usable)).reset_index()
-    order = {name: place for place, name in enumerate(arm_names(study, trials))}
+    order = {name: index for index, name in enumerate(arm_names(study, trials))}
     return table.sort_values(
         ["arm", "replicate"],
         key=lambda column: column.map(order) if column.name == "arm" else column,

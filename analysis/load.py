@@ -98,10 +98,10 @@ def _epochs(run: RunLocation, columns: Sequence[str] | None) -> pd.DataFrame:
     ranks = np.empty(len(named), dtype=np.int64)
     ranks[sorted(range(len(named)), key=named.__getitem__)] = np.arange(len(named))
     epochs = table["epoch"].to_numpy()
-    places = ranks[coded.indices.to_numpy()] * (1 + epochs.max(initial=0)) + epochs
+    positions = ranks[coded.indices.to_numpy()] * (1 + epochs.max(initial=0)) + epochs
     table = table.set_column(table.schema.get_field_index("trial_id"), "trial_id", coded.cast("string"))
-    if (np.diff(places) < 0).any():  # written by hand, or before tables were written in this order
-        table = table.take(np.argsort(places, kind="stable"))
+    if (np.diff(positions) < 0).any():  # written by hand, or before tables were written in this order
+        table = table.take(np.argsort(positions, kind="stable"))
     frame: pd.DataFrame = table.to_pandas().reset_index(drop=True)
     return frame if columns is None else frame[list(columns)]
 
@@ -145,8 +145,8 @@ def predictions(
 ) -> pd.DataFrame:
     """Read every confirm trial's predictions under a leading ``trial_id``; no rows if none were left.
 
-    ``label`` and ``predicted`` are 0-based places in the study's class names, ``confidence`` is in 0..1. ``among`` is
-    as for ``artifacts``. Raises FaultsError if a file lacks a column.
+    ``label`` and ``predicted`` are 0-based indices into the study's class names, ``confidence`` is in 0..1. ``among``
+    is as for ``artifacts``. Raises FaultsError if a file lacks a column.
     """
     return artifacts(run, "predictions.parquet", columns, among)
 

@@ -108,7 +108,7 @@ class MemoryLedger:
         self._count = 0
 
     def append(self, what: Happening, trial_id: str | None = None) -> Event:
-        """Give an event the next place."""
+        """Give an event the next index."""
         self._count += 1
         return Event(self._count - 1, 1, trial_id, 0.0, what)
 
@@ -178,10 +178,10 @@ def simulate(scenario: Scenario, seed: int, *, across_arms: bool = False) -> Ans
             running.append((assignment.trial.trial_id, curve(scenario, assignment, seed)))
         if not running:
             return _answer(study)
-        place = arrival.randrange(len(running))
-        trial_id, records = running[place]
+        index = arrival.randrange(len(running))
+        trial_id, records = running[index]
         if not study.report(trial_id, next(records), 0.0, None):
-            running.pop(place)
+            running.pop(index)
 
 
 def _answer(study: Study) -> Answer:

@@ -118,16 +118,16 @@ def whole_studies(count: int, out: Path, seed: int = 0) -> dict[str, Any]:
     flagged = {True: [0, 0], False: [0, 0]}
     superseded_parts = intervals = family = wrong = 0
     (out / "truth").mkdir(parents=True, exist_ok=True)
-    for place in range(count):
-        random = np.random.default_rng(derive_seed(seed, "whole study", place))
-        replicates, noise = REPLICATES[place % 3], NOISES[place // 3 % 2]
+    for index in range(count):
+        random = np.random.default_rng(derive_seed(seed, "whole study", index))
+        replicates, noise = REPLICATES[index % 3], NOISES[index // 3 % 2]
         effects_C = draw_effects("mixed", random, (len(ARMS) - 1,)) * 2**0.5 * RUN_SD
         effects_A = np.concatenate([[0.0], effects_C])
         scores_AR = REPLICATE_SD * random.standard_normal((1, replicates)) + RUN_SD * draw_noise(
             noise, random, (len(ARMS), replicates)
         )
-        run = out / "runs" / f"planted-{place:03d}"
-        truth = plant(run, 0.7 + effects_A[:, None] + scores_AR, random, is_shaky=place % 2 == 1)
+        run = out / "runs" / f"planted-{index:03d}"
+        truth = plant(run, 0.7 + effects_A[:, None] + scores_AR, random, is_shaky=index % 2 == 1)
         (out / "truth" / f"{run.name}.json").write_text(json.dumps({"effects": list(effects_A)} | truth.as_json()))
         found = findings(run)
         disagreements += [f"{run.name}: {text}" for text in disagreements_with(found, truth)]
@@ -164,11 +164,11 @@ def disagreements_with(found: dict[str, Any], truth: Truth) -> Iterator[str]:
         "sd": expected.sd,
     }
     numbers |= {"p": expected.p, "p_holm": p_holm, "n": expected.n, "significant": claimed}
-    for place, row in enumerate(found["comparisons"]):
+    for index, row in enumerate(found["comparisons"]):
         for name, values in numbers.items():
             said = np.nan if row[name] is None else float(row[name])
-            if not np.isclose(said, float(values[place]), rtol=SAME, atol=SAME, equal_nan=True):
-                yield f"{row['arm']}: {name} is {said}, but {float(values[place])} was planted"
+            if not np.isclose(said, float(values[index]), rtol=SAME, atol=SAME, equal_nan=True):
+                yield f"{row['arm']}: {name} is {said}, but {float(values[index])} was planted"
     listed = {row["trial_id"]: row["status"] for row in found["not_completed"]}
     if listed != truth.not_completed:
         yield f"not completed: {sorted(set(listed.items()) ^ set(truth.not_completed.items()))[:3]}"

@@ -141,7 +141,7 @@ def _curves(table: pd.DataFrame, metrics: int, random: np.random.Generator) -> p
     frame = pd.DataFrame({"trial_id": trial_id, "epoch": epoch, "seq": 0, "epoch_s": 0.5})
     # ``seq`` is the ledger's to give.
     named = {"val_accuracy": value, "val_recall": value - 0.05, "train_loss": 1 - value, "lr": 0.1 / epoch}
-    named |= {f"other_{place}": random.normal(size=len(epoch)) for place in range(metrics - len(named))}
+    named |= {f"other_{index}": random.normal(size=len(epoch)) for index in range(metrics - len(named))}
     return frame.assign(**{f"metric.{name}": column for name, column in named.items()})
 
 

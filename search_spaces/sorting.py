@@ -2,7 +2,7 @@
 
 Sorting takes the counts of a sequence's symbols and the place that is to be filled. Without positions an encoder
 treats all places alike, and without attention no place hears of the others: neither can sort. Counts are a sum over
-the sequence, so averaging can do what softmax attention does, and sinusoids say places apart as learned positions do.
+the sequence, so averaging can do what softmax attention does, and sinusoids tell places apart as learned positions do.
 A study of these factors ought to find the first two effects, and no difference if there is none to find.
 """
 

@@ -84,8 +84,8 @@ class Progress:
         self._epochs_here += event.kind == "epoch"
         self._counts.note(event)
         if self._is_json:
-            place = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
-            print_json_line(self._stderr, event.kind, {**place, **event.payload})
+            about = {"trial_id": event.trial_id, "seq": event.seq, "session": event.session, "unix_s": event.unix_s}
+            print_json_line(self._stderr, event.kind, {**about, **event.payload})
         else:
             self._say_mishap(event)
         if not self._is_live and self._clock() - self._reported >= PLAIN_EVERY_S:

@@ -1,4 +1,4 @@
-"""A study that can start or go on: checked, with its place on disk. Ray has not been started by then."""
+"""A study that can start or go on: checked, with its folder. Ray has not been started by then."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SHOWN_LETTERS = 60
 
 @dataclass
 class PlannedRun:
-    """A study that can start now: checked, with its place on disk, which ``create_run`` moves if nobody named it."""
+    """A study that can start now: checked, with its folder, which ``create_run`` moves if nobody named it."""
 
     checked: CheckedStudy
     paths: RunPaths

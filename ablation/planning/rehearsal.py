@@ -78,14 +78,14 @@ def rehearse(
         return found
     trials = {trial.arm: trial for trial in islice(plan.trials(), len(plan.arms))}
     began = time.monotonic()
-    for place, arm in enumerate(by_novelty(plan.arms)):
+    for index, arm in enumerate(by_novelty(plan.arms)):
         spent_s = time.monotonic() - began
-        if place and spent_s + spent_s / place > FIRST_EPOCHS_MOST_S:
+        if index and spent_s + spent_s / index > FIRST_EPOCHS_MOST_S:
             break
         found.arms.append(arm.name)
-        trial = trials[arm.name].model_copy(update={"trial_id": f"probe/{place}", "phase": "search"})
+        trial = trials[arm.name].model_copy(update={"trial_id": f"probe/{index}", "phase": "search"})
         faults: list[str] = []
-        records = _records(plan, trial, arm, scratch / f"search-{place}", surroundings)
+        records = _records(plan, trial, arm, scratch / f"search-{index}", surroundings)
         state.seed(trial.seed)
         with around(f"the first epoch of {arm.name}", 1), _noting(found, faults, reported), closing(records):
             next(records)

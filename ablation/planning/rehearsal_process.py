@@ -80,21 +80,21 @@ def _rehearse_apart(
     # -P and our folder first, as for the report's process.
     search_path = os.pathsep.join(filter(None, (str(OUR_ROOT), os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory(prefix="ablation-rehearsal-") as name:
-        place = _Place(Path(name))
-        with place.output.open("wb") as output:
+        scratch = _Scratch(Path(name))
+        with scratch.output.open("wb") as output:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", __name__, name],
                 input=json.dumps(asked).encode(), stdout=output, stderr=output, check=False, timeout=most_s,
                 env={**os.environ, "PYTHONPATH": search_path},
             )  # fmt: skip
-        found = place.found()
+        found = scratch.found()
         if found is None:
-            reason = place.reason(done.returncode, checked.plan, epoch_most_s)
-            return _Outcome(None, (reason,), (), place.written())
-        return _Outcome(found["probe"], tuple(found["faults"]), tuple(found["broken"]), place.written())
+            reason = scratch.reason(done.returncode, checked.plan, epoch_most_s)
+            return _Outcome(None, (reason,), (), scratch.written())
+        return _Outcome(found["probe"], tuple(found["faults"]), tuple(found["broken"]), scratch.written())
 
 
-class _Place:
+class _Scratch:
     """The files by which the two processes know of each other."""
 
     def __init__(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ class _Place:
         return f"{what}: its process {how}; mend {plan.space.trial} (docs/own_model.md has the contract)"
 
 
-def _rehearse_here(place: _Place) -> None:
+def _rehearse_here(scratch: _Scratch) -> None:
     """Rehearse what standard input asks for, and leave what came of it."""
     asked = json.load(sys.stdin)
     faulthandler.enable()  # of a crash, the output has the stack
@@ -145,17 +145,17 @@ def _rehearse_here(place: _Place) -> None:
 
     @contextmanager
     def noted(what: str, epochs: int) -> Iterator[None]:
-        with place.at(what, epochs * asked["epoch_most_s"]):
+        with scratch.at(what, epochs * asked["epoch_most_s"]):
             yield
 
     try:
         study, slots = CheckedStudy(plan, "", "", asked["data"]), Slots(**asked["slots"])
-        measured = probe(study, slots, noted, place.folder, only_confirm=asked["only_confirm"])
+        measured = probe(study, slots, noted, scratch.folder, only_confirm=asked["only_confirm"])
     except RehearsalError as error:
-        place.note({"faults": error.faults, "broken": error.broken, "probe": None})
+        scratch.note({"faults": error.faults, "broken": error.broken, "probe": None})
         return
-    place.note({"faults": [], "broken": [], "probe": asdict(measured)})
+    scratch.note({"faults": [], "broken": [], "probe": asdict(measured)})
 
 
 if __name__ == "__main__":
-    _rehearse_here(_Place(Path(sys.argv[1])))
+    _rehearse_here(_Scratch(Path(sys.argv[1])))

@@ -98,10 +98,10 @@ def _confirmed(run: Path) -> list[dict[str, Any]]:
 def _typical(values: Sequence[Any], domain: Domain) -> Level | None:
     """Return the value to begin at; None if none of the values is one that the domain can hold."""
     if isinstance(domain, Choice):
-        places = [place for value in values if (place := _place(value, domain)) is not None]
-        counts = Counter(places)
+        indices = [index for value in values if (index := _index(value, domain)) is not None]
+        counts = Counter(indices)
         # Ties go to the value that the range lists first.
-        return domain.values[max(sorted(counts), key=lambda place: counts[place])] if counts else None
+        return domain.values[max(sorted(counts), key=lambda index: counts[index])] if counts else None
     numbers = [value for value in values if _is_number(value) and (value > 0 or not domain.log)]
     if not numbers:
         return None
@@ -110,12 +110,12 @@ def _typical(values: Sequence[Any], domain: Domain) -> Level | None:
     return round(inside) if isinstance(domain, Int) else inside
 
 
-def _place(value: Any, choice: Choice) -> int | None:
-    """Find a value's place among the choices; tables format a column of several kinds as text."""
-    for place, known in enumerate(choice.values):
+def _index(value: Any, choice: Choice) -> int | None:
+    """Find a value's index among the choices; tables format a column of several kinds as text."""
+    for index, known in enumerate(choice.values):
         is_same = known == value and isinstance(known, bool) == isinstance(value, bool)
         if is_same or str(known) == str(value):
-            return place
+            return index
     return None
 
 

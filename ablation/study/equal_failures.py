@@ -40,11 +40,11 @@ class EqualFailures:
             case Retried():
                 self._running.pop(trial_id, None)
             case Ended():
-                place = self._running.pop(trial_id, None)
+                position = self._running.pop(trial_id, None)
                 state = records[trial_id]
                 self._has_success |= state.outcome == "completed"
-                if state.outcome == "failed" and place is not None:
-                    self._failed.setdefault(alike(state.reason or ""), []).append((place, len(state.epochs)))
+                if state.outcome == "failed" and position is not None:
+                    self._failed.setdefault(alike(state.reason or ""), []).append((position, len(state.epochs)))
                     self.are_enough = self.are_enough or self._find_enough()
             case _:
                 pass
@@ -60,5 +60,5 @@ class EqualFailures:
             return False
         # A trial that began before several of them may be one that works, and is only slower than these fail.
         eldest = min(self._running.values(), default=self._starts)
-        outlived = sum(place > eldest for place, _ in failures)
+        outlived = sum(position > eldest for position, _ in failures)
         return outlived < self._most or len(failures) >= PATIENCE * self._most

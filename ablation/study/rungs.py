@@ -22,5 +22,5 @@ def goes_on(value: float, earlier: Sequence[float], reduction_factor: int) -> bo
     >>> goes_on(0.5, [0.6, 0.4, 0.3, 0.2, 0.1], reduction_factor=3)
     True
     """
-    places = max(1, (len(earlier) + 1) // reduction_factor)
-    return sum(other > value for other in earlier) < places
+    survivors = max(1, (len(earlier) + 1) // reduction_factor)
+    return sum(other > value for other in earlier) < survivors

@@ -40,7 +40,7 @@ MOST_REASON_LETTERS = 2000
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to run now: its place and its configuration."""
+    """A trial to run now, with its configuration."""
 
     trial: PlannedTrial
     config: Levels

@@ -80,12 +80,12 @@ def write_faces(directory: Path, test: Outputs, split: Split, per_class: int) ->
     _put(
         directory / "faces.parquet",
         FACES,
-        image=[split.names[place] for place in chosen_F],
+        image=[split.names[index] for index in chosen_F],
         label=split.labels_N[chosen_F].tolist(),
         predicted=predicted_N[chosen_F].tolist(),
         confidence=confidence_N[chosen_F].tolist(),
-        png=[_png(split.images_NHWC[place]) for place in chosen_F],
-        attention=[None if maps is None else maps[place].flatten().tolist() for place in chosen_F],
+        png=[_png(split.images_NHWC[index]) for index in chosen_F],
+        attention=[None if maps is None else maps[index].flatten().tolist() for index in chosen_F],
         rows=[rows] * len(chosen_F),
         columns=[columns] * len(chosen_F),
     )

@@ -58,8 +58,8 @@ def _newest(reported: pd.DataFrame) -> pd.DataFrame:
 
 def test_scores(run: AuditedRun) -> Iterator[str]:
     """Look for test scores anywhere but in the last epoch of confirm trials."""
-    places = run.trials.set_index("trial_id")[["phase", "epochs_planned"]]
-    placed = run.epochs.join(places, on="trial_id")
+    positions = run.trials.set_index("trial_id")[["phase", "epochs_planned"]]
+    placed = run.epochs.join(positions, on="trial_id")
     for column in columns(placed, "metric.test_"):
         early = (placed["phase"] == "search") | (placed["epoch"] < placed["epochs_planned"])
         for trial in placed["trial_id"][early & placed[column].notna()]:

@@ -18,8 +18,8 @@ def rungs(run: AuditedRun) -> Iterator[str]:
     judged = set(zip(decided["trial_id"], decided["rung"], strict=True))
     broken = run.trials[run.trials["status"].isin(["diverged", "interrupted"])]
     unjudged = set(zip(broken["trial_id"], broken["epochs_trained"], strict=True)) - judged
-    places = run.trials.set_index("trial_id")[[*KEY, "phase"]]
-    epochs = _first_told(run).join(places, on="trial_id").sort_values("seq")
+    positions = run.trials.set_index("trial_id")[[*KEY, "phase"]]
+    epochs = _first_told(run).join(positions, on="trial_id").sort_values("seq")
     epochs = epochs[epochs["phase"] == "search"]
     expected: dict[str, int] = {}
     rung = budget["grace_epochs"]

@@ -46,8 +46,8 @@ def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, 
     from analysis.report.folder import report_folders
 
     out_console, errors = console(), console(stderr=True)
-    places = _places(runs)
-    folders = report_folders(places, out)
+    positions = _places(runs)
+    folders = report_folders(positions, out)
     if figures is not None:
         from analysis.report.export import check
 
@@ -55,7 +55,7 @@ def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, 
     has_page = False
     while True:
         try:
-            written, is_whole, failures = _write(places, folders, out, figures, faces, watch)
+            written, is_whole, failures = _write(positions, folders, out, figures, faces, watch)
         except FaultsError as error:
             # What was readable a moment ago may have been caught in the middle of a change.
             if watch is None or not has_page:

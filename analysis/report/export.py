@@ -36,9 +36,9 @@ def write(figures: Mapping[str, Figure], folder: ReportFolder, format: str) -> l
     """
     drawings: Any = import_module("plotly.io")
     drawn = {
-        f"figures/{name}{f'-{place}' if len(figure.specs) > 1 else ''}.{format}": on_paper(spec, figure)
+        f"figures/{name}{f'-{index}' if len(figure.specs) > 1 else ''}.{format}": on_paper(spec, figure)
         for name, figure in figures.items()
-        for place, spec in enumerate(figure.specs)
+        for index, spec in enumerate(figure.specs)
     }
     folder.check(drawn)
     # All at once, since each call starts a browser of its own; sizes of their own, since it overlooks the layouts'.

@@ -118,7 +118,7 @@ def heat(
 
 def scale(colours: Sequence[str]) -> list[list[float | str]]:
     """Spread colours evenly over a colour scale."""
-    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
+    return [[index / (len(colours) - 1), colour] for index, colour in enumerate(colours)]
 
 
 def map_layout(rows: int) -> dict[str, Any]:
@@ -166,8 +166,8 @@ def thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:
     """Keep at most ``most`` rows, evenly spaced, the first and the last among them."""
     if len(frame) <= most:
         return frame
-    places = sorted({round(i * (len(frame) - 1) / (most - 1)) for i in range(most)})
-    return frame.iloc[places]
+    positions = sorted({round(i * (len(frame) - 1) / (most - 1)) for i in range(most)})
+    return frame.iloc[positions]
 
 
 def _rounded(value: Any) -> Any:

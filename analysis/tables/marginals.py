@@ -60,11 +60,11 @@ def marginals(study: Study, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
         home = _home(study, factor, grid.levels)
         means = inference.mean_interval(means_LR)
         found = inference.paired_difference(means_LR, np.broadcast_to(means_LR[home], means_LR.shape))
-        for place, level in enumerate(grid.levels):
-            row = (factor, str(level), str(grid.levels[home]), len(grid.blocks), int(found.n[place]))
-            mean = (float(number[place]) for number in means)
+        for index, level in enumerate(grid.levels):
+            row = (factor, str(level), str(grid.levels[home]), len(grid.blocks), int(found.n[index]))
+            mean = (float(number[index]) for number in means)
             ends = (found.difference, found.low, found.high)
-            rows.append((*row, *mean, *(float(end[place]) if place != home else np.nan for end in ends)))
+            rows.append((*row, *mean, *(float(end[index]) if index != home else np.nan for end in ends)))
         left_out[factor] = grid.left_out
     return pd.DataFrame(rows, columns=list(MARGINAL_COLUMNS)), left_out
 
@@ -80,7 +80,7 @@ def interactions(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for factor, other in combinations(study.space.factors, 2):
         cells = _cells(study, (factor, other))
-        levels, other_levels = (_seen(study, cells, place, name) for place, name in enumerate((factor, other)))
+        levels, other_levels = (_seen(study, cells, index, name) for index, name in enumerate((factor, other)))
         if len(levels) < 2 or len(other_levels) < 2:
             continue
         home, other_home = levels[_home(study, factor, levels)], other_levels[_home(study, other, other_levels)]
@@ -129,7 +129,7 @@ def _largest_grid(study: Study, factor: str, cells: Mapping[tuple[Level, Block],
         return None
     _, levels, blocks = best
     inside = {(level, block) for level in levels for block in blocks}
-    left_out = tuple(arm for place, arm in cells.items() if place not in inside)
+    left_out = tuple(arm for index, arm in cells.items() if index not in inside)
     lacking = tuple(arm.name for arm in study.arms if factor not in arm.levels)
     return Grid(tuple(level for level in order if level in levels), tuple(blocks), (*left_out, *lacking))
 
@@ -139,9 +139,9 @@ def _blocks(cells: Mapping[tuple[tuple[Level, ...], Block], str]) -> list[Block]
 
 
 def _seen(
-    study: Study, cells: Mapping[tuple[tuple[Level, ...], Block], str], place: int, factor: str
+    study: Study, cells: Mapping[tuple[tuple[Level, ...], Block], str], index: int, factor: str
 ) -> tuple[Level, ...]:
-    present = {key[place] for key, _ in cells}
+    present = {key[index] for key, _ in cells}
     return tuple(level for level in study.space.factors[factor].values if level in present)
 
 

@@ -51,8 +51,8 @@ def attention(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFr
     if maps.empty:
         return pd.DataFrame(columns=["arm", *ATTENTION_COLUMNS, "relative"])
     table = maps.groupby(["arm", "label", "row", "column"])["weight"].mean().reset_index()
-    places = table.groupby(["arm", "label"])["weight"]
-    table["relative"] = table["weight"] / places.transform("sum") * places.transform("size")
+    positions = table.groupby(["arm", "label"])["weight"]
+    table["relative"] = table["weight"] / positions.transform("sum") * positions.transform("size")
     return _in_order(study, trials, table)
 
 
@@ -96,7 +96,7 @@ def _done(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_order(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    order = {name: place for place, name in enumerate(arm_names(study, trials))}
+    order = {name: index for index, name in enumerate(arm_names(study, trials))}
     return table.sort_values("arm", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 

@@ -84,25 +84,25 @@ def best_so_far(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.
     search = trials.loc[trials["phase"] == "search", ["trial_id", "arm", "replicate", "status", "epochs_planned"]]
     if column not in epochs:
         return pd.DataFrame(columns=["arm", "epochs_spent", "best", "replicates"])
-    place = search.groupby(["arm", "replicate"], sort=False).ngroup()
-    known = pd.DataFrame({"place": place, "done": search["epochs_planned"].where(search["status"] == "completed", 0)})
+    index = search.groupby(["arm", "replicate"], sort=False).ngroup()
+    known = pd.DataFrame({"search": index, "done": search["epochs_planned"].where(search["status"] == "completed", 0)})
     known.index = pd.Index(search["trial_id"])
-    rows = epochs[["epoch", "seq", column]].assign(place=epochs["trial_id"].map(known["place"]).astype(float))
+    rows = epochs[["epoch", "seq", column]].assign(search=epochs["trial_id"].map(known["search"]).astype(float))
     final = (rows["epoch"] == epochs["trial_id"].map(known["done"]).astype(float)) & np.isfinite(rows[column])
     rows["value"] = (sign * rows[column]).where(final, -np.inf)
-    rows = rows[rows["place"].notna()].sort_values("seq", kind="stable")
-    rows["best"] = rows.groupby("place")["value"].cummax()
-    rows["arm"] = rows["place"].map(dict(zip(place, search["arm"], strict=True))).astype("category")
+    rows = rows[rows["search"].notna()].sort_values("seq", kind="stable")
+    rows["best"] = rows.groupby("search")["value"].cummax()
+    rows["arm"] = rows["search"].map(dict(zip(index, search["arm"], strict=True))).astype("category")
     parts = []
     for arm, mine in rows.groupby("arm", sort=False, observed=True):
-        curves = [replicate["best"].to_numpy() for _, replicate in mine.groupby("place")]
+        curves = [replicate["best"].to_numpy() for _, replicate in mine.groupby("search")]
         longest = max(map(len, curves))
         grid = np.unique(np.linspace(1, longest, min(GRID, longest)).astype(int))
         best = np.mean([curve[np.minimum(grid, len(curve)) - 1] for curve in curves], axis=0)
         known = np.isfinite(best)
         part = {"arm": arm, "epochs_spent": grid[known], "best": sign * best[known], "replicates": len(curves)}
         parts.append(pd.DataFrame(part))
-    order = {name: place for place, name in enumerate(arm_names(study, trials))}
+    order = {name: index for index, name in enumerate(arm_names(study, trials))}
     parts.sort(key=lambda part: order[part["arm"].iloc[0]] if len(part) else 0)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["arm", "epochs_spent", "best"])
 
@@ -151,8 +151,8 @@ def edges(study: Study, chosen: pd.DataFrame) -> pd.DataFrame:
         domain = known[str(name)]
         if isinstance(domain, Choice):
             continue
-        places = unit_scale(domain, mine["value"].to_numpy(dtype=float))
-        for end, near in (("low", places <= EDGE), ("high", places >= 1 - EDGE)):
+        positions = unit_scale(domain, mine["value"].to_numpy(dtype=float))
+        for end, near in (("low", positions <= EDGE), ("high", positions >= 1 - EDGE)):
             if near.any():
                 rows.append((arm, name, end, int(near.sum()), len(mine), getattr(domain, end)))
     return pd.DataFrame(rows, columns=["arm", "name", "end", "at_edge", "replicates", "bound"])

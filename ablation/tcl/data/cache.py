@@ -78,7 +78,7 @@ def settle_folder() -> None:
             os.environ[name] = str(Path(given).expanduser().absolute())
 
 
-def place_of(fingerprint: str, size_px: int, version: int = CACHE_VERSION) -> Path:
+def folder_of(fingerprint: str, size_px: int, version: int = CACHE_VERSION) -> Path:
     """Name the folder of a decoded data set."""
     return cache_folder() / f"v{version}-{fingerprint}-{size_px}px"
 
@@ -89,10 +89,10 @@ def find(fingerprint: str, size_px: int, decoding: int = CACHE_VERSION) -> Decod
     Today's decoding serves for an older one if it had none of those pictures that the two decode differently.
     Raises FaultsError if files are damaged.
     """
-    place = place_of(fingerprint, size_px, decoding)
-    if place.is_dir():
-        return _load(place, fingerprint, size_px)
-    today = place_of(fingerprint, size_px)
+    target = folder_of(fingerprint, size_px, decoding)
+    if target.is_dir():
+        return _load(target, fingerprint, size_px)
+    today = folder_of(fingerprint, size_px)
     if decoding not in OLDER_VERSIONS or not today.is_dir():
         return None
     found = _load(today, fingerprint, size_px)
@@ -107,9 +107,9 @@ def build(source: Source, size_px: int) -> None:
     same bytes. Raises FaultsError with the source's faults and those of all its pictures, or if the disk is full or
     read-only; either way nothing half-written stays.
     """
-    place = place_of(source.fingerprint, size_px)
+    target = folder_of(source.fingerprint, size_px)
     try:
-        with partial.becoming(place) as folder:
+        with partial.becoming(target) as folder:
             _write(folder, source, size_px)
     except OSError as error:
         raise FaultsError([*source.faults, _format_refusal(error, source, size_px)]) from error
@@ -174,21 +174,21 @@ def _format_refusal(error: OSError, source: Source, size_px: int) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load(place: Path, fingerprint: str, size_px: int) -> Decoded:
+def _load(target: Path, fingerprint: str, size_px: int) -> Decoded:
     try:
-        about = json.loads((place / "about.json").read_bytes())
-        train, test = (_load_part(place, name, about[f"{name}_names"], size_px) for name in ("train", "test"))
+        about = json.loads((target / "about.json").read_bytes())
+        train, test = (_load_part(target, name, about[f"{name}_names"], size_px) for name in ("train", "test"))
         remarks = {str(remark): int(count) for remark, count in about.get("remarks", {}).items()}
         return Decoded(tuple(about["class_names"]), fingerprint, size_px, train, test, remarks)
     except (OSError, ValueError, KeyError) as error:
         raise FaultsError(
-            [f"the decoded data in {place} is damaged ({error}); delete that folder and start again"]
+            [f"the decoded data in {target} is damaged ({error}); delete that folder and start again"]
         ) from error
 
 
-def _load_part(place: Path, name: str, names: list[str], size_px: int) -> Split:
-    images_NHWC = np.load(place / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
-    labels_N = np.load(place / f"{name}_labels.npy", mmap_mode="r", allow_pickle=False)
+def _load_part(target: Path, name: str, names: list[str], size_px: int) -> Split:
+    images_NHWC = np.load(target / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
+    labels_N = np.load(target / f"{name}_labels.npy", mmap_mode="r", allow_pickle=False)
     if images_NHWC.shape != (len(names), size_px, size_px, 3) or labels_N.shape != (len(names),):
         raise ValueError(f"{name}: {len(names)} names, pictures {images_NHWC.shape}, labels {labels_N.shape}")
     return Split(images_NHWC, labels_N, tuple(names))

@@ -111,7 +111,7 @@ def _opened(source: Source, uri: str, size_px: int, decoding: int) -> Dataset:
             [
                 f"the study was planned with {uri!r} as version {decoding} of the decoding rules has it, but this is "
                 f"version {cache.CACHE_VERSION}, which decodes some of these pictures otherwise; start a new study, or "
-                f"bring {cache.place_of(source.fingerprint, size_px, decoding).name} from the cache of a machine that "
+                f"bring {cache.folder_of(source.fingerprint, size_px, decoding).name} from the cache of a machine that "
                 f"has it to {cache.cache_folder()}"
             ]
         )

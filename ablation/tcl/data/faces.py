@@ -216,9 +216,9 @@ def _photograph(
     canvas_BCSS *= light_BSS[:, None]
     blur, greyness, grain = (traits[name][:, None] for name in ("blur", "greyness", "grain"))
     for axis in (2, 3):
-        places = np.arange(size_px)
-        before_BCSS = canvas_BCSS.take(np.maximum(places - 1, 0), axis)
-        after_BCSS = canvas_BCSS.take(np.minimum(places + 1, size_px - 1), axis)
+        indices = np.arange(size_px)
+        before_BCSS = canvas_BCSS.take(np.maximum(indices - 1, 0), axis)
+        after_BCSS = canvas_BCSS.take(np.minimum(indices + 1, size_px - 1), axis)
         canvas_BCSS += blur * ((before_BCSS + after_BCSS) / 2 - canvas_BCSS)
     grey_BSS = (canvas_BCSS[:, 0] * 77 + canvas_BCSS[:, 1] * 150 + canvas_BCSS[:, 2] * 29) / 256
     canvas_BCSS += greyness * (grey_BSS[:, None] - canvas_BCSS)

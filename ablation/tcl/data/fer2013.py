@@ -81,7 +81,7 @@ class _Table:
                 f"{len(fields)}{tail}; restore that line",
             )
             return
-        emotion, pixels, *reported = (fields[place] for place in self.order)
+        emotion, pixels, *reported = (fields[index] for index in self.order)
         if emotion not in LABELS:
             known = ", ".join(f"{label} {class_name}" for label, class_name in enumerate(CLASS_NAMES))
             self._blame(

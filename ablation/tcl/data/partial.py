@@ -19,19 +19,19 @@ UNLOCKED_AGE_S = 3600.0
 
 
 @contextmanager
-def becoming(place: Path) -> Iterator[Path]:
+def becoming(target: Path) -> Iterator[Path]:
     """Yield a new folder that becomes ``place`` if the block ends well, and is removed otherwise.
 
     Where another process was first, its folder stays. Raises OSError if nothing can be written.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    sweep_left(place.parent)
-    partial, lock = _locked_folder(place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_left(target.parent)
+    partial, lock = _locked_folder(target)
     with lock:
         try:
             yield partial
             (partial / LOCK).unlink()
-            _move(partial, place)
+            _move(partial, target)
         finally:
             # After a successful move there is nothing left to remove.
             shutil.rmtree(partial, ignore_errors=True)
@@ -52,10 +52,10 @@ def sweep_left(folder: Path) -> None:
             continue  # another process is at work on it, or the folder is another user's
 
 
-def _locked_folder(place: Path) -> tuple[Path, BinaryIO]:
+def _locked_folder(target: Path) -> tuple[Path, BinaryIO]:
     """Make a folder and lock it; one that a sweep takes before it is locked is given up for another."""
     while True:
-        partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent))
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
         lock = (partial / LOCK).open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,12 +71,12 @@ def _locked_folder(place: Path) -> tuple[Path, BinaryIO]:
         lock.close()
 
 
-def _move(partial: Path, place: Path) -> None:
+def _move(partial: Path, target: Path) -> None:
     try:
-        partial.rename(place)
+        partial.rename(target)
     except OSError:
         # A folder cannot replace one that has files: another process was first, with the same content.
-        if not place.is_dir():
+        if not target.is_dir():
             raise
         return
-    sync_folder(place.parent)
+    sync_folder(target.parent)

@@ -15,8 +15,8 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: st
 
     ``rows`` holds arm, difference, low, high and significant (after Holm); ``points`` each arm's differences.
     """
-    places = {arm: place for place, arm in enumerate(rows["arm"])}
-    dots = [(value * unit.scale, place + 0.27) for arm, place in places.items() for value in points.get(arm, ())]
+    positions = {arm: index for index, arm in enumerate(rows["arm"])}
+    dots = [(value * unit.scale, index + 0.27) for arm, index in positions.items() for value in points.get(arm, ())]
     traces = [
         {
             **{"type": "scatter", "mode": "markers", "name": "one replicate"},
@@ -32,7 +32,7 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: st
             {
                 **{"type": "scatter", "mode": "markers", "name": name},
                 "x": plain(mine["difference"] * unit.scale),
-                "y": [places[arm] for arm in mine["arm"]],
+                "y": [positions[arm] for arm in mine["arm"]],
                 "marker": {"color": ACCENT, "size": 10, "symbol": symbol, "line": {"width": 2, "color": ACCENT}},
                 "error_x": bars(mine["difference"], mine["low"], mine["high"], unit.scale),
                 "customdata": [[escaped(arm), ends] for arm, ends in zip(mine["arm"], reach, strict=True)],
@@ -40,9 +40,9 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: st
             }
         )
     title = "difference, percentage points" if unit.points else f"difference in {axis(f'test {metric}', unit)}"
-    look = layout(74 + 36 * len(places), title, "")
-    labels = {"tickvals": list(places.values()), "ticktext": [two_lines(arm) for arm in places]}
-    look["yaxis"] |= labels | {"range": [len(places) - 0.4, -0.6], "showgrid": False}
+    look = layout(74 + 36 * len(positions), title, "")
+    labels = {"tickvals": list(positions.values()), "ticktext": [two_lines(arm) for arm in positions]}
+    look["yaxis"] |= labels | {"range": [len(positions) - 0.4, -0.6], "showgrid": False}
     look["shapes"] = [rule(0)]
     return spec("", traces, look)
 

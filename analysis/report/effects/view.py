@@ -75,11 +75,11 @@ def _responses(inputs: Inputs) -> View:
     figures: dict[str, Figure] = {}
     tables: dict[str, pd.DataFrame] = {}
     curves = effects.responses(study, table)
-    for place, (factor, curve) in enumerate(curves.items()):
+    for index, (factor, curve) in enumerate(curves.items()):
         dots = curve[["level", "arm"]].merge(table, on="arm").rename(columns={study.metric: "value"})
         drawn = effects_figures.response(dots.dropna(subset="value"), curve, factor, study.metric, inputs.unit)
         file = file_name(f"response_{factor}", tables)
-        figures[f"response-{place}"], tables[file] = Figure((drawn,), curve, file), curve
+        figures[f"response-{index}"], tables[file] = Figure((drawn,), curve, file), curve
     return View(figures, tables, {"responses": list(curves)})
 
 
@@ -95,7 +95,7 @@ def opened(arms: pd.DataFrame, metric: str, higher_is_better: bool) -> tuple[str
 def file_name(name: str, taken: Collection[str]) -> str:
     """Format a name as a file's, with a number after it where another is written so."""
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    numbered = (safe if place == 1 else f"{safe}_{place}" for place in count(1))
+    numbered = (safe if index == 1 else f"{safe}_{index}" for index in count(1))
     lower = {other.lower() for other in taken}  # as some file systems see them
     return next(file for file in numbered if file.lower() not in lower)
 

@@ -49,24 +49,24 @@ class Faces:
 def faces(inputs: Inputs) -> Faces:
     """Gather the photographs that the arms' first completed confirm trials left; empty if there are none."""
     table = models.faces(inputs.where, inputs.study, inputs.trials)
-    places = {png: place for place, png in enumerate(dict.fromkeys(table["png"]))}
+    positions = {png: index for index, png in enumerate(dict.fromkeys(table["png"]))}
     arms = tuple(
-        (str(arm), tuple(_face(inputs.study, row, places[row["png"]]) for row in mine.to_dict("records")))
+        (str(arm), tuple(_face(inputs.study, row, positions[row["png"]]) for row in mine.to_dict("records")))
         for arm, mine in table.groupby("arm", sort=False)
     )
-    encoded = tuple(base64.b64encode(png).decode() for png in places)
+    encoded = tuple(base64.b64encode(png).decode() for png in positions)
     return Faces(encoded, arms[:MOST_ARMS], max(0, len(arms) - MOST_ARMS))
 
 
-def _face(study: Study, row: Mapping[Any, Any], place: int) -> Face:
+def _face(study: Study, row: Mapping[Any, Any], index: int) -> Face:
     label, predicted = models.class_name(study, row["label"]), models.class_name(study, row["predicted"])
     confidence = SHARE.value(row["confidence"])
     alternative = f"photograph {row['image']}: {label}, predicted {predicted} with confidence {confidence}"
     if row["attention"] is None:
-        return Face(place, f"{label} → {predicted}", alternative, 1, 1, ())
+        return Face(index, f"{label} → {predicted}", alternative, 1, 1, ())
     rows, columns = int(row["rows"]), int(row["columns"])
     most = max(row["attention"])
     darker = [round(float(DARKEST * (1 - weight / most)), 3) for weight in row["attention"]]
     shades = tuple(Shade(*divmod(number, columns), opacity) for number, opacity in enumerate(darker))
     over = ", with its attention laid over"
-    return Face(place, f"{label} → {predicted}", alternative + over, rows, columns, shades)
+    return Face(index, f"{label} → {predicted}", alternative + over, rows, columns, shades)

@@ -72,12 +72,12 @@ def attention(study: Study, arm: str, table: pd.DataFrame, most: float) -> Spec:
     for name in ("xaxis", "yaxis"):
         del look[name]
     traces = []
-    for place, label in enumerate(labels):
+    for index, label in enumerate(labels):
         grid = table[table["label"] == label].pivot(index="row", columns="column", values="relative")
-        row, column = divmod(place, columns)
+        row, column = divmod(index, columns)
         left, right = (column + 0.04) / columns, (column + 0.96) / columns
         bottom, top = 1 - (row + 0.96) / rows, 1 - (row + 0.14) / rows
-        number = str(place + 1) if place else ""
+        number = str(index + 1) if index else ""
         hidden = {"visible": False, "fixedrange": True}
         look[f"xaxis{number}"] = {**hidden, "domain": [left, right], "anchor": f"y{number}", "constrain": "domain"}
         look[f"yaxis{number}"] = {**hidden, "domain": [bottom, top], "anchor": f"x{number}", "autorange": "reversed"}

@@ -130,9 +130,9 @@ def parallel(
 ) -> Spec:
     """Draw each trial as a line through its hyperparameters and score; its arm's best quarter stands out."""
     names = [name for name in domains if scores[f"config.{name}"].notna().any()]
-    places = {name: _places(scores[f"config.{name}"], domains[name]) for name in names}
+    positions = {name: _places(scores[f"config.{name}"], domains[name]) for name in names}
     low, high = float(scores["score"].min()), float(scores["score"].max())
-    frame = pd.DataFrame(places).assign(score=(scores["score"] - low) / ((high - low) or 1.0))
+    frame = pd.DataFrame(positions).assign(score=(scores["score"] - low) / ((high - low) or 1.0))
     rank = scores.groupby("arm")["score"].rank(pct=True, ascending=not higher_is_better)
     traces = []
     for arm, mine in scores.groupby("arm", sort=False):
@@ -157,8 +157,8 @@ def parallel(
     look["yaxis"] |= {"visible": False, "range": [-0.1, 1.1]}
     look["margin"] |= {"l": 8, "t": 36, "b": 8}
     look["annotations"] = [
-        {"x": place, "y": y, "text": escaped(text), "showarrow": False, "font": {"size": 11.5}}
-        for place, (bottom, top) in enumerate(ends)
+        {"x": index, "y": y, "text": escaped(text), "showarrow": False, "font": {"size": 11.5}}
+        for index, (bottom, top) in enumerate(ends)
         for y, text in ((-0.055, bottom), (1.055, top))
     ]
     return spec("", traces, look)
@@ -167,7 +167,7 @@ def parallel(
 def _places(values: pd.Series[Any], domain: Domain) -> np.ndarray:
     if not isinstance(domain, Choice):
         return unit_scale(domain, values.to_numpy(dtype=float))
-    order = {str(value): place for place, value in enumerate(domain.values)}
+    order = {str(value): index for index, value in enumerate(domain.values)}
     return values.astype(str).map(order).to_numpy(dtype=float) / max(1, len(order) - 1)
 
 
