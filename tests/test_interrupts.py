@@ -28,6 +28,8 @@ def interrupted_in_imports(
     return subprocess.run(
         [sys.executable, "-m", *command, *PLAN, *arguments],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
+        # What a shell starts in the background ignores SIGINT, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
