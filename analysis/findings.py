@@ -15,6 +15,7 @@ import pandas as pd
 from ablation.power import POWER
 from ablation.run_dir import RunLocation
 from analysis import inference
+from analysis.answer import answer
 from analysis.caveats import caveats
 from analysis.evidence import Evidence, gather
 from analysis.findings_schema import VERSION
@@ -39,6 +40,7 @@ def findings(source: RunLocation | Evidence) -> dict[str, Any]:
             "all": list(study.metrics),
             "higher_is_better": study.higher_is_better,
         },
+        "answer": list(answer(found)),
         "accounting": dict(found.counts),
         "arms": _arms(found),
         "comparisons": _comparisons(found),

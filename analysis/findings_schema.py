@@ -269,6 +269,11 @@ SCHEMA: Schema = {
                     "higher_is_better": _flag("direction"),
                 },
             ),
+            "answer": {
+                "type": "array",
+                "items": _text("a sentence"),
+                "description": "what the page says first: what was found, and what could not have been",
+            },
             "accounting": _counts("planned trials by status"),
             "arms": _rows("arms in the plan's order", _ARM),
             "comparisons": _rows("declared comparisons of the primary metric, in the plan's order", _COMPARISON),

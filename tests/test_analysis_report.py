@@ -15,12 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from ablation.faults import FaultsError
-from analysis import effects, load, numbers
+from analysis import load, numbers
+from analysis.answer import answer
+from analysis.evidence import gather
 from analysis.findings import findings
 from analysis.report import export, table_files
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
-from analysis.report.effects import wording
 from analysis.report.folder import ReportFolder
 from analysis.report.search import curves
 from search_spaces.metrics import Metric
@@ -239,9 +240,8 @@ def test_identical_arms_cannot_be_told_apart(tmp_path: Path) -> None:
         return 0.7 + 0.01 * (hash((len(arm.name), replicate)) % 7 - 3)
 
     run = write_run(tmp_path / "run", value=noise)
-    study, trials = load.study(run), load.trials(run)
-    comparisons = effects.comparisons_table(study, effects.replicates(study, trials))
-    first, second = wording.answer(study, comparisons, numbers.unit_of([0.7], True), 0, {})
+    first, second = answer(gather(run))
+    assert findings(run)["answer"] == [first, second]
     assert "None of the 4 declared comparisons" in first
     assert "cannot be told apart" in first
     assert second.startswith("That is no evidence of equality")

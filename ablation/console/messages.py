@@ -32,6 +32,7 @@ class Account:
         page: the report, if it was built.
         failures: trials that failed or diverged, by their reasons.
         retry: the command that runs failed ones again, if there are any.
+        answer: the report's first sentences.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class Account:
     page: Path | None
     failures: tuple[Failures, ...] = ()
     retry: str | None = None
+    answer: tuple[str, ...] = ()
 
     @property
     def traceback(self) -> list[str]:
@@ -129,6 +131,8 @@ class TextMessages:
             self.console.print("paused: trials fail alike and none works; the first one's log ends with")
             for line in account.traceback:
                 self.console.print(f"  {line}")
+        for sentence in account.answer:
+            self.console.print(Text(sentence, "bold"))
         self.console.print(f"results: {account.root}")
         if account.page is not None:
             self.console.print(f"report:  {account.page}")
@@ -187,7 +191,11 @@ class JsonMessages:
             "run": str(account.root),
             "report": page,
         }
-        reported |= {"failures": [vars(failures) for failures in account.failures], "retry": account.retry}
+        reported |= {
+            "failures": [vars(failures) for failures in account.failures],
+            "retry": account.retry,
+            "answer": account.answer,
+        }
         reported |= {"traceback": account.traceback if account.ended == "paused" else None}
         print_json_line(self.stream, "accounting", {**account.summary, **reported})
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.answer import answer
 from analysis.report import page, table_files
 from analysis.report.build import STALE, Report
 from analysis.report.folder import ReportFolder
@@ -65,12 +66,5 @@ def _facts(report: Report) -> dict[str, Any]:
         "created": study.file.created_utc,
         "commit": study.file.git_commit,
         "counts": report.inputs.counts,
-        "answer": " ".join(_answer(report)),
+        "answer": " ".join(answer(report.inputs.evidence)),
     }
-
-
-def _answer(report: Report) -> tuple[str, ...]:
-    from analysis.report.effects.wording import answer
-
-    inputs = report.inputs
-    return answer(inputs.study, report.tables["comparisons"], inputs.unit, inputs.open_trials, inputs.confirm_counts)

@@ -73,12 +73,6 @@ class Inputs:
         """Planned trials, then how many there are of each status."""
         return self.evidence.counts
 
-    @cached_property
-    def confirm_counts(self) -> Mapping[str, int]:
-        """Confirm trials by status; statuses that none has are left out."""
-        statuses = self.trials.loc[self.trials["phase"] == "confirm", "status"].value_counts()
-        return {str(status): int(number) for status, number in statuses.items()}
-
     @property
     def open_trials(self) -> int:
         """Trials that have not ended: pending, running or interrupted."""

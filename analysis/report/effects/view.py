@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from analysis import effects
+from analysis.answer import answer
 from analysis.caveats import caveats
 from analysis.effects import REFERENCE
 from analysis.report.effects import figures as effects_figures
-from analysis.report.effects import wording
 from analysis.report.figures import Figure, Section, View
 from analysis.report.inputs import Inputs
 from analysis.verdicts import word
@@ -37,10 +37,9 @@ def sections(inputs: Inputs) -> dict[str, Section]:
 
 
 def _answer(inputs: Inputs) -> View:
-    study, comparisons = inputs.study, inputs.evidence.comparisons
     return View(
         facts={
-            "answer": wording.answer(study, comparisons, inputs.unit, inputs.open_trials, inputs.confirm_counts),
+            "answer": answer(inputs.evidence),
             "caveats": [caveat.text for caveat in caveats(inputs.evidence)],
         }
     )

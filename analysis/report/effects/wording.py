@@ -1,45 +1,12 @@
-"""Sentences that follow the evidence: what was found, what could not be, and what it cost."""
+"""What a study cost, in a sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pandas as pd
-
-from analysis import caveats, verdicts
-from analysis.effects import REFERENCE
-from analysis.load import Study
-from analysis.numbers import THIN, Unit, count, duration, p_value
-from analysis.report.effects.untested import nothing_tested
-
-MOST_NAMED = 6  # a sentence that names more comparisons is a table
-
-
-def answer(
-    study: Study, comparisons: pd.DataFrame, unit: Unit, open_trials: int, confirm: Mapping[str, int]
-) -> tuple[str, ...]:
-    """Say in two sentences what the declared comparisons showed and what they could not show.
-
-    Claims only what stays significant after Holm. Without comparisons, or without two replicates in any, says so.
-    ``open_trials`` counts pending and interrupted ones: with any, the first sentence begins with "So far".
-    ``confirm`` counts confirm trials by status.
-    """
-    total, noun = len(comparisons), f"test {study.metric.replace('_', ' ')}"
-    if not total:
-        return (
-            f"This study declared no comparisons ({study.plan.design} design), so it makes no claim.",
-            "Everything on this page is description.",
-        )
-    tested = comparisons[comparisons["p"].notna()]
-    undecided = tested[~tested["significant"]]
-    untested = total - len(tested)
-    if tested.empty:
-        return (nothing_tested(comparisons, confirm, noun), "Everything on this page is description.")
-    found = comparisons[comparisons["significant"]]
-    first = _found(found, study, unit, total, noun) if len(found) else _none_found(tested, untested, noun)
-    first = f"So far, {first[0].lower()}{first[1:]}" if open_trials else first
-    return (first, _second(found, undecided, untested, unit))
+from analysis import caveats
+from analysis.numbers import count, duration
 
 
 def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | None) -> str:
@@ -52,64 +19,3 @@ def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | Non
     fair = caveats.unequal_search(planned) or given
     trial_time = duration(sum(row["wall_s"] for row in rows))
     return f"{fair} In all, {epochs} were trained in {trial_time} of trial time{took}."
-
-
-def _found(found: pd.DataFrame, study: Study, unit: Unit, total: int, noun: str) -> str:
-    strongest = found.reindex(found["difference"].abs().sort_values(ascending=False, kind="stable").index)
-    named = [_claim(row, study, unit) for row in strongest.head(MOST_NAMED).to_dict("records")]
-    more = f"; and {len(found) - MOST_NAMED} more in the table below" if len(found) > MOST_NAMED else ""
-    verb = "is" if len(found) == 1 else "are"
-    return (
-        f"Of {count(total, 'declared comparison')} of {noun}, {len(found)} {verb} significant after Holm’s "
-        f"correction: {'; '.join(named)}{more}."
-    )
-
-
-def _claim(row: Mapping[Any, Any], study: Study, unit: Unit) -> str:
-    better = (row["difference"] > 0) == study.higher_is_better
-    ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
-    against = "the reference" if row["against"] == REFERENCE else row["against"]
-    fine = unit.at(*ends)
-    return (
-        f"{row['arm']} is {'better' if better else 'worse'} than {against} by {fine.size(row['difference'])} "
-        f"(95{THIN}% interval {fine.interval(*ends)})"
-    )
-
-
-def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
-    smallest = p_value(float(tested["p_holm"].min()))
-    p_text = smallest if smallest.startswith("<") else f"= {smallest}"
-    rest = f"{len(tested)} cannot be told apart, {untested} could not be tested"
-    if len(tested) + untested == 1:
-        return f"The one declared comparison of {noun} is not significant (p {p_text}): its arms cannot be told apart."
-    return (
-        f"None of the {count(len(tested) + untested, 'declared comparison')} of {noun} is significant after Holm’s "
-        f"correction (smallest adjusted p {p_text}): {rest if untested else 'these arms cannot be told apart'}."
-    )
-
-
-def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit) -> str:
-    seen = undecided if len(undecided) else found
-    reach = verdicts.formatted(float(seen["detectable"].median()), unit)
-    n = _range(seen["n"].tolist())
-    could = (
-        f"with {n} paired replicates and the spread seen here, only a true difference of about {reach} or more would "
-        f"have been found with 80{THIN}% power after the correction"
-    )
-    if undecided.empty:
-        which = f"The other {untested} could not be tested" if untested else "Every declared comparison is significant"
-        return f"{which}; {could}, so a smaller one was found with luck."
-    if found.empty:
-        return f"That is no evidence of equality: {could}."
-    rest, apart = len(undecided) + untested, "cannot be told apart, which is no evidence of equality"
-    which = (
-        f"Of the other {rest}, {untested} could not be tested and {len(undecided)} {apart}"
-        if untested
-        else f"The other {rest} {apart}"
-    )
-    return f"{which}: {could}."
-
-
-def _range(numbers: Sequence[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
