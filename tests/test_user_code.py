@@ -16,18 +16,18 @@ ROOT = Path(__file__).parents[1]
 FIND = """
 import json, sys
 from ablation.spaces import find_space
-from ablation.trial import load
+from ablation.trial import import_object
 from ablation.user_code import UserCode
 space = find_space(sys.argv[1])
-print(json.dumps({"trial": load(space.trial).__globals__["GAIN"], "code": UserCode.here().model_dump()}))
+print(json.dumps({"trial": import_object(space.trial).__globals__["GAIN"], "code": UserCode.here().model_dump()}))
 """
 ENTER = """
 import json, sys
-from ablation.trial import load
+from ablation.trial import import_object
 from ablation.user_code import UserCode
 UserCode.model_validate_json(sys.argv[1]).enter()
 import os, random, ablation.trial, search_spaces.space
-run_trial = load(sys.argv[2])
+run_trial = import_object(sys.argv[2])
 print(json.dumps({"gain": run_trial.__globals__["GAIN"], "folder": os.getcwd(), "random": random.random() < 1}))
 """
 
