@@ -38,6 +38,7 @@ from ablation.planning.request import Request, checked_options
 from ablation.power import SpreadAsked
 from ablation.resources import Resources
 from ablation.reuse import again, lost_checkpoints
+from ablation.run_dir import run_dir
 from ablation.study_file import DamagedStudyError
 from ablation.user_code import OUR_ROOT
 from search_spaces.space import Design, Space
@@ -283,7 +284,8 @@ def run_prepared(
         page = paths.page
     retried = _again(study, typed, retry_failed=True) if go_on is None else f"{go_on} --retry-failed"
     retry = retried if summary["failed"] else None
-    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry, _answer(page)))
+    found = () if page is None else run_dir(paths.root).answer()
+    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry, found))
     return code
 
 
@@ -309,16 +311,6 @@ def _halt(error: Exception, paths: RunPaths, say: Messages) -> int:
         except (OSError, LedgerError, ConflictError, DamagedStudyError) as also:
             say.tables_stale(also, paths.root)
     return 1
-
-
-def _answer(page: Path | None) -> tuple[str, ...]:
-    """Return the first sentences of a page, from the findings beside it; none if there are none."""
-    if page is None:
-        return ()
-    try:
-        return tuple(map(str, json.loads(page.with_name("findings.json").read_bytes())["answer"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
 
 
 def _is_reported(paths: RunPaths, summary: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
 from ablation.ledger.events import Event, Grown, from_payload
-from ablation.ledger.log import LedgerError, live_parts, read_events
+from ablation.ledger.log import LedgerError, live_parts, newest_driver, read_events
 from ablation.ledger.parts import retry_while_compacting
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
@@ -115,6 +115,19 @@ class RunDir:
         """Read every event that counts, in order; raises FaultsError if the ledger is damaged or cannot be read."""
         with self._ledger_faults():
             return read_events(self._ledger())
+
+    def driver(self) -> dict[str, Any] | None:
+        """Return number, host and process of the newest session that was opened; None if there is none."""
+        with self._ledger_faults():
+            return newest_driver(self._ledger())
+
+    def answer(self) -> tuple[str, ...]:
+        """Return the first sentences of the run's report; none if it has no report yet."""
+        try:
+            findings = json.loads(self.read_bytes(self.paths.report / "findings.json"))
+            return tuple(map(str, findings["answer"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
 
     def growths(self) -> list[Grown]:
         """Read how the study grew, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -9,18 +10,18 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ablation import study_file
 from ablation.failures import by_reason, in_words
-from ablation.ledger.log import Event, LedgerError, newest_driver, read_events
+from ablation.faults import FaultsError
+from ablation.ledger.log import Event
 from ablation.ledger.records import ConflictError, Records, TrialState, fold
 from ablation.machine import started
-from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.run_dir import RunDir, run_dir
 from ablation.study_file import StudyFile
 from ablation.tables import STATUSES, status
 from ablation.terminal import console, exit_on_errors
@@ -74,26 +75,58 @@ def go_on_command(file: StudyFile, plan: Plan, *, retry_failed: bool = False) ->
     return shlex.join([*file.command, *named, *grown, "--resume", *["--retry-failed"] * retry_failed])
 
 
-def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Print the accounting of a run, read from its ledger."""
-    out, paths = console(), RunPaths(run)
-    with exit_on_errors(FileNotFoundError, study_file.DamagedStudyError, LedgerError, ConflictError):
-        file, events = study_file.read(paths), read_events(paths.ledger)
+def facts(where: RunDir) -> dict[str, Any]:
+    """Count a run's trials by status, with failures by reason and what the report says, for programs.
+
+    Raises FaultsError if the run cannot be read.
+    """
+    file, events = where.study(), where.events()
+    try:
         plan, records = study_file.plan_now(file, events), fold(events)
-    driver = newest_driver(paths.ledger)
+    except ConflictError as error:
+        raise FaultsError([str(error)]) from error
+    driver = where.driver()
     running = running_trials(events, records, driver)
     states = [records.get(trial.trial_id, TrialState(trial.trial_id)) for trial in plan.trials()]
     counts = Counter("running" if state.trial_id in running else status(state) for state in states)
-    out.print(f"{run}: {plan.trial_count} trials planned")
-    for name in ("running", *STATUSES) if running else STATUSES:
-        out.print(f"{name:>12} {counts[name]:>6}")
-    if driver is not None and counts["pending"] + counts["interrupted"] and not running:
-        out.print(_not_going_on(driver, events, file, plan))
     failures = by_reason((state.trial_id, status(state), state.reason) for state in states)
-    for line in in_words(failures, paths):
+    is_still = driver is not None and counts["pending"] + counts["interrupted"] and not running
+    is_failed = any(failed.status == "failed" for failed in failures)
+    return {
+        "run": str(where),
+        "planned": plan.trial_count,
+        "counts": {name: counts[name] for name in (("running", *STATUSES) if running else STATUSES)},
+        "standing_still": _not_going_on(driver, events, file, plan) if driver is not None and is_still else None,
+        "failures": failures,
+        "retry": go_on_command(file, plan, retry_failed=True) if is_failed else None,
+        "answer": where.answer(),
+    }
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run directory, or an address such as s3://bucket/runs/NAME.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print the accounting of a run, read from its ledger, and the answer of its report if it has one."""
+    with exit_on_errors():
+        where = run_dir(run)
+        found = facts(where)
+    if as_json:
+        failures = [vars(failed) for failed in found["failures"]]
+        typer.echo(json.dumps({**found, "failures": failures}, indent=1))
+        return
+    out = console()
+    out.print(f"{run}: {found['planned']} trials planned")
+    for name, number in found["counts"].items():
+        out.print(f"{name:>12} {number:>6}")
+    if found["standing_still"] is not None:
+        out.print(found["standing_still"])
+    for line in in_words(found["failures"], where.paths):
         out.print(line)
-    if any(failed.status == "failed" for failed in failures):
-        out.print(f"run failed trials again, once it is mended, with: {go_on_command(file, plan, retry_failed=True)}")
+    if found["retry"] is not None:
+        out.print(f"run failed trials again, once it is mended, with: {found['retry']}")
+    for sentence in found["answer"]:
+        out.print(sentence)
 
 
 if __name__ == "__main__":

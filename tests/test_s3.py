@@ -18,10 +18,12 @@ import pytest
 from pyarrow import fs
 from typer.testing import CliRunner
 
+from ablation import status
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger, OvertakenError, read_events
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
+from ablation.run_dir import run_dir
 from analysis import load
 from analysis.live import events
 from analysis.report.__main__ import app
@@ -181,3 +183,9 @@ def test_a_table_missing_from_a_bucket_is_mended_where_the_run_can_be_written(bu
     address = upload(run, f"{bucket}/runs/torn")
     with pytest.raises(FaultsError, match=rf"{address}/trials\.parquet does not exist; copy the run to a disk, where"):
         load.trials(address)
+
+
+def test_the_status_of_a_run_in_a_bucket_is_that_of_the_disk(run: Path, bucket: str) -> None:
+    there = status.facts(run_dir(upload(run, f"{bucket}/runs/status")))
+    here = status.facts(run_dir(run))
+    assert {**there, "run": ""} == {**here, "run": "", "answer": ()}

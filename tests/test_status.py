@@ -24,6 +24,7 @@ from ablation.paths import RunPaths
 from ablation.planning.planned_run import _folder_faults
 from ablation.study.study import MOST_REASON_LETTERS, Study
 from analysis.audit.__main__ import main as audit
+from analysis.report.build import build as report_of
 from tests.plain_loop import run_study
 from tests.toy_study import toy_plan
 
@@ -78,9 +79,8 @@ def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tm
     )
 
 
-@pytest.mark.parametrize("command", [status.show, audit])
-def test_an_address_is_told_what_reads_it(command: Any) -> None:
-    code, text = shown(command, "s3://bucket/run")
+def test_an_address_is_told_what_reads_it() -> None:
+    code, text = shown(audit, "s3://bucket/run")
     assert code == 2
     assert "s3://bucket/run is an address" in text and "analysis.report reads it" in text
 
@@ -173,3 +173,18 @@ def test_a_damaged_study_json_is_named_with_what_to_do(tmp_path: Path, command: 
     code, said = shown(command, str(paths.root), *trial)
     assert code == (1 if command is audit else 2)
     assert f"{paths.study} is damaged" in said and "restore it from a copy" in said
+
+
+def test_programs_get_the_counts_as_json(half: RunPaths) -> None:
+    code, text = shown(status.show, str(half.root), "--json")
+    found = json.loads(text)
+    assert code == 0 and sum(found["counts"].values()) == found["planned"]
+    assert found["answer"] == [] and found["retry"] is None
+
+
+def test_the_answer_of_the_report_is_shown(tmp_path: Path) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy")
+    report_of(paths.root)
+    (first, second) = json.loads((paths.report / "findings.json").read_text())["answer"]
+    code, text = shown(status.show, str(paths.root))
+    assert code == 0 and first in text and second in text
