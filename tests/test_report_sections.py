@@ -17,6 +17,7 @@ from analysis.report import page
 from analysis.report.__main__ import app
 from analysis.report.build import render
 from analysis.report.effects import figures as effects_figures
+from analysis.report.effects import view as effects_view
 from analysis.report.effects import wording
 from analysis.report.search import figures as search_figures
 from analysis.statistics import item_agreement
@@ -30,7 +31,7 @@ BROKEN = {
     "Factors on average": (marginals, "marginals"),
     "Best models, picture by picture": (item_agreement, "mcnemar_table"),
     "Run": (wording, "effort_sentence"),
-    "The answer": (wording, "answer"),
+    "The answer": (effects_view, "answer"),
 }
 
 
