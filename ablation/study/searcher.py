@@ -20,7 +20,8 @@ from optuna.distributions import (
 )
 from optuna.samplers import TPESampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
 
 from ablation.ledger import records
 from ablation.plan import Plan, PlannedTrial
@@ -147,19 +148,19 @@ def _reported(plan: Plan, state: records.TrialState, distributions: dict[str, Ba
     """Give Optuna a trial: a stopped one is censored (PRUNED with its curve), never a COMPLETE of few epochs."""
     metric = plan.primary.validation
     outcome = {
-        "completed": TrialState.COMPLETE,
-        "stopped": TrialState.PRUNED,
-        "diverged": TrialState.FAIL,
-        "failed": TrialState.FAIL,
-        None: TrialState.RUNNING,
+        "completed": OptunaState.COMPLETE,
+        "stopped": OptunaState.PRUNED,
+        "diverged": OptunaState.FAIL,
+        "failed": OptunaState.FAIL,
+        None: OptunaState.RUNNING,
     }[state.outcome]
     # A running trial's curve may yet be reported otherwise by a later attempt, and TPE does not look at it.
-    rows = [] if outcome is TrialState.RUNNING else state.epochs
+    rows = [] if outcome is OptunaState.RUNNING else state.epochs
     curve = {row.epoch: row.metrics[metric] for row in rows if metric in row.metrics}
     return create_trial(
         state=outcome,
         params=dict(state.proposal),
         distributions=distributions,
-        value=state.last(metric) if outcome is TrialState.COMPLETE else None,
+        value=state.last(metric) if outcome is OptunaState.COMPLETE else None,
         intermediate_values=curve,
     )
