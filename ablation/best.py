@@ -21,9 +21,9 @@ CONFIDENCE = 0.95
 def facts(run: Path, arm: str | None = None) -> dict[str, Any]:
     """Return the best confirm trial by validation, of one arm or of all, with its arm's test score over replicates.
 
-    ``test`` is the mean over the arm's completed confirm trials; ``low`` and ``high`` are the ends of Student's t
-    interval over replicates, None for fewer than two. Raises FileNotFoundError without a finished confirm trial,
-    ValueError for an arm that has none.
+    ``test`` is the mean over the arm's replicates, of those all of whose planned seeds completed, as on the page; None
+    if there is none. ``low`` and ``high`` are the ends of Student's t interval, None for fewer than two. Raises
+    FileNotFoundError without a finished confirm trial, ValueError for an arm that has none.
     """
     paths = RunPaths(run)
     plan = study_file.read(paths).plan
@@ -40,19 +40,19 @@ def facts(run: Path, arm: str | None = None) -> dict[str, Any]:
         "arm": best["arm"],
         "metric": plan.metric,
         "validation": best[plan.primary.validation_column],
-        **_test([row for row in rows if row["arm"] == best["arm"]], plan.primary.test_column),
+        **_test([row for row in rows if row["arm"] == best["arm"]], plan.primary.test_column, plan.budget.seeds),
         "config": {name: value for name, value in config.items() if value is not None},
         "checkpoint": None if best["checkpoint"] is None else str(run / best["checkpoint"]),
     }
 
 
-def _test(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+def _test(rows: list[dict[str, Any]], metric: str, seeds: int) -> dict[str, Any]:
     by_replicate: dict[int, list[float]] = {}
     for row in rows:
         by_replicate.setdefault(row["replicate"], []).append(float(row[metric]))
-    means_R = np.array([np.mean(values) for values in by_replicate.values()])
-    n, mean = len(means_R), float(means_R.mean())
-    if n < 2:
+    means_R = np.array([np.mean(values) for values in by_replicate.values() if len(values) == seeds])
+    n, mean = len(means_R), float(means_R.mean()) if len(means_R) else None
+    if mean is None or n < 2:
         return {"test": mean, "low": None, "high": None, "replicates": n}
     reach = float(means_R.std(ddof=1) / n**0.5 * special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
     return {"test": mean, "low": mean - reach, "high": mean + reach, "replicates": n}
@@ -73,14 +73,16 @@ def show(
     out = console()
     out.print(f"{found['trial_id']}: validation {found['metric']} {found['validation']:.4g}")
     interval = "" if found["low"] is None else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})"
-    out.print(f"test {found['metric']} of {found['arm']}: {found['test']:.4g}{interval}, n = {found['replicates']}")
+    test = "not known yet" if found["test"] is None else f"{found['test']:.4g}{interval}, n = {found['replicates']}"
+    out.print(f"test {found['metric']} of {found['arm']}: {test}")
     for name, value in found["config"].items():
         out.print(f"  {name} = {value!r}")
     if found["checkpoint"] is None:
         return
     out.print(f"checkpoint: {found['checkpoint']}")
     if predictor is None:
-        out.print(f"load it:\n  from ablation import checkpoint\n  checkpoint.load(Path({found['checkpoint']!r}))")
+        out.print("load it:\n  from pathlib import Path\n  from ablation import checkpoint")
+        out.print(f"  checkpoint.load(Path({found['checkpoint']!r}))")
     else:
         out.print(f"load it:\n  from ablation.reuse import load_best\n  model = load_best({str(run)!r})")
 

@@ -155,10 +155,18 @@ class _Reported:
             self.is_replayed = True
             del self.records[max(0, record.epoch - 1) :]
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text("".join(json.dumps(asdict(known)) + "\n" for known in self.records))
+            # Replaced as a whole: a worker that is killed in here must not lose what it has to show next time.
+            rewritten = self._path.with_suffix(".new")
+            rewritten.write_text("".join(map(_line, self.records)))
+            rewritten.replace(self._path)
         self.records.append(record)
         with self._path.open("a") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+            file.write(_line(record))
+
+
+def _line(record: EpochRecord) -> str:
+    """Format a record as a line; what is no number is kept as text, and the contract refuses it by name."""
+    return json.dumps(asdict(record), default=str) + "\n"
 
 
 def _whole_lines(path: Path) -> list[str]:

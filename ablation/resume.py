@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -44,7 +44,8 @@ def main(
     }  # fmt: skip
     given = {name: value for name, value in asked.items() if value is not None}
     say = messages_for(log_format)
-    again = shlex.join(["ablation", "resume", str(run), *(["--trust"] if trust else [])])
+    moved = [] if data is None else ["--data", data]
+    again = shlex.join(["ablation", "resume", str(run), *moved, *["--trust"] * trust])
     code = INTERRUPTED
     try:
         with as_keyboard_interrupts():
@@ -68,7 +69,7 @@ def main(
 def left_in_words(study: PlannedRun) -> str:
     """Say how much of a run is done and left, growth included."""
     planned = study.checked.plan
-    records: dict[str, Any] = dict(fold(read_events(study.paths.ledger)))
+    records = fold(read_events(study.paths.ledger))
     ended = sum(state.has_ended for state in records.values())
     failed = sum(state.outcome == "failed" for state in records.values())
     left = planned.trial_count - ended

@@ -126,8 +126,10 @@ class RunDir:
         try:
             findings = json.loads(self.read_bytes(self.paths.report / "findings.json"))
             return tuple(map(str, findings["answer"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return ()
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return ()  # no report, one in the making, or one from before it had an answer
+        except OSError as error:
+            raise self.out_of_reach(self.paths.report, error) from error
 
     def growths(self) -> list[Grown]:
         """Read how the study grew, in order."""

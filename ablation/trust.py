@@ -47,7 +47,8 @@ def is_shipped(file: StudyFile) -> bool:
 
 
 def _named(file: StudyFile) -> tuple[str, ...]:
-    return tuple(name for name in (file.plan.space.trial, file.plan.space.predictor) if name is not None)
+    space = file.plan.space
+    return tuple(name for name in (space.trial, space.predictor, space.dataset) if name is not None)
 
 
 def _locations(named: Iterable[str], code: UserCode | None, folders: Sequence[str]) -> Iterator[Path]:
@@ -65,4 +66,4 @@ def _locations(named: Iterable[str], code: UserCode | None, folders: Sequence[st
 
 def _shipped() -> set[str]:
     spaces = [find_space(name) for name in known_spaces()]
-    return {name for space in spaces for name in (space.trial, space.predictor) if name is not None}
+    return {name for space in spaces for name in (space.trial, space.predictor, space.dataset) if name is not None}

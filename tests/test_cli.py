@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -118,6 +119,20 @@ def test_the_best_configuration_is_chosen_by_validation_and_shown_with_its_arms_
     assert best.facts(paths.root, "baseline")["arm"] == "baseline"
     with pytest.raises(ValueError, match="--arm is 'none', but the arms"):
         best.facts(paths.root, "none")
+
+
+def test_replicates_without_all_their_seeds_do_not_count_as_on_the_page(tmp_path: Path) -> None:
+    whole = toy_plan()
+    plan = whole.model_copy(update={"budget": whole.budget.model_copy(update={"seeds": 2})})
+    paths = run_study(plan, tmp_path / "toy")
+    trials = pd.read_parquet(paths.trials)
+    lost = (trials["arm"] == "reference") & (trials["phase"] == "confirm") & (trials["replicate"] == 0)
+    trials.loc[lost & (trials["index"] == 1), "status"] = "failed"
+    trials.to_parquet(paths.trials)
+    found = best.facts(paths.root, "reference")
+    left = trials[(trials["arm"] == "reference") & (trials["phase"] == "confirm") & (trials["replicate"] > 0)]
+    assert found["replicates"] == 2
+    assert found["test"] == pytest.approx(left["metric.test_score"].mean())
 
 
 def _rows(paths: RunPaths) -> list[dict[str, Any]]:

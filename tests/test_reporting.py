@@ -132,3 +132,12 @@ def test_epochs_count_up_by_themselves(tmp_path: Path) -> None:
 
     records: Iterator[EpochRecord] = reporting(uncounted)(Config(), context(tmp_path))
     assert [record.epoch for record in records] == [1, 2, 3, 4]
+
+
+def test_what_is_no_number_reaches_the_contract_which_refuses_it_by_name(tmp_path: Path) -> None:
+    def broken(config: Config, context: ReportingContext) -> None:
+        context.report({"val_score": np.zeros(2)})
+
+    records = cast(Any, reporting(broken)(Config(), context(tmp_path)))
+    with closing(records):
+        assert isinstance(next(records).metrics["val_score"], np.ndarray)

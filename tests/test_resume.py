@@ -10,13 +10,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ablation import resume
+from ablation import resume, study_file
 from ablation.faults import FaultsError
-from ablation.ledger.events import SessionOpened
-from ablation.ledger.log import read_events
+from ablation.ledger.events import Grown, SessionOpened
+from ablation.ledger.log import Ledger, read_events
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import plan_run
-from ablation.planning.request import Request
+from ablation.planning.request import Request, check_request
 from ablation.planning.resumed_run import plan_resume
 from ablation.resources import Resources
 from ablation.run import run_prepared
@@ -74,3 +74,26 @@ def test_code_of_a_strangers_run_is_imported_only_if_trusted(stopped: RunPaths, 
         plan_resume(stopped.root)
     with pytest.raises(FaultsError, match="is no run directory"):
         plan_resume(tmp_path / "none")
+
+
+@pytest.mark.parametrize("where", ["study.json", "a grown event"])
+@pytest.mark.parametrize("part", ["trial", "predictor", "dataset"])
+def test_nothing_that_a_strangers_plan_names_is_imported_wherever_it_stands(
+    tmp_path: Path, where: str, part: str
+) -> None:
+    """A run that names a shipped study's trial may still name a program to call as its data set."""
+    honest = check_request(Request("sorting", replicates=2, trials=1), gpus=0).plan
+    named = honest.model_copy(update={"space": honest.space.model_copy(update={part: "subprocess:call"})})
+    paths = RunPaths(tmp_path / "run")
+    described = study_file.describe("run", honest, "quick", None, [])
+    study_file.write(described.model_copy(update={"plan": honest if where == "a grown event" else named}), paths)
+    with Ledger(paths.ledger) as ledger:
+        if where == "a grown event":
+            ledger.append(Grown(named.model_dump(mode="json"), confirmed_before=0))
+    with pytest.raises(FaultsError, match=r"names code of its own, .*subprocess:call"):
+        plan_resume(paths.root)
+
+
+def test_a_cluster_is_not_for_one_process(stopped: RunPaths) -> None:
+    with pytest.raises(FaultsError, match="--executor in-process runs here, but --address names a cluster"):
+        plan_resume(stopped.root, given={"address": "192.0.2.1:6379"}, trust=True)

@@ -6,16 +6,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from ablation.engine.cluster import connected, slots
-
 # First, since it sets what Ray reads when it is imported.
-from ablation.engine.slots import Slots
+from ablation.engine.cluster import connected, slots
 
 # isort: split
 from ray import tune
 
 from ablation.engine.results import Results
 from ablation.engine.scheduler import MOST_RETRIES, StopWhenDue, StudyCallback, StudyScheduler, StudySearcher
+from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
 from ablation.engine.trainable import TrialActor
 from ablation.engine.warm_workers import kept_warm

@@ -29,6 +29,7 @@ def worker_losses_in(path: Path) -> Iterator[None]:
         if data.get("pid") != "raylet" or not any(words in text for words in LOST):
             printed(data, *arguments, **options)
             return
+        # On a full disk only these words are lost: the reason is an event, and the ledger says what it cannot write.
         with suppress(OSError), path.open("a", encoding="utf-8", errors=UNREADABLE_AS) as file:
             print(text, file=file)
 

@@ -89,8 +89,9 @@ def plan_run(
         found += source_faults(existing.plan, request.warm_start)
     checked: CheckedStudy | None = None
     try:
-        if resources.address is not None and resources.executor == "in-process":
-            raise FaultsError(["--executor in-process runs here, but --address names a cluster; drop one of them"])
+        misfits = executor_faults(resources)
+        if misfits:  # and no cluster is asked what it has
+            raise FaultsError(misfits)
         gpus = visible_gpus(resources.address)
         if resources.address is None:
             found += too_large(resources, gpus)
@@ -225,6 +226,13 @@ def existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
     except OSError as error:
         faults.append(f"--resume cannot read the run {paths.root} ({error}); make that possible and try again")
     return None
+
+
+def executor_faults(resources: Resources) -> list[str]:
+    """Say what the executor that was asked for cannot do."""
+    if resources.address is not None and resources.executor == "in-process":
+        return ["--executor in-process runs here, but --address names a cluster; drop one of them"]
+    return []
 
 
 def too_large(resources: Resources, gpus: float) -> list[str]:

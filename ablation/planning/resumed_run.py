@@ -6,16 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ablation.engine.slots import visible_gpus
 from ablation.faults import FaultsError
 from ablation.ledger.events import SessionOpened
 from ablation.ledger.log import read_events
 from ablation.paths import RunPaths, no_run
 from ablation.plan import Plan
-from ablation.planning.planned_run import ExistingRun, PlannedRun, code_faults, existing_run, too_large
-from ablation.planning.request import CheckedStudy, data_now
+from ablation.planning.planned_run import ExistingRun, PlannedRun, code_faults, executor_faults, existing_run, too_large
+from ablation.planning.request import CheckedStudy, checked_options, data_now
 from ablation.resources import Resources
 from ablation.trust import allow_code
 
@@ -47,11 +45,14 @@ def plan_resume(
     existing = existing_run(paths, found)
     if existing is None:
         raise FaultsError(found)
-    folder = allow_code(existing.file, paths, trust=trust)
+    # What is imported is what the plan names as it stands, and a ``grown`` event may have replaced study.json's.
+    standing = existing.file.model_copy(update={"plan": existing.plan})
+    folder = allow_code(standing, paths, trust=trust)
     if folder is not None and existing.file.user_code is not None:
         existing.file.user_code.enter()  # relative paths of its trials start there
     plan = _grown(existing.plan, replicates, found)
-    resources = _resources(paths, given or {}, found)
+    resources = checked_options(Resources, {**_last_resources(paths), **(given or {})}, found) or Resources()
+    found += executor_faults(resources)
     checked: CheckedStudy | None = None
     try:
         if resources.address is None:
@@ -76,20 +77,11 @@ def _grown(plan: Plan, replicates: int | None, faults: list[str]) -> Plan:
     return plan.model_copy(update={"budget": plan.budget.model_copy(update={"replicates": replicates})})
 
 
-def _resources(paths: RunPaths, given: Mapping[str, Any], faults: list[str]) -> Resources:
-    """Return what the last session had, with the options that are given now."""
-    opened = [event.what for event in read_events(paths.ledger) if isinstance(event.what, SessionOpened)]
-    # A limit of time, or a pause, was that session's own.
-    last = {} if not opened else {key: value for key, value in opened[-1].resources.items() if key != "max_hours"}
-    known = {key: value for key, value in last.items() if key in Resources.model_fields}
-    try:
-        return Resources.model_validate({**known, **given})
-    except ValidationError as error:
-        for fault in error.errors():
-            option = str(fault["loc"][0]).replace("_", "-")
-            rule = fault["msg"].removeprefix("Input should be ")
-            faults.append(f"--{option} is {fault['input']!r}, but must be {rule}")
-        return Resources()
+def _last_resources(paths: RunPaths) -> dict[str, Any]:
+    """Return the options of the last session, but its limit of time."""
+    opened = [event.what.resources for event in read_events(paths.ledger) if isinstance(event.what, SessionOpened)]
+    last = opened[-1] if opened else {}
+    return {name: value for name, value in last.items() if name in Resources.model_fields and name != "max_hours"}
 
 
 def _data_faults(existing: ExistingRun, data: Mapping[str, Any] | None) -> list[str]:

@@ -20,7 +20,7 @@ UNLOCKED_AGE_S = 3600.0
 
 @contextmanager
 def becoming(target: Path) -> Iterator[Path]:
-    """Yield a new folder that becomes ``place`` if the block ends well, and is removed otherwise.
+    """Yield a new folder that becomes ``target`` if the block ends well, and is removed otherwise.
 
     Where another process was first, its folder stays. Raises OSError if nothing can be written.
     """
