@@ -16,15 +16,18 @@ array_checks.install()
 
 # What a file's tests take that `make test-fast` leaves out; the others together stay under a minute on two cores.
 MARKS = {
-    "ray": "test_driver_signals test_paused_sweep test_slots test_sweep test_user_code",
-    "browser": "test_report_page",
-    "s3": "test_s3",
+    "ray": (
+        "engine/test_driver_signals engine/test_paused_sweep engine/test_slots engine/test_sweep planning/test_user_code"
+    ),
+    "browser": "report/test_page",
+    "s3": "ledger/test_s3",
     "slow": (
-        "test_analysis_inference test_analysis_report test_analysis_sampling test_backbones test_begin "
-        "test_chaos test_cli test_code_record test_command_line test_data_dataset test_docs_own_model "
-        "test_fairness test_in_process test_log_format test_loss test_machine test_mutants test_network "
-        "test_odd_studies test_public test_report_due test_report_sections test_test_run test_train "
-        "test_trust test_unread_stderr"
+        "analysis/test_inference report/test_report analysis/test_sampling tcl/test_backbones planning/test_begin "
+        "engine/test_chaos commands/test_cli planning/test_code_record planning/test_command_line "
+        "tcl/test_data_dataset project/test_docs_own_model study/test_fairness engine/test_in_process "
+        "console/test_log_format tcl/test_loss engine/test_machine project/test_mutants tcl/test_network "
+        "engine/test_odd_studies commands/test_public report/test_due report/test_sections project/test_test_run "
+        "tcl/test_train planning/test_trust console/test_unread_stderr"
     ),
 }
 
@@ -33,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their file."""
     marks = {name: mark for mark, names in MARKS.items() for name in names.split()}
     for item in items:
-        if (mark := marks.get(Path(item.path).stem)) is not None:
+        path = Path(item.path)
+        if (mark := marks.get(f"{path.parent.name}/{path.stem}")) is not None:
             item.add_marker(mark)
 
 

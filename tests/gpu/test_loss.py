@@ -16,8 +16,8 @@ from ablation.tcl.backbones import initialise
 from ablation.tcl.loss import TripletCenterLoss
 from ablation.tcl.negatives import NEGATIVES
 from tests.gpu.device import DEVICE, needs_device
-from tests.metric_term_cases import Batch, draw_batch
-from tests.metric_term_oracle import ORACLES, term, unit
+from tests.support.metric_term_cases import Batch, draw_batch
+from tests.support.metric_term_oracle import ORACLES, term, unit
 
 pytestmark = needs_device
 STRATEGIES = ("center", *NEGATIVES)

@@ -1,0 +1,250 @@
+"""findings.json says what the tables say, to machines: valid, pure, and in words that the numbers bear out."""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ablation.ledger.log import Ledger
+from ablation.power import replicates_needed
+from analysis import caveats, effects, load, verdicts
+from analysis.evidence import gather
+from analysis.findings import as_text, findings
+from analysis.findings_schema import SCHEMA
+from analysis.numbers import THIN, Unit, unit_of
+from analysis.report.build import render
+from analysis.tables import marginals
+from search_spaces.space import Arm
+from tests.support.ledgers import append
+from tests.support.made_runs import write_run
+
+jsonschema: Any = import_module("jsonschema")  # has no types
+
+LOST = {
+    "span=1.0/1/confirm/0": ("failed", "no_survivor"),
+    "span=1.0/1/search/0": ("diverged", "val_loss is nan after epoch 2"),
+    "baseline/2/confirm/0": ("pending", None),
+}
+SHARE = unit_of([0.5], True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("made") / "run", artifacts=True, statuses=LOST, random_search=True)
+
+
+@pytest.fixture(scope="module")
+def document(run: Path) -> dict[str, Any]:
+    return findings(run)
+
+
+def validate(document: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+
+
+def test_findings_keep_to_their_schema(document: dict[str, Any]) -> None:
+    validate(document)
+
+
+@pytest.mark.parametrize("design", ["factorial", "joint"])
+def test_findings_of_every_design_keep_to_it_too(tmp_path: Path, design: Any) -> None:
+    validate(findings(write_run(tmp_path / "run", design=design)))
+
+
+def test_the_schema_names_every_field(document: dict[str, Any]) -> None:
+    def unnamed(value: Any, schema: dict[str, Any], path: str) -> list[str]:
+        if isinstance(value, list):
+            return [text for item in value for text in unnamed(item, schema.get("items", {}), path)]
+        if not isinstance(value, dict) or "properties" not in schema:
+            return []
+        known = schema["properties"]
+        missing = [f"{path}.{key}" for key in value if key not in known]
+        return missing + [
+            t for key in value.keys() & known.keys() for t in unnamed(value[key], known[key], f"{path}.{key}")
+        ]
+
+    assert unnamed(document, SCHEMA, "findings") == []
+
+
+def test_findings_are_pure_and_the_same_bytes_again(run: Path, document: dict[str, Any]) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    evidence = gather(run)
+    assert as_text(findings(evidence)) == as_text(document) == as_text(findings(evidence))
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert json.loads(as_text(document)) == document
+
+
+def test_comparisons_are_those_of_the_table(run: Path, document: dict[str, Any]) -> None:
+    study = load.study(run)
+    table = effects.comparisons_table(study, effects.replicates(study, load.trials(run)))
+    for row, found in zip(table.to_dict("records"), document["comparisons"], strict=True):
+        assert (found["arm"], found["against"], found["n"]) == (row["arm"], row["against"], row["n"])
+        for name in ("difference", "low", "high", "p", "p_holm", "detectable", "g_z", "improvement"):
+            assert found[name] == pytest.approx(row[name], nan_ok=True), name
+    lost = next(found for found in document["comparisons"] if found["arm"] == "span=1.0")
+    assert (lost["n"], lost["dropped"]) == (2, [1])
+
+
+def test_what_failed_or_waits_is_listed_and_warned_of(document: dict[str, Any]) -> None:
+    assert {row["trial_id"]: row["status"] for row in document["not_completed"]} == {
+        trial: status for trial, (status, _) in LOST.items()
+    }
+    assert {"failed", "open", "lost_pairs", "random_search"} <= {warning["code"] for warning in document["warnings"]}
+    arms = {arm["arm"]: arm for arm in document["arms"]}
+    assert (arms["span=1.0"]["missing"], arms["span=1.0"]["not_completed"]) == ([1], 2)
+    assert arms["span=1.0"]["effort"]["search"] == 6
+    assert sum(number for status, number in document["accounting"].items() if status != "planned") == 45
+
+
+def test_every_metric_is_described_and_only_the_primary_tested(document: dict[str, Any]) -> None:
+    rows = document["description"]["differences"]
+    assert {row["metric"] for row in rows} == {"strength", "beauty"}
+    assert not any("p" in row for row in rows)
+    wood = next(
+        row for row in rows if (row["arm"], row["against"], row["metric"]) == ("material=wood", "reference", "beauty")
+    )
+    assert wood["difference"] == pytest.approx(-0.0996)
+    assert {row["against"] for row in rows} == {"reference", "baseline"}
+
+
+def test_trials_of_a_run_still_at_work_can_be_given(run: Path) -> None:
+    trials = load.trials(run)
+    assert as_text(findings(gather(run, load.study(run), trials))) == as_text(findings(run))
+
+
+def judged(run: Path) -> dict[str, verdicts.Verdict]:
+    evidence = gather(run)
+    return dict(zip(evidence.comparisons["arm"], evidence.verdicts, strict=True))
+
+
+def test_an_undecided_comparison_says_how_many_replicates_would_see_half_as_much(run: Path) -> None:
+    found = judged(run)["span=100.0"]
+    evidence = gather(run)
+    row = evidence.comparisons.set_index("arm").loc["span=100.0"]
+    assert found.kind == "undecided"
+    assert found.asked == pytest.approx(row["detectable"] / 2, rel=0.05)
+    assert found.replicates_for_asked == replicates_needed(
+        float(found.asked or 0), float(np.asarray(row["sd"])), 0.05 / 4
+    )
+    assert found.text.startswith("cannot be told apart from the reference with 3 replicates: ")
+    assert f"{found.replicates_for_asked} replicates would detect " in found.text
+
+
+def test_only_significance_is_called_better_or_worse(run: Path) -> None:
+    found = judged(run)
+    assert found["material=wood"].kind == "worse"
+    assert "worse than the reference by 10.0 percentage points" in found["material=wood"].text
+    significant = dict(zip(gather(run).comparisons["arm"], gather(run).comparisons["significant"], strict=True))
+    assert {name for name, verdict in found.items() if verdict.kind in ("better", "worse")} == {
+        name for name, is_significant in significant.items() if is_significant
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (lambda arm, replicate, seed: 0.5 + 0.1 * len(arm.name) / 9, "the same difference in every replicate"),
+        (lambda arm, replicate, seed: 0.5 if replicate == 0 else float("nan"), "1 of the 2 replicates"),
+    ],
+)
+def test_without_noise_nothing_is_tested(tmp_path: Path, value: Callable[[Arm, int, int], float], reason: str) -> None:
+    found = judged(write_run(tmp_path / "run", value=value))
+    assert {verdict.kind for verdict in found.values()} == {"untested"}
+    assert all(reason in verdict.text for verdict in found.values())
+
+
+def test_a_significant_but_small_difference_is_said_to_be_lucky(run: Path) -> None:
+    study = load.study(run)
+    row = {"arm": "a", "against": "b", "n": 5, "p": 0.01, "p_holm": 0.04, "significant": True, "sd": 0.01}
+    row |= {"difference": 0.02, "low": 0.01, "high": 0.03, "detectable": 0.025}
+    found = verdicts.verdict(row, study, SHARE)
+    assert found.kind == "better"
+    assert "interval 1.0 to 3.0" in found.text
+    assert found.text.endswith("the true one is probably smaller")
+    assert "probably" not in verdicts.verdict({**row, "detectable": 0.015}, study, SHARE).text
+
+
+def test_small_differences_are_spelled_with_two_digits() -> None:
+    assert verdicts.formatted(0.00042, SHARE) == "0.042 percentage points"
+    assert verdicts.formatted(-0.012, SHARE) == "1.2 percentage points"
+    assert verdicts.formatted(12.34, Unit(1.0, "", "", 1)) == "12.3"
+
+
+def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", replicates=5)
+    whole = json.loads((run / "study.json").read_text())
+    started = json.loads(json.dumps(whole))
+    started["plan"]["budget"]["replicates"] = 3
+    (run / "study.json").write_text(json.dumps(started))
+    with Ledger(run / "ledger") as ledger:
+        append(ledger, "session_opened", process=0, resources={})
+        append(ledger, "grown", plan=whole["plan"], confirmed_before=4)
+    study = load.study(run)
+    assert study.plan.budget.replicates == 5
+    assert [dict(growth) for growth in study.growths] == [{"arms": 5, "replicates": 3, "confirmed_before": 4}]
+    document = findings(run)
+    validate(document)
+    (said,) = [warning["text"] for warning in document["warnings"] if warning["code"] == "grew"]
+    assert "grew once after it was started, from 5 arms and 3 replicates to 5 and 5, with 4 confirm results" in said
+    assert html.escape(said).split(",")[0] in render(run).page
+    unseen = replace(study, growths=({"arms": 5, "replicates": 3, "confirmed_before": 0},))
+    assert str(caveats.growth(unseen)).endswith("before any confirm trial had a result.")
+    assert caveats.growth(load.study(write_run(tmp_path / "other"))) is None
+
+
+def test_the_page_and_findings_say_the_same_weakens_the_claims(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shaky = {f"span=1.0/{replicate}/search/0": ("diverged", "nan") for replicate in range(8)}
+    one_left = {f"baseline/{replicate}/confirm/0": ("failed", "lost") for replicate in range(7)}
+    shaken = write_run(tmp_path / "run", replicates=8, statuses={**shaky, **one_left})
+    few = write_run(tmp_path / "few", replicates=5)
+    seen: set[str] = set()
+    for shown in (run, shaken, few):
+        if shown == few:
+            monkeypatch.setattr(marginals, "marginals", lambda *_: 1 // 0)
+        report = render(shown)
+        said = json.loads(report.findings)["warnings"]
+        answer = report.page.partition('<section class="answer"')[2].partition("</section>")[0]
+        assert [html.unescape(text) for text in re.findall("<li>(.*)</li>", answer)] == [row["text"] for row in said]
+        seen |= {row["code"] for row in said}
+    assert seen >= {
+        "failed",
+        "open",
+        "lost_pairs",
+        "random_search",
+        "unequal_survival",
+        "too_few_pairs",
+        "not_computed",
+    }
+    assert seen >= {"sign_flip_floor"}
+
+
+def test_unequal_survival_is_flagged(tmp_path: Path) -> None:
+    shaky = {f"span=1.0/{replicate}/search/0": ("diverged", "nan") for replicate in range(8)}
+    document = findings(write_run(tmp_path / "run", replicates=8, statuses=shaky))
+    assert document["unequal_survival"]["is_unequal"]
+    assert [arm["arm"] for arm in document["arms"] if arm["survival"]["flagged"]] == ["span=1.0"]
+    (said,) = [warning["text"] for warning in document["warnings"] if warning["code"] == "unequal_survival"]
+    assert "% of span=1.0. Arms that lose more" in said.replace(THIN, " ")
+
+
+def test_numbers_that_are_not_there_are_null(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    trials = pd.read_parquet(run / "trials.parquet")
+    trials.loc[trials["phase"] == "confirm", "status"] = "pending"
+    trials.drop(columns=["metric.test_strength", "metric.test_beauty"]).to_parquet(run / "trials.parquet")
+    document = findings(run)
+    validate(document)
+    assert {row["p"] for row in document["comparisons"]} == {None}
+    assert {arm["metrics"]["strength"]["mean"] for arm in document["arms"]} == {None}
+    assert not np.isnan(document["study"]["alpha"])

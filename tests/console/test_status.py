@@ -1,0 +1,190 @@
+"""What became of a run so far: also of trials under way, of failures with their reasons, and where it cannot look."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ablation import best, rerun, status, study_file
+from ablation.ledger.log import Ledger, newest_driver
+from ablation.machine import started
+from ablation.paths import RunPaths
+from ablation.planning.planned_run import _folder_faults
+from ablation.study.study import MOST_REASON_LETTERS, Study
+from analysis.audit.__main__ import main as audit
+from analysis.report.build import build as report_of
+from tests.support.plain_loop import run_study
+from tests.toy_study import toy_plan
+
+ENDED = 2**22 + 1  # above what Linux gives to processes
+
+
+def shown(command: Any, *arguments: str) -> tuple[int, str]:
+    app = typer.Typer()
+    app.command()(command)
+    done = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "400"})
+    return done.exit_code, done.output
+
+
+@pytest.fixture
+def half(tmp_path: Path) -> RunPaths:
+    """Make a run whose driver has stopped somewhere, leaving trials under way."""
+    return run_study(toy_plan(), tmp_path / "toy", at_a_time=3, most_epochs=20)
+
+
+def say_driver_is(paths: RunPaths, host: str, process: int) -> None:
+    driver = newest_driver(paths.ledger)
+    assert driver is not None
+    (claim,) = paths.ledger.glob(f"session-{driver['session']:04d}-*.json")
+    claim.write_text(json.dumps({"host": host, "process": process}))
+
+
+@pytest.mark.parametrize(
+    ("host", "process", "is_alive"),
+    [(platform.node(), os.getpid(), True), (platform.node(), ENDED, False), ("another", ENDED, True)],
+    ids=["here", "here and gone", "elsewhere and heard of"],
+)
+def test_trials_run_while_their_driver_is_at_work_and_are_interrupted_afterwards(
+    half: RunPaths, host: str, process: int, is_alive: bool
+) -> None:
+    say_driver_is(half, host, process)
+    code, text = shown(status.show, str(half.root))
+    assert code == 0
+    assert ("running      3" in text) == is_alive
+    assert ("interrupted      0" in text) == is_alive and ("interrupted      3" in text) != is_alive
+
+
+def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths) -> None:
+    assert not status.is_at_work({"host": "another", "process": 1}, time.time() - 2 * status.QUIET_S)
+
+
+def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tmp_path: Path) -> None:
+    paths = run_study(toy_plan(misbehave="raise"), tmp_path / "toy")
+    _, text = shown(status.show, str(paths.root))
+    assert re.search(r"\d+ failed: ToyError: asked to", text) and "15 failed: no_survivor" in text
+    assert (
+        "run failed trials again, once it is mended, with: run(…, name='toy', resume=True, retry_failed=True)" in text
+    )
+
+
+def test_an_address_is_told_what_reads_it() -> None:
+    code, text = shown(audit, "s3://bucket/run")
+    assert code == 2
+    assert "s3://bucket/run is an address" in text and "analysis.report reads it" in text
+
+
+def test_a_reason_of_megabytes_is_cut_at_its_source(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        study = Study(toy_plan(), ledger)
+        study.open_session(process=0, resources={})
+        assignment = study.next_assignment()
+        assert assignment is not None
+        study.started(assignment.trial.trial_id)
+        study.end(assignment.trial.trial_id, "failed", "x" * 20_000_000)
+        reason = study.records[assignment.trial.trial_id].reason
+    assert reason is not None and len(reason) < MOST_REASON_LETTERS + 50
+    assert reason.endswith(f"({20_000_000 - MOST_REASON_LETTERS} letters more)")
+
+
+def test_a_folder_that_no_run_can_be_written_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _folder_faults(tmp_path / "new/runs") == []
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is a file" in _folder_faults(tmp_path / "file/runs")[0]
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: full)
+    assert "its disk is full" in _folder_faults(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, "nothing can be written there (Read-only file system)"),
+        (errno.EDQUOT, "its disk is full (Disk quota exceeded)"),
+        (errno.ENOSPC, "its disk is full (No space left on device)"),  # also without a free inode
+    ],
+)
+def test_what_only_trying_tells_of_a_folder_is_a_fault_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def refuse(**options: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    (fault,) = _folder_faults(tmp_path)
+    assert said in fault
+
+
+def test_names_that_are_too_long_links_into_nothing_and_kernel_folders_are_faults(tmp_path: Path) -> None:
+    assert "no folder can have so long a name" in _folder_faults(tmp_path / ("x" * 256))[0]
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert f"is a link to {tmp_path / 'gone'}, which is not there" in _folder_faults(tmp_path / "link/runs")[0]
+    assert "nothing can be written there" in _folder_faults(Path("/proc/runs"))[0]
+    assert list(tmp_path.iterdir()) == [tmp_path / "link"]  # nothing is left of the try
+
+
+def test_a_process_that_has_a_drivers_number_by_now_is_not_the_driver(half: RunPaths) -> None:
+    mine = {"host": platform.node(), "process": os.getpid(), "started": started(os.getpid())}
+    assert status.is_at_work(mine, 0.0)
+    assert not status.is_at_work({**mine, "started": "another boot/17"}, 0.0)
+    code, text = shown(status.show, str(half.root))
+    assert code == 0 and "is at work" not in text
+
+
+def test_a_study_that_stands_still_says_how_to_go_on(half: RunPaths) -> None:
+    say_driver_is(half, platform.node(), ENDED)
+    assert (
+        f"driver {ENDED} on {platform.node()} is gone; go on with: run(…, name='toy', resume=True)"
+        in shown(status.show, str(half.root))[1]
+    )
+
+
+def test_a_study_without_failures_names_no_command(half: RunPaths) -> None:
+    assert "--retry-failed" not in shown(status.show, str(half.root))[1]
+
+
+def test_the_command_that_retries_is_that_of_the_study_as_large_as_it_is_now(half: RunPaths) -> None:
+    command = ("python", "-m", "ablation.run", "--space", "tests.toy_study:SPACE")
+    file = study_file.read(half).model_copy(update={"command": command})
+    again = shlex.join([*command, "--name", "toy", "--resume", "--retry-failed"])
+    assert status.go_on_command(file, file.plan, retry_failed=True) == again
+    budget = file.plan.budget.model_copy(update={"replicates": 7})
+    grown = file.plan.model_copy(update={"budget": budget})
+    assert status.go_on_command(file, grown, retry_failed=True) == again.replace("--resume", "--replicates 7 --resume")
+
+
+@pytest.mark.parametrize("text", ["", "no json", "{}", '{"plan": 3}', "[]", '{"plan": {"space": 1}}'])
+@pytest.mark.parametrize("command", [status.show, audit, best.show, rerun.show])
+def test_a_damaged_study_json_is_named_with_what_to_do(tmp_path: Path, command: Any, text: str) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy", most_epochs=1)
+    paths.study.write_text(text)
+    trial = ("reference/0/search/0",) if command is rerun.show else ()
+    code, said = shown(command, str(paths.root), *trial)
+    assert code == (1 if command is audit else 2)
+    assert f"{paths.study} is damaged" in said and "restore it from a copy" in said
+
+
+def test_programs_get_the_counts_as_json(half: RunPaths) -> None:
+    code, text = shown(status.show, str(half.root), "--json")
+    found = json.loads(text)
+    assert code == 0 and sum(found["counts"].values()) == found["planned"]
+    assert found["answer"] == [] and found["retry"] is None
+
+
+def test_the_answer_of_the_report_is_shown(tmp_path: Path) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy")
+    report_of(paths.root)
+    (first, second) = json.loads((paths.report / "findings.json").read_text())["answer"]
+    code, text = shown(status.show, str(paths.root))
+    assert code == 0 and first in text and second in text

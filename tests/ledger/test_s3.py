@@ -1,0 +1,191 @@
+"""Runs behind an address: a ledger in an object store, and the report of a run that lies there.
+
+The store is moto's server, a process of its own that speaks S3 over HTTP, from an environment of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pyarrow import fs
+from typer.testing import CliRunner
+
+from ablation import status
+from ablation.faults import FaultsError
+from ablation.ledger.log import Ledger, OvertakenError, read_events
+from ablation.ledger.storage import Folder
+from ablation.paths import RunPaths
+from ablation.run_dir import run_dir
+from analysis import load
+from analysis.live import events
+from analysis.report.__main__ import app
+from analysis.report.build import build
+from tests.support.ledgers import append
+from tests.support.made_runs import write_run
+from tests.support.plain_loop import run_study
+from tests.support.report_runs import write_full_run
+from tests.toy_study import toy_plan
+
+# The Makefile puts it there. No other will do: moto 5.2.1 spoils what pyarrow uploads.
+SERVER = Path(sys.prefix) / "s3-server" / "bin" / "moto_server"
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """Start a store with an empty bucket, and return the bucket's address."""
+    assert SERVER.is_file(), f"there is no {SERVER}; make {Path(sys.prefix).name}/.installed-test"
+    command = [str(SERVER), "--host", "127.0.0.1", "--port", "0"]
+    settings = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"}
+    with subprocess.Popen(command, env=settings, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            reported, address = "", None
+            while address is None:
+                line = server.stdout.readline()
+                assert line, f"moto_server did not start: {reported}"
+                reported += line
+                address = re.search(r"Running on (http://127\.0\.0\.1:\d+)", line)
+            # Read on, or the server would wait for room in the pipe.
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("AWS_ENDPOINT_URL", address[1])
+                patch.setenv("AWS_ACCESS_KEY_ID", "anybody")
+                patch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
+                patch.setenv("AWS_REGION", "us-east-1")
+                patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+                filesystem, path = fs.FileSystem.from_uri("s3://studies?allow_bucket_creation=true")
+                filesystem.create_dir(path)
+                yield "s3://studies"
+        finally:
+            server.terminate()
+
+
+def upload(run: Path, address: str) -> str:
+    """Copy a run as it lies on the disk, file by file, without its report."""
+    filesystem, root = fs.FileSystem.from_uri(address)
+    for path in sorted(run.rglob("*")):
+        if path.is_file() and "report" not in path.relative_to(run).parts:
+            with filesystem.open_output_stream(f"{root}/{path.relative_to(run).as_posix()}") as stream:
+                stream.write(path.read_bytes())
+    return address
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_full_run(tmp_path_factory.mktemp("local") / "full")
+
+
+@pytest.fixture(scope="module")
+def remote(run: Path, bucket: str) -> str:
+    return upload(run, f"{bucket}/runs/full")
+
+
+def test_a_ledger_in_a_bucket_is_read_back_as_it_was_written(bucket: str) -> None:
+    with Ledger(f"{bucket}/ledgers/one") as ledger:
+        written = [append(ledger, "session_opened", process=1, resources={})]
+        ledger.flush()
+        written.append(append(ledger, "started", "reference/0/search/0", attempt=1))
+    with Ledger(f"{bucket}/ledgers/one") as ledger:
+        assert ledger.history == written
+        assert ledger.session == 2
+        written.append(append(ledger, "session_opened", process=2, resources={}))
+    filesystem, path = fs.FileSystem.from_uri(f"{bucket}/ledgers/one")
+    assert read_events(Folder(filesystem, path)) == written
+
+
+def test_a_second_driver_on_a_bucket_overtakes_the_first(bucket: str) -> None:
+    first = Ledger(f"{bucket}/ledgers/two")
+    append(first, "session_opened", process=1, resources={})
+    first.flush()
+    with Ledger(f"{bucket}/ledgers/two") as second:
+        append(second, "session_opened", process=2, resources={})
+        with pytest.raises(OvertakenError, match="session 2, goes on from what it found"):
+            first.flush()
+    first.close()
+    assert [event.payload["process"] for event in read_events(f"{bucket}/ledgers/two")] == [1, 2]
+
+
+def test_tables_of_a_run_in_a_bucket_are_those_of_the_disk(run: Path, remote: str) -> None:
+    pd.testing.assert_frame_equal(load.trials(remote), load.trials(run))
+    pd.testing.assert_frame_equal(load.epochs(remote), load.epochs(run))
+    pd.testing.assert_frame_equal(load.predictions(remote), load.predictions(run))
+    pd.testing.assert_frame_equal(load.confusions(remote), load.confusions(run))
+    pd.testing.assert_frame_equal(events(remote), events(run))
+    assert load.accounting(remote) == load.accounting(run)
+
+
+def test_the_report_of_a_run_in_a_bucket_is_that_of_the_disk_byte_for_byte(
+    run: Path, remote: str, tmp_path: Path
+) -> None:
+    page = build(run, tmp_path / "local")
+    result = CliRunner().invoke(app, [remote, "--out", str(tmp_path / "remote")])
+    assert result.exit_code == 0, result.output
+    assert result.output.strip() == str(tmp_path / "remote" / "index.html")
+    written = {path.relative_to(tmp_path / "remote") for path in (tmp_path / "remote").rglob("*") if path.is_file()}
+    assert written == {path.relative_to(page.parent) for path in page.parent.rglob("*") if path.is_file()}
+    for path in sorted(written):
+        assert (tmp_path / "remote" / path).read_bytes() == (page.parent / path).read_bytes(), path
+
+
+def test_a_run_in_a_bucket_is_set_beside_one_on_the_disk(remote: str, tmp_path: Path) -> None:
+    here = write_run(tmp_path / "here")
+    result = CliRunner().invoke(app, [remote, here.as_uri(), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert set(pd.read_csv(tmp_path / "out" / "tables" / "studies.csv")["study"]) == {"full", "here"}
+
+
+def test_a_run_at_work_in_a_bucket_is_watched_until_its_end(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy", most_epochs=60)
+    for path in (paths.trials, paths.epochs, paths.summary):
+        path.unlink()
+    address = upload(paths.root, f"{bucket}/runs/toy")
+    page, partial = tmp_path / "out" / "index.html", "This study is not finished."
+    shown: list[bool] = []
+
+    def finish_meanwhile(_: float) -> None:
+        shown.append(partial in page.read_text())
+        upload(run_study(toy_plan(), paths.root).root, address)
+
+    monkeypatch.setattr("time.sleep", finish_meanwhile)
+    result = CliRunner().invoke(app, [address, "--out", str(page.parent), "--watch", "7"])
+    assert result.exit_code == 0, result.output
+    assert shown == [True]
+    assert partial not in page.read_text()
+
+
+def test_what_cannot_be_read_or_written_is_refused_with_the_remedy(remote: str, bucket: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [remote])
+    assert result.exit_code == 2
+    assert result.output.strip() == (
+        f"error: {remote} cannot hold its report: reports are written to this machine; give a folder with --out DIR"
+    )
+    elsewhere = CliRunner().invoke(app, [remote, "--out", "s3://studies/reports"])
+    assert elsewhere.exit_code == 2
+    assert "--out is 's3://studies/reports', but must be a folder of this machine" in elsewhere.output
+    for address in (f"{bucket}/runs/none", "s3://no-bucket/runs/none"):
+        with pytest.raises(FaultsError, match=rf"{address}/study\.json does not exist; give a run directory"):
+            load.study(address)
+
+
+def test_a_table_missing_from_a_bucket_is_mended_where_the_run_can_be_written(bucket: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    RunPaths(run).trials.unlink()
+    address = upload(run, f"{bucket}/runs/torn")
+    with pytest.raises(FaultsError, match=rf"{address}/trials\.parquet does not exist; copy the run to a disk, where"):
+        load.trials(address)
+
+
+def test_the_status_of_a_run_in_a_bucket_is_that_of_the_disk(run: Path, bucket: str) -> None:
+    there = status.facts(run_dir(upload(run, f"{bucket}/runs/status")))
+    here = status.facts(run_dir(run))
+    assert {**there, "run": ""} == {**here, "run": "", "answer": ()}
