@@ -17,7 +17,8 @@ array_checks.install()
 # What a file's tests take that `make test-fast` leaves out; the others together stay under a minute on two cores.
 MARKS = {
     "ray": (
-        "engine/test_driver_signals engine/test_paused_sweep engine/test_slots engine/test_sweep planning/test_user_code"
+        "engine/test_driver_signals engine/test_paused_sweep engine/test_slots engine/test_sweep "
+        "planning/test_user_code"
     ),
     "browser": "report/test_page",
     "s3": "ledger/test_s3",
