@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import verdicts
 from analysis.effects import REFERENCE
 from analysis.evidence import Evidence
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.numbers import THIN, Unit, count, p_value
 from analysis.untested import nothing_tested
 
@@ -51,7 +51,7 @@ def confirm_counts(trials: pd.DataFrame) -> dict[str, int]:
     return {str(status): int(number) for status, number in statuses.items()}
 
 
-def _found(found: pd.DataFrame, study: Study, unit: Unit, total: int, noun: str) -> str:
+def _found(found: pd.DataFrame, study: PlannedStudy, unit: Unit, total: int, noun: str) -> str:
     strongest = found.reindex(found["difference"].abs().sort_values(ascending=False, kind="stable").index)
     named = [_claim(row, study, unit) for row in strongest.head(MOST_NAMED).to_dict("records")]
     more = f"; and {len(found) - MOST_NAMED} more in the table below" if len(found) > MOST_NAMED else ""
@@ -62,7 +62,7 @@ def _found(found: pd.DataFrame, study: Study, unit: Unit, total: int, noun: str)
     )
 
 
-def _claim(row: Mapping[Any, Any], study: Study, unit: Unit) -> str:
+def _claim(row: Mapping[Any, Any], study: PlannedStudy, unit: Unit) -> str:
     better = (row["difference"] > 0) == study.higher_is_better
     ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
     against = "the reference" if row["against"] == REFERENCE else row["against"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.evidence import Evidence
 from analysis.inference import ALPHA, sign_flip_floor
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.numbers import THIN, count, p_value
 from analysis.statistics.survival import Unequal
 from analysis.tables.code_versions import mixture
@@ -41,7 +41,7 @@ def caveats(found: Evidence) -> list[Caveat]:
     ]
 
 
-def growth(study: Study) -> str | None:
+def growth(study: PlannedStudy) -> str | None:
     """Say that the study grew after it was started, and how much could be seen by then; None if it did not grow.
 
     Whoever adds replicates because of what they saw tests more than once: looking after 5, 10 and 20 replicates calls

@@ -14,19 +14,19 @@ import pandas as pd
 from ablation.power import detectable_difference
 from analysis import inference
 from analysis.inference import Array
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.statistics import effect_sizes
 
 REFERENCE, BASELINE = "reference", "baseline"
 LARGEST = 1e150  # of a test metric: squares of larger values overflow, so they count as infinite
 
 
-def arm_names(study: Study, trials: pd.DataFrame) -> list[str]:
+def arm_names(study: PlannedStudy, trials: pd.DataFrame) -> list[str]:
     """List the planned arms in order, then arms that only the trials know."""
     return list(dict.fromkeys([*(arm.name for arm in study.arms), *trials["arm"].unique()]))
 
 
-def replicates(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def replicates(study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     """Average each replicate's confirm trials into one row: arm, replicate, seeds, ended, then every test metric.
 
     ``seeds`` are planned confirm trials and ``ended`` those that completed. A metric is NaN unless every planned
@@ -80,7 +80,7 @@ def pairs(table: pd.DataFrame, arm: str, against: str, metric: str) -> tuple[pd.
     return whole, tuple(int(replicate) for replicate in both.index.difference(whole.index))
 
 
-def arms_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def arms_table(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Describe each arm: every test metric's mean with t interval, and the paired difference to the reference.
 
     Columns: arm, role, planned and n (replicates), missing (replicates without a value, as text), ``<metric>``,
@@ -106,7 +106,7 @@ def arms_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.Da
     return frame.assign(pairs=paired.n)
 
 
-def comparisons_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+def comparisons_table(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     """Test the declared comparisons of the primary metric: paired t, Holm over the whole list, exact sign flips.
 
     Columns: arm, against, n (pairs), dropped (replicates without a pair, as text), difference, low, high, sd, p,
@@ -145,7 +145,7 @@ def comparisons_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     return frame[columns]
 
 
-def differences_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def differences_table(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Describe every metric's paired difference of every arm to the reference and to the baseline, with t interval.
 
     Columns: arm, against, metric, n (pairs), difference, low, high, declared (whether the plan compares the two; only
@@ -167,7 +167,7 @@ def differences_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -
     return pd.concat(parts, ignore_index=True)
 
 
-def responses(study: Study, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def responses(study: PlannedStudy, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Follow the primary metric along each numeric factor through the reference's levels of all the others.
 
     Only factors with three or more numeric levels among such arms are here. Columns: level, arm, n, mean, low, high;

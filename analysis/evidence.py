@@ -10,7 +10,7 @@ import pandas as pd
 from ablation.run_dir import RunLocation
 from analysis import effects, load, verdicts
 from analysis.attempts import Attempts, Failure
-from analysis.load import STATUSES, Study
+from analysis.load import STATUSES, PlannedStudy
 from analysis.numbers import Unit, unit_of
 from analysis.statistics import item_agreement, resampling, survival
 from analysis.statistics.survival import Unequal
@@ -32,7 +32,7 @@ class Evidence:
     table is empty. What claims rest on is computed, or raises.
     """
 
-    study: Study
+    study: PlannedStudy
     trials: pd.DataFrame
     counts: Mapping[str, int]
     units: Mapping[str, Unit]
@@ -68,7 +68,7 @@ class Evidence:
         return frames
 
 
-def gather(run: RunLocation, study: Study | None = None, trials: pd.DataFrame | None = None) -> Evidence:
+def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataFrame | None = None) -> Evidence:
     """Compute a run's evidence: a function of the run directory alone, the same for the same bytes.
 
     Args:

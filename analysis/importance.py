@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.effects import arm_names
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.statistics.resampling import generator
 from analysis.tables.search_phase import comparison_epoch, domains, scores_at, unit_scale
 from search_spaces.domains import Choice, Domain
@@ -26,7 +26,7 @@ LUCK = 0.95  # quantile of what shuffled scores reach
 COLUMNS = ("arm", "name", "trials", "epoch", "rho", "rho_low", "rho_high", "explained", "luck")
 
 
-def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+def importance(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """Relate each searched hyperparameter to the primary validation score after the first rung, arm by arm.
 
     Columns: arm, name, trials, epoch; ``rho``, Spearman's correlation with the score (larger is better scores, so a
@@ -62,7 +62,7 @@ def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.D
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def alike(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> list[str]:
+def alike(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame) -> list[str]:
     """Name the arms with FEWEST_TRIALS or more trials at the rung that all score the same there."""
     scores = scores_at(study, trials, epochs, comparison_epoch(study)).groupby("arm")["score"].agg(["size", "nunique"])
     found = set(scores.index[(scores["size"] >= FEWEST_TRIALS) & (scores["nunique"] == 1)])

@@ -12,7 +12,7 @@ from ablation.faults import FaultsError
 from ablation.ledger.records import ConflictError, fold
 from ablation.run_dir import RunLocation, run_dir
 from ablation.tables import epochs_table, trials_table
-from analysis.load import Study
+from analysis.load import PlannedStudy
 
 EVENT_COLUMNS = ("seq", "session", "kind", "trial_id", "unix_s")
 ENDED = ("completed", "stopped", "diverged", "failed")
@@ -24,7 +24,7 @@ def events(run: RunLocation) -> pd.DataFrame:
     return found
 
 
-def is_current(study: Study, log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) -> bool:
+def is_current(study: PlannedStudy, log: pd.DataFrame, trials: pd.DataFrame, epochs: pd.DataFrame) -> bool:
     """Say whether the tables hold all that is planned and the ledger says; true if there is no ledger."""
     if log.empty:
         return True
@@ -40,7 +40,7 @@ def is_current(study: Study, log: pd.DataFrame, trials: pd.DataFrame, epochs: pd
     )
 
 
-def tables(run: RunLocation, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(run: RunLocation, study: PlannedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fold the ledger into trials and epochs, as the run's own tables will have them.
 
     A trial that has started and not ended is "interrupted", whether or not a driver is at work on it. Raises

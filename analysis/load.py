@@ -13,7 +13,7 @@ from ablation.faults import FaultsError, nearest
 from ablation.paths import file_safe
 from ablation.run_dir import RunDir, RunLocation, names, run_dir
 from analysis.study import PHASES as PHASES
-from analysis.study import Study as Study
+from analysis.study import PlannedStudy as PlannedStudy
 from analysis.study import study as study
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ PHASES = ("search", "confirm")
 
 
 @dataclass(frozen=True)
-class Study:
+class PlannedStudy:
     """A planned study.
 
     Attributes:
@@ -99,7 +99,7 @@ class Study:
         return tuple((self.file.data or {}).get("class_names") or ())
 
 
-def study(run: RunLocation) -> Study:
+def study(run: RunLocation) -> PlannedStudy:
     """Read study.json, with the plan as it stands now: a study that grew says so in its ledger.
 
     Raises FaultsError if the directory is no run, or the file cannot be read, is damaged or of another schema.
@@ -111,4 +111,4 @@ def study(run: RunLocation) -> Study:
         before = {"arms": len(plan.arms), "replicates": plan.budget.replicates}
         growths.append({**before, "confirmed_before": grown.confirmed_before})
         plan = Plan.model_validate(grown.plan, context={IS_RECORDED: True})
-    return Study(file, plan, tuple(growths))
+    return PlannedStudy(file, plan, tuple(growths))

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any, Literal, Protocol
 
@@ -32,7 +32,7 @@ Watch = Callable[[Study, Slots], "Watcher"]
 SweepEnd = Literal["finished", "nothing left", "interrupted", "paused", "short"]
 
 
-class Watcher(AbstractContextManager[Any], Protocol):
+class Watcher(AbstractContextManager["Watcher"], Protocol):
     """What follows a sweep while it runs."""
 
     def note(self, event: Event) -> None:
@@ -76,10 +76,7 @@ def sweep(
         with executor.started() as slots:
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             _install_signal_handlers(stop)
-            watcher = None if watch is None else watch(study, slots)
-            if watcher is not None:
-                study.observer = watcher.note
-            with watcher or nullcontext():
+            with _watched(study, slots, watch):
                 environment = _environment(file, study.plan, paths, resources, slots)
                 executor.run(study, paths, environment, stop, Results(study, paths, stop))
             if stop.is_due and stop.fault is None:
@@ -95,6 +92,15 @@ def sweep(
     if stop.signal is None and not stop.is_out_of_time and stop.is_paused:
         return "paused"
     return "interrupted" if stop.is_due else "short"
+
+
+@contextmanager
+def _watched(study: Study, slots: Slots, watch: Watch | None) -> Iterator[None]:
+    if watch is None:
+        yield
+        return
+    with watch(study, slots) as watcher, study.followed_by(watcher.note):
+        yield
 
 
 def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:

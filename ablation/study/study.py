@@ -8,7 +8,8 @@ as going on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,7 +66,7 @@ class Study:
     def __init__(self, plan: Plan, ledger: EventLog) -> None:
         self.plan = plan
         self.state = StudyState(plan)
-        self.observer: Callable[[Event], None] | None = None
+        self._followers: list[Callable[[Event], None]] = []
         self.code: CodeRecord | None = None
         self.equal_failures = EqualFailures(0, self.records)
         self._ledger = ledger
@@ -81,6 +82,15 @@ class Study:
     def records(self) -> Records:
         """State of each trial that an event is about, by its id."""
         return self.state.records
+
+    @contextmanager
+    def followed_by(self, note: Callable[[Event], None]) -> Iterator[None]:
+        """Call ``note`` with each event from now on, after it was applied, until the block ends."""
+        self._followers.append(note)
+        try:
+            yield
+        finally:
+            self._followers.remove(note)
 
     def open_session(self, process: int, resources: Mapping[str, Any], code: CodeRecord | None = None) -> None:
         """Begin, or go on, to hand out trials; the ledger notes by whom, with what resources and with which code."""
@@ -241,8 +251,8 @@ class Study:
         event = self._ledger.append(what, trial_id)
         self.state.apply(event)
         self.equal_failures.note(event, self.records)
-        if self.observer is not None:
-            self.observer(event)
+        for note in self._followers:
+            note(event)
 
 
 def _recorded(reason: str) -> str:

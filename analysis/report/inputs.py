@@ -13,7 +13,7 @@ from ablation.run_dir import MismatchError, RunDir, RunLocation, run_dir
 from analysis import effects, load
 from analysis.evidence import Evidence, gather
 from analysis.live import events, is_current, tables
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.numbers import Unit, unit_of
 from analysis.report.figures import styles
 from search_spaces.metrics import bare_name
@@ -26,7 +26,7 @@ class Inputs:
     """A run as the report sees it; ``log`` holds the ledger's events without payloads."""
 
     where: RunDir
-    study: Study
+    study: PlannedStudy
     trials: pd.DataFrame
     epochs: pd.DataFrame
     log: pd.DataFrame
@@ -104,7 +104,7 @@ def read(run: RunLocation) -> Inputs:
     return Inputs(where, study, trials, _coded(epochs), log, {})
 
 
-def _written(where: RunDir, study: Study, log: pd.DataFrame) -> Inputs | None:
+def _written(where: RunDir, study: PlannedStudy, log: pd.DataFrame) -> Inputs | None:
     """Read the run's tables; None if they are not there yet, or hold less than the ledger says."""
     has = [where.has(path) for path in (where.paths.trials, where.paths.epochs, where.paths.summary)]
     # Without a ledger, what is left of the tables has to do: a missing one is a fault.

@@ -12,7 +12,7 @@ from scipy import special
 
 from analysis import inference
 from analysis.effects import arm_names
-from analysis.load import Study
+from analysis.load import PlannedStudy
 
 BINS = 15
 MCNEMAR_COLUMNS = ("arm", "against", "trial_id", "against_trial_id", "images", "only_arm", "only_against", "p")
@@ -20,7 +20,7 @@ CALIBRATION_COLUMNS = ("arm", "n", "error", "low", "high", "confidence", "accura
 RELIABILITY_COLUMNS = ("arm", "bin", "count", "confidence", "accuracy")
 
 
-def best_models(study: Study, trials: pd.DataFrame) -> dict[str, str]:
+def best_models(study: PlannedStudy, trials: pd.DataFrame) -> dict[str, str]:
     """Name each arm's best completed confirm trial by validation, never by test; ties go to the plan's order."""
     column = study.primary.validation_column
     done = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
@@ -32,7 +32,7 @@ def best_models(study: Study, trials: pd.DataFrame) -> dict[str, str]:
     return {str(arm): str(found[arm]) for arm in arm_names(study, trials) if arm in found.index}
 
 
-def mcnemar_table(study: Study, trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def mcnemar_table(study: PlannedStudy, trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Compare the best models of compared arms image by image with McNemar's exact test.
 
     Columns: arm, against, trial_id, against_trial_id, images (scored by both), only_arm (right in the arm's model
@@ -82,7 +82,7 @@ def calibration_error(confidence_N: ArrayLike, right_N: ArrayLike, bins: int = B
 
 
 def calibration(
-    study: Study, trials: pd.DataFrame, predictions: pd.DataFrame, bins: int = BINS
+    study: PlannedStudy, trials: pd.DataFrame, predictions: pd.DataFrame, bins: int = BINS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Describe how far confidences can be trusted: each arm's calibration error, and its reliability table.
 

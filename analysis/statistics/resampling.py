@@ -15,7 +15,7 @@ from scipy import special
 
 from analysis.effects import values
 from analysis.inference import CONFIDENCE, Array
-from analysis.load import Study
+from analysis.load import PlannedStudy
 
 DRAWS = 1000
 MOST_CELLS = 2**22  # draws by images held at once: 32 MiB
@@ -32,7 +32,9 @@ def generator(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 
 
-def sampling_table(study: Study, trials: pd.DataFrame, table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def sampling_table(
+    study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame, predictions: pd.DataFrame
+) -> pd.DataFrame:
     """Set the uncertainty from test images beside that from replicates, for the declared comparisons.
 
     Args:
@@ -113,7 +115,7 @@ def _grouped(count_BN: Array, differences_BN: Array, groups_KN: Array) -> Array:
 
 
 def _hits(
-    study: Study, trials: pd.DataFrame, table: pd.DataFrame, predictions: pd.DataFrame
+    study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame, predictions: pd.DataFrame
 ) -> tuple[dict[str, dict[int, Array]], NDArray[np.int64]]:
     """Average right predictions over seeds, by arm and replicate, over the images that every trial scored."""
     done = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
@@ -135,7 +137,7 @@ def _hits(
 
 
 def _metric(
-    study: Study, table: pd.DataFrame, hits: dict[str, dict[int, Array]], label_N: NDArray[np.int64]
+    study: PlannedStudy, table: pd.DataFrame, hits: dict[str, dict[int, Array]], label_N: NDArray[np.int64]
 ) -> tuple[str, Array]:
     """Find which way of counting gives the study's primary metric; return its name and the groups it averages."""
     everything_1N = np.ones((1, label_N.size))

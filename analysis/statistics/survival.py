@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from analysis import inference
 from analysis.effects import arm_names
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.statistics.resampling import generator
 
 TABLES = 20_000
@@ -26,7 +26,7 @@ class Unequal(NamedTuple):
     is_unequal: bool
 
 
-def survival_table(study: Study, trials: pd.DataFrame) -> tuple[pd.DataFrame, Unequal]:
+def survival_table(study: PlannedStudy, trials: pd.DataFrame) -> tuple[pd.DataFrame, Unequal]:
     """Count the search trials of each arm that reached the full budget, and test whether arms' shares differ.
 
     Returns the table (arm, ended, survived, share, residual, flagged) and the test over all arms. Trials still open

@@ -13,14 +13,14 @@ import pandas as pd
 
 from analysis.effects import BASELINE, REFERENCE, pairs, values
 from analysis.inference import paired_difference
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from search_spaces.conditions import meaning
 
 MOST_COMPONENTS = 12  # 4,096 subsets
 DIFFERENCE = ("difference", "low", "high", "n")
 
 
-def components(study: Study) -> tuple[str, ...]:
+def components(study: PlannedStudy) -> tuple[str, ...]:
     """List the factors in which baseline and reference differ; empty if the study lacks either arm."""
     planned = {arm.name for arm in study.arms}
     home, start = study.space.reference, study.space.baseline
@@ -29,7 +29,7 @@ def components(study: Study) -> tuple[str, ...]:
     return tuple(name for name in study.space.factors if home.get(name) != start.get(name))
 
 
-def components_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+def components_table(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     """Set each component's gain over the baseline beside its loss from the reference.
 
     Columns: component, level (the reference's), instead (the baseline's), added (the arm that is the baseline with it),
@@ -52,7 +52,7 @@ def components_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["component", "level", "instead", *sides])
 
 
-def ablation_path(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+def ablation_path(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     """Walk from the baseline to the reference, one component a step, through trained arms, the largest gain first.
 
     Columns: step (from 0), component (added in this step, empty at 0), arm, mean, difference, low, high, n (paired, to
@@ -96,7 +96,7 @@ def _reachable(names: tuple[str, ...], arm_of: Callable[[Iterable[str]], str | N
     return ways
 
 
-def _lookup(study: Study, whole: frozenset[str]) -> Callable[[Iterable[str]], str | None]:
+def _lookup(study: PlannedStudy, whole: frozenset[str]) -> Callable[[Iterable[str]], str | None]:
     """Return a function from a subset of components to the arm that is the baseline with these, if it was planned."""
     known = {frozenset(arm.levels.items()): arm.name for arm in study.arms}
     home, start = study.space.reference, study.space.baseline
@@ -109,7 +109,7 @@ def _lookup(study: Study, whole: frozenset[str]) -> Callable[[Iterable[str]], st
 
 
 def _step(
-    study: Study, table: pd.DataFrame, step: int, component: str, arm: str, before: str | None
+    study: PlannedStudy, table: pd.DataFrame, step: int, component: str, arm: str, before: str | None
 ) -> dict[str, object]:
     mean = float(values(table, arm, study.metric).mean())
     return {"step": step, "component": component, "arm": arm, "mean": mean} | _difference(
@@ -117,7 +117,7 @@ def _step(
     )
 
 
-def _difference(study: Study, table: pd.DataFrame, arm: object, against: str) -> dict[str, object]:
+def _difference(study: PlannedStudy, table: pd.DataFrame, arm: object, against: str) -> dict[str, object]:
     if not arm:
         return dict(zip(DIFFERENCE, (float("nan"),) * 3 + (0,), strict=True))
     whole, _ = pairs(table, str(arm), against, study.metric)

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.effects import arm_names
-from analysis.load import PHASES, STATUSES, Study
+from analysis.load import PHASES, STATUSES, PlannedStudy
 
 MOST_LETTERS = 1000  # of a reason
 
 
-def effort_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def effort_table(study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     """Count each arm's trials by phase and status, with epochs trained and seconds of trial time.
 
     Columns: arm, ``<phase>`` (planned), ``<phase>_<status>`` for each status, epochs, wall_s. An equal ``search``
@@ -55,7 +55,7 @@ def _cut(reason: str) -> str:
     return f"{reason[:half]} … ({len(reason) - 2 * half:,} letters left out) … {reason[-half:]}"
 
 
-def chosen(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def chosen(study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     """List what each replicate's search chose, as its confirm trials ran it.
 
     Columns: arm, replicate, name, value, default (as text: where searches start; empty if the space does not

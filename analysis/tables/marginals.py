@@ -16,7 +16,7 @@ import pandas as pd
 from analysis import inference
 from analysis.effects import matrix
 from analysis.inference import Array
-from analysis.load import Study
+from analysis.load import PlannedStudy
 
 MARGINAL_COLUMNS = (
     *("factor", "level", "home", "blocks", "n", "mean", "mean_low", "mean_high"),
@@ -40,7 +40,7 @@ class Grid:
     left_out: tuple[str, ...]
 
 
-def marginals(study: Study, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+def marginals(study: PlannedStudy, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
     """Average the primary metric over the other factors at each level, and compare levels within replicates.
 
     Returns the table (factor, level, home, blocks, n, mean, mean_low, mean_high, difference, low, high), and by factor
@@ -69,7 +69,7 @@ def marginals(study: Study, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
     return pd.DataFrame(rows, columns=list(MARGINAL_COLUMNS)), left_out
 
 
-def interactions(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+def interactions(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     """Estimate how far the effect of one factor's level depends on another factor's level.
 
     Columns: factor, level, home, other, other_level, other_home, blocks, n, interaction, low, high. The interaction is
@@ -99,7 +99,7 @@ def interactions(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(INTERACTION_COLUMNS))
 
 
-def _cells(study: Study, factors: Sequence[str]) -> dict[tuple[tuple[Level, ...], Block], str]:
+def _cells(study: PlannedStudy, factors: Sequence[str]) -> dict[tuple[tuple[Level, ...], Block], str]:
     """Place each arm that has levels of all ``factors`` by these and by the rest of its levels."""
     cells: dict[tuple[tuple[Level, ...], Block], str] = {}
     for arm in study.arms:
@@ -109,7 +109,7 @@ def _cells(study: Study, factors: Sequence[str]) -> dict[tuple[tuple[Level, ...]
     return cells
 
 
-def _largest_grid(study: Study, factor: str, cells: Mapping[tuple[Level, Block], str]) -> Grid | None:
+def _largest_grid(study: PlannedStudy, factor: str, cells: Mapping[tuple[Level, Block], str]) -> Grid | None:
     """Find the complete sub-grid with most arms; of equals the one with more levels. None below two by two."""
     levels_of: dict[Block, frozenset[Level]] = {}
     for level, block in cells:
@@ -139,18 +139,18 @@ def _blocks(cells: Mapping[tuple[tuple[Level, ...], Block], str]) -> list[Block]
 
 
 def _seen(
-    study: Study, cells: Mapping[tuple[tuple[Level, ...], Block], str], index: int, factor: str
+    study: PlannedStudy, cells: Mapping[tuple[tuple[Level, ...], Block], str], index: int, factor: str
 ) -> tuple[Level, ...]:
     present = {key[index] for key, _ in cells}
     return tuple(level for level in study.space.factors[factor].values if level in present)
 
 
-def _home(study: Study, factor: str, levels: Sequence[Level]) -> int:
+def _home(study: PlannedStudy, factor: str, levels: Sequence[Level]) -> int:
     reference = study.space.reference.get(factor)
     return levels.index(reference) if reference in levels else 0
 
 
-def _values(study: Study, table: pd.DataFrame) -> dict[str, Array]:
+def _values(study: PlannedStudy, table: pd.DataFrame) -> dict[str, Array]:
     names = [arm.name for arm in study.arms]
     return dict(zip(names, matrix(table, names, study.metric)[0], strict=True))
 

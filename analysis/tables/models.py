@@ -10,7 +10,7 @@ import pandas as pd
 from ablation.run_dir import RunLocation
 from analysis import load
 from analysis.effects import arm_names
-from analysis.load import Study
+from analysis.load import PlannedStudy
 
 EMBEDDING_COLUMNS = ("x", "y", "label", "kind")
 ATTENTION_COLUMNS = ("label", "row", "column", "weight")
@@ -18,7 +18,7 @@ FACE_COLUMNS = ("image", "label", "predicted", "confidence", "png", "attention",
 PLACE = ["trial_id", "arm", "replicate"]
 
 
-def confusion_shares(study: Study, trials: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
+def confusion_shares(study: PlannedStudy, trials: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """Average each arm's confusion matrix, in shares of the true class: seeds within a replicate first.
 
     Columns: arm, label, predicted, count (of all trials), share (0..1), replicates.
@@ -35,14 +35,14 @@ def confusion_shares(study: Study, trials: pd.DataFrame, counts: pd.DataFrame) -
     return _in_order(study, trials, table)
 
 
-def embeddings(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def embeddings(run: RunLocation, study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     """Read each arm's first completed confirm trial's embedding: trial_id, arm, replicate, x, y, label, kind."""
     first = _done(trials).drop_duplicates("arm")
     table = _left(run, first, "embeddings.parquet", EMBEDDING_COLUMNS)
     return _in_order(study, trials, table[[*PLACE, *EMBEDDING_COLUMNS]])
 
 
-def attention(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def attention(run: RunLocation, study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     """Average each arm's spatial attention over its confirm trials: arm, label, row, column, weight, relative.
 
     ``relative`` is the weight in units of even attention: 1 everywhere if every place counted alike.
@@ -56,7 +56,7 @@ def attention(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFr
     return _in_order(study, trials, table)
 
 
-def faces(run: RunLocation, study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def faces(run: RunLocation, study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     """Read the photographs that each arm's first completed confirm trial left: trial_id, arm, replicate, FACE_COLUMNS.
 
     ``attention`` holds a photograph's own weights, row by row; it, ``rows`` and ``columns`` are null without attention.
@@ -82,7 +82,7 @@ def undominated(costs: pd.DataFrame, column: str, higher_is_better: bool) -> set
     return set(ranked.loc[score > score.cummax().shift(fill_value=float("-inf")), "arm"])
 
 
-def class_name(study: Study, label: int) -> str:
+def class_name(study: PlannedStudy, label: int) -> str:
     """Name a class, or number it where the study gives no name; names that two classes have are numbered, too."""
     if not 0 <= label < len(study.class_names):
         return f"class {label}"
@@ -95,7 +95,7 @@ def _done(trials: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["replicate", "index"], kind="stable")[PLACE]
 
 
-def _in_order(study: Study, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def _in_order(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     order = {name: index for index, name in enumerate(arm_names(study, trials))}
     return table.sort_values("arm", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 

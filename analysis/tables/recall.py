@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis import inference
 from analysis.effects import REFERENCE, arm_names
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.tables.models import class_name
 
 COLUMNS = (
@@ -16,7 +16,7 @@ COLUMNS = (
 )
 
 
-def per_class_recall(study: Study, trials: pd.DataFrame, confusions: pd.DataFrame) -> pd.DataFrame:
+def per_class_recall(study: PlannedStudy, trials: pd.DataFrame, confusions: pd.DataFrame) -> pd.DataFrame:
     """Average each class's recall over replicates, with t interval and paired difference to the reference.
 
     Args:
@@ -46,7 +46,7 @@ def per_class_recall(study: Study, trials: pd.DataFrame, confusions: pd.DataFram
 
 
 def _row(
-    study: Study, arm: str, label: int, mine: pd.Series[float], home: pd.Series[float] | None
+    study: PlannedStudy, arm: str, label: int, mine: pd.Series[float], home: pd.Series[float] | None
 ) -> tuple[object, ...]:
     name = class_name(study, label)
     mean = inference.mean_interval(mine.to_numpy(dtype=float))

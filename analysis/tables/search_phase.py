@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects import arm_names
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from search_spaces.domains import Choice, Domain, Float, Int
 
 EDGE = 0.05  # of a range's (logarithmic) width, counted as its end
 GRID = 200  # points of a curve over epochs spent
 
 
-def comparison_epoch(study: Study) -> int:
+def comparison_epoch(study: PlannedStudy) -> int:
     """Name the epoch at which all search trials can be compared: the first rung, where nothing is censored yet."""
     return int(study.rungs[0]) if study.rungs else study.plan.budget.epochs
 
 
-def scores_at(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, epoch: int) -> pd.DataFrame:
+def scores_at(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame, epoch: int) -> pd.DataFrame:
     """List each search trial's primary validation score after ``epoch``; trials that did not reach it are absent.
 
     Columns: trial_id, arm, replicate, index, status, score, then ``config.*`` of every searched hyperparameter.
@@ -45,14 +45,14 @@ def scores_at(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, epoch: i
     return known.reset_index(drop=True)
 
 
-def domains(study: Study) -> dict[str, Domain]:
+def domains(study: PlannedStudy) -> dict[str, Domain]:
     """Return the domain of every hyperparameter that some arm searches, in the space's order."""
     searched = {name for arm in study.arms for name in arm.searched}
     every = {**study.space.factors, **study.space.nuisance}
     return {name: domain for name, domain in every.items() if name in searched}
 
 
-def survival_curve(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def survival_curve(study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     """Follow the share of each arm's search trials still training, epoch by epoch (Kaplan and Meier, 1958).
 
     Stopped, diverged and failed trials leave after their last epoch; interrupted ones are censored there. Columns:
@@ -74,7 +74,7 @@ def survival_curve(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["arm", "epoch", "at_risk", "share"])
 
 
-def best_so_far(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+def best_so_far(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """Follow the best validation score of completed trials against the epochs that an arm's replicate has spent.
 
     Only full-length scores count: a stopped trial spends epochs and raises nothing. Means over replicates, from
@@ -107,7 +107,7 @@ def best_so_far(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["arm", "epochs_spent", "best"])
 
 
-def tuning_gain(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+def tuning_gain(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """Compare each replicate's chosen search trial with the default configuration's, at the last epoch both reached.
 
     Columns: arm, replicate, epoch (of the comparison), default, tuned, gain (in favour of tuning, whatever the
@@ -140,7 +140,7 @@ def tuning_gain(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.
     return pd.DataFrame(found, columns=columns)
 
 
-def edges(study: Study, chosen: pd.DataFrame) -> pd.DataFrame:
+def edges(study: PlannedStudy, chosen: pd.DataFrame) -> pd.DataFrame:
     """Count chosen values within EDGE of a range's end, on the scale that the search used.
 
     ``chosen`` is what ``effort.chosen`` returns. Columns: arm, name, end ("low" or "high"), at_edge, replicates,
@@ -168,7 +168,7 @@ def unit_scale(domain: Float | Int, values: np.ndarray) -> np.ndarray:
     return np.asarray((values - low) / (high - low))
 
 
-def _is_default(study: Study, trial: Mapping[Any, Any]) -> bool:
+def _is_default(study: PlannedStudy, trial: Mapping[Any, Any]) -> bool:
     searched = {arm.name: arm.searched for arm in study.arms}.get(trial["arm"], ())
     return all(_is(trial.get(f"config.{name}"), study.start(name)) for name in searched)
 

@@ -50,7 +50,7 @@ def speed(arm: Arm, replicate: int, seed: int) -> float:
     return 0.5 + SAIL[str(sail)] + DECK[str(deck)] + 0.002 * float(cut) + bonus + 0.01 * replicate
 
 
-def tables(run: Path) -> tuple[load.Study, pd.DataFrame]:
+def tables(run: Path) -> tuple[load.PlannedStudy, pd.DataFrame]:
     study = load.study(run)
     return study, effects.replicates(study, load.trials(run))
 

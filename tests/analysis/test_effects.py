@@ -21,7 +21,7 @@ def planted(arm: Arm, replicate: int, seed: int) -> float:
     return {"reference": REFERENCE, "material=wood": WOOD}.get(arm.name, (0.1, 0.3, 0.2))[replicate]
 
 
-def tables(run: Path) -> tuple[load.Study, pd.DataFrame, pd.DataFrame]:
+def tables(run: Path) -> tuple[load.PlannedStudy, pd.DataFrame, pd.DataFrame]:
     study, trials = load.study(run), load.trials(run)
     return study, trials, effects.replicates(study, trials)
 

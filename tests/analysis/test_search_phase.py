@@ -12,7 +12,7 @@ from scipy import stats
 
 from analysis import importance as ranking
 from analysis import load
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.tables import effort, search_phase
 from search_spaces.space import Choice
 from tests.support.made_runs import BRIDGES, write_run
@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(run: Path) -> Study:
+def study(run: Path) -> PlannedStudy:
     return load.study(run)
 
 
@@ -49,7 +49,7 @@ def curves(values: dict[str, list[float]], order: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_survival_counts_stopped_trials_as_gone_and_interrupted_ones_as_censored(study: Study) -> None:
+def test_survival_counts_stopped_trials_as_gone_and_interrupted_ones_as_censored(study: PlannedStudy) -> None:
     trials = search_trials(
         [("a", 4, "completed"), ("b", 2, "stopped"), ("c", 1, "interrupted"), ("d", 0, "failed"), ("e", 0, "pending")]
     )
@@ -59,7 +59,7 @@ def test_survival_counts_stopped_trials_as_gone_and_interrupted_ones_as_censored
     assert curve["at_risk"].tolist() == [4, 3, 2, 1, 1]
 
 
-def test_best_so_far_rises_with_completed_trials_only(study: Study) -> None:
+def test_best_so_far_rises_with_completed_trials_only(study: PlannedStudy) -> None:
     trials = search_trials([("a", 4, "completed"), ("b", 2, "stopped"), ("c", 4, "completed")])
     values = {"a": [0.1, 0.9, 0.3, 0.5], "b": [0.8, 0.99], "c": [0.1, 0.2, 0.3, 0.6]}
     epochs = curves(values, ["a", "b", "a", "b", "a", "a", "c", "c", "c", "c"])
@@ -68,7 +68,7 @@ def test_best_so_far_rises_with_completed_trials_only(study: Study) -> None:
     assert found["best"].tolist() == [0.5, 0.5, 0.5, 0.5, 0.6]
 
 
-def test_scores_are_compared_at_the_first_rung_which_every_trial_reached(run: Path, study: Study) -> None:
+def test_scores_are_compared_at_the_first_rung_which_every_trial_reached(run: Path, study: PlannedStudy) -> None:
     epoch = search_phase.comparison_epoch(study)
     found = search_phase.scores_at(study, load.trials(run), load.epochs(run), epoch)
     assert epoch == 2
@@ -76,7 +76,7 @@ def test_scores_are_compared_at_the_first_rung_which_every_trial_reached(run: Pa
     assert set(found["status"]) == {"completed", "stopped"}
 
 
-def test_tuning_gain_compares_at_the_last_epoch_that_both_reached(study: Study) -> None:
+def test_tuning_gain_compares_at_the_last_epoch_that_both_reached(study: PlannedStudy) -> None:
     trials = search_trials([("a", 2, "stopped"), ("b", 4, "completed"), ("c", 4, "completed")])
     trials["config.build.rate"] = [0.1, 0.5, 0.2]
     trials["metric.val_strength"] = [0.45, 0.7, 0.6]
@@ -113,7 +113,7 @@ def test_levels_of_several_kinds_are_known_again_as_the_text_that_they_share_a_c
     assert search_phase.tuning_gain(study, trials, epochs)["replicate"].tolist() == [0]
 
 
-def test_chosen_values_at_the_ends_of_a_logarithmic_range_are_counted(study: Study) -> None:
+def test_chosen_values_at_the_ends_of_a_logarithmic_range_are_counted(study: PlannedStudy) -> None:
     # 0.01..1: 5 % of the two decades is a factor of 10^0.1 = 1.26.
     values = [0.0124, 0.0127, 0.1, 0.8, 0.79]
     chosen = pd.DataFrame({"arm": "reference", "replicate": range(5), "name": "build.rate", "value": values})
@@ -122,7 +122,7 @@ def test_chosen_values_at_the_ends_of_a_logarithmic_range_are_counted(study: Stu
     assert found["bound"].to_dict() == {"low": 0.01, "high": 1.0}
 
 
-def planted(study: Study, effect: float, n: int = 40) -> tuple[pd.DataFrame, pd.DataFrame]:
+def planted(study: PlannedStudy, effect: float, n: int = 40) -> tuple[pd.DataFrame, pd.DataFrame]:
     random = np.random.default_rng(1)
     rate = 0.01 * 100 ** random.uniform(size=n)
     score = effect * np.log(rate) + random.normal(size=n)
@@ -131,7 +131,7 @@ def planted(study: Study, effect: float, n: int = 40) -> tuple[pd.DataFrame, pd.
     return trials, epochs
 
 
-def test_importance_is_spearmans_correlation_with_an_interval_that_finds_what_was_planted(study: Study) -> None:
+def test_importance_is_spearmans_correlation_with_an_interval_that_finds_what_was_planted(study: PlannedStudy) -> None:
     trials, epochs = planted(study, 1.0)
     row = ranking.importance(study, trials, epochs).iloc[0]
     scores = epochs[epochs["epoch"] == 2]["metric.val_strength"]
@@ -143,7 +143,7 @@ def test_importance_is_spearmans_correlation_with_an_interval_that_finds_what_wa
     assert (row["trials"], row["epoch"]) == (40, 2)
 
 
-def test_importance_of_nothing_is_not_told_from_luck_and_is_the_same_again(study: Study) -> None:
+def test_importance_of_nothing_is_not_told_from_luck_and_is_the_same_again(study: PlannedStudy) -> None:
     trials, epochs = planted(study, 0.0)
     first, again = (ranking.importance(study, trials, epochs) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
@@ -151,7 +151,7 @@ def test_importance_of_nothing_is_not_told_from_luck_and_is_the_same_again(study
     assert first["explained"].iloc[0] < first["luck"].iloc[0]
 
 
-def test_an_optimum_inside_the_range_is_seen_by_what_is_explained(study: Study) -> None:
+def test_an_optimum_inside_the_range_is_seen_by_what_is_explained(study: PlannedStudy) -> None:
     trials, epochs = planted(study, 0.0)
     place = np.log(trials["config.build.rate"] / 0.1)
     epochs.loc[epochs["epoch"] == 2, "metric.val_strength"] = -(place**2).to_numpy()
@@ -159,6 +159,6 @@ def test_an_optimum_inside_the_range_is_seen_by_what_is_explained(study: Study) 
     assert abs(row["rho"]) < 0.5 < row["explained"]
 
 
-def test_too_few_trials_have_no_importance(study: Study) -> None:
+def test_too_few_trials_have_no_importance(study: PlannedStudy) -> None:
     trials, epochs = planted(study, 1.0, n=5)
     assert ranking.importance(study, trials, epochs).empty

@@ -86,8 +86,7 @@ def test_every_event_is_a_line_of_strict_json(tmp_path: Path, capsys: pytest.Cap
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress:
-            study.observer = progress.note
+        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
             carry_out(study, clock)
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -109,8 +108,7 @@ def test_progress_comes_first_last_and_every_so_often(tmp_path: Path, capsys: py
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(plan, ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress:
-            study.observer = progress.note
+        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
             carry_out(study, clock)
     lines = strict(capsys.readouterr().err)
     reported = [line for line in lines if line["kind"] == "progress"]
@@ -139,8 +137,7 @@ def test_a_resumed_sweep_counts_what_earlier_sessions_did(tmp_path: Path, capsys
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress:
-            study.observer = progress.note
+        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
             clock.now_s += 5
     first, last = strict(capsys.readouterr().err)
     assert first["ended"] == last["ended"] == 7
@@ -154,8 +151,7 @@ def test_plain_lines_say_what_runs_and_how_long_it_will_take(
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), clock=clock) as progress:
-            study.observer = progress.note
+        with Progress(study, Slots(2, 1.0, 0.0), clock=clock) as progress, study.followed_by(progress.note):
             carry_out(study, clock)
     first, lost, *middle, last = capsys.readouterr().err.splitlines()
     assert first == "30 trials, 2 at a time"
@@ -182,8 +178,10 @@ def test_the_screen_shows_the_arms_that_matter_and_all_of_them_at_the_end(tmp_pa
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(plan, ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), clock=clock, console=console) as progress:
-            study.observer = progress.note
+        with (
+            Progress(study, Slots(2, 1.0, 0.0), clock=clock, console=console) as progress,
+            study.followed_by(progress.note),
+        ):
             carry_out(study, clock, most_trials=20)
             last = study.next_assignment()
             assert last is not None

@@ -96,10 +96,12 @@ def test_a_study_goes_on_where_nobody_follows_it(
     monkeypatch.setattr("ablation.console.progress.PLAIN_EVERY_S", 0.0)
     with Ledger(tmp_path / "ledger") as ledger:
         study = Study(toy_plan(), ledger)
-        with Progress(
-            study, Slots(1, 1.0, 0.0), Resources(log_format="json" if log_format == "json" else "text")
-        ) as progress:
-            study.observer = progress.note
+        with (
+            Progress(
+                study, Slots(1, 1.0, 0.0), Resources(log_format="json" if log_format == "json" else "text")
+            ) as progress,
+            study.followed_by(progress.note),
+        ):
             carry_out(study, RunPaths(tmp_path), most_epochs=100)
     assert sum(len(state.epochs) for state in study.records.values()) == 100
     assert (stream.takes, stream.refused) == (0, 1)

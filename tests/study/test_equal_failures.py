@@ -168,8 +168,10 @@ def test_progress_tells_each_kind_of_failure_and_retry_once_while_it_happens(tmp
     with Ledger(paths.ledger) as ledger:
         study = Study(toy_plan(), ledger)
         study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), console=console(file=file), paths=paths) as progress:
-            study.observer = progress.note
+        with (
+            Progress(study, Slots(2, 1.0, 0.0), console=console(file=file), paths=paths) as progress,
+            study.followed_by(progress.note),
+        ):
             first = start(study)
             paths.log(first).parent.mkdir(parents=True)
             paths.log(first).write_text("said")

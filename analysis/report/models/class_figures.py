@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects import REFERENCE
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.numbers import Unit
 from analysis.report.figures import DIVERGING, SCALE, Spec, heat, map_layout, plain, scale, spec
 from analysis.tables.models import class_name
@@ -40,7 +40,7 @@ def recall_map(table: pd.DataFrame, column: str) -> Spec:
     return spec(name, [trace], map_layout(len(arms)))
 
 
-def confusion(study: Study, arm: str, table: pd.DataFrame) -> Spec:
+def confusion(study: PlannedStudy, arm: str, table: pd.DataFrame) -> Spec:
     """Draw one arm's mean confusion matrix: true classes by predicted classes, in percent of the true class."""
     labels = sorted(set(table["label"]) | set(table["predicted"]))
     names = [class_name(study, label) for label in labels]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.numbers import SHARE
 from analysis.report.inputs import Inputs
 from analysis.report.models.view import MOST_ARMS
@@ -58,7 +58,7 @@ def faces(inputs: Inputs) -> Faces:
     return Faces(encoded, arms[:MOST_ARMS], max(0, len(arms) - MOST_ARMS))
 
 
-def _face(study: Study, row: Mapping[Any, Any], index: int) -> Face:
+def _face(study: PlannedStudy, row: Mapping[Any, Any], index: int) -> Face:
     label, predicted = models.class_name(study, row["label"]), models.class_name(study, row["predicted"])
     confidence = SHARE.value(row["confidence"])
     alternative = f"photograph {row['image']}: {label}, predicted {predicted} with confidence {confidence}"

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.effects import REFERENCE
-from analysis.load import Study
+from analysis.load import PlannedStudy
 from analysis.numbers import Unit
 from analysis.report.figures import (
     ALERT,
@@ -30,7 +30,7 @@ from analysis.report.figures import (
 from analysis.tables.models import class_name
 
 
-def embedding(study: Study, arm: str, table: pd.DataFrame) -> Spec:
+def embedding(study: PlannedStudy, arm: str, table: pd.DataFrame) -> Spec:
     """Draw one trial's embedding in two dimensions, items as dots, whatever else lies there as diamonds."""
     traces: list[dict[str, Any]] = []
     for kind, symbol, size in (("image", "circle", 4.5), ("", "diamond", 13)):
@@ -62,7 +62,7 @@ def embedding(study: Study, arm: str, table: pd.DataFrame) -> Spec:
     return spec(arm, traces, look)
 
 
-def attention(study: Study, arm: str, table: pd.DataFrame, most: float) -> Spec:
+def attention(study: PlannedStudy, arm: str, table: pd.DataFrame, most: float) -> Spec:
     """Draw mean attention over places, one map a class, in units of even attention."""
     labels = sorted(set(table["label"]))
     columns = min(4, len(labels))
