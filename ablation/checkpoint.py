@@ -14,13 +14,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import BaseModel
+
 from ablation.ledger.storage import put_whole
+from ablation.reporting import ReportingContext
 from ablation.trial import EpochRecord, TrialContext
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import torch
+
+    from ablation.torch_state import HasState
 
 KEPT = 2
 NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{12})\.safetensors")
@@ -142,12 +147,17 @@ def load(path: Path, framework: Framework = "torch") -> Checkpoint:
         raise DamagedCheckpointError(f"{path} is no checkpoint of this project ({error}); give another") from error
 
 
-def newest(directory: Path, identity: str, framework: Framework = "torch") -> Checkpoint | None:
-    """Return a trial's newest whole checkpoint, and rename damaged ones that are newer.
+def newest(
+    directory: Path, identity: str, framework: Framework = "torch", *, most_epochs: int | None = None
+) -> Checkpoint | None:
+    """Return a trial's newest whole checkpoint, of ``most_epochs`` at most, and rename damaged ones that are newer.
 
     One of another configuration, seed or length is none of its own.
     """
     for path in _by_age(directory):
+        named = NAME.fullmatch(path.name)
+        if most_epochs is not None and named is not None and int(named[1]) > most_epochs:
+            continue
         try:
             checkpoint = load(path, framework)
         except FileNotFoundError:
@@ -161,6 +171,72 @@ def newest(directory: Path, identity: str, framework: Framework = "torch") -> Ch
             return checkpoint
         print(f"{path.name} belongs to another configuration, seed or length; ignored")
     return None
+
+
+def save_model(
+    context: ReportingContext, model: HasState, optimizer: HasState | None, epoch: int, **others: HasState
+) -> Path:
+    """Save a usual training loop after an epoch: model, optimizer, and the global generators.
+
+    Save before ``context.report``, which a trial that is stopped leaves, and at least after the last epoch.
+
+    Args:
+        context: what ``ablation.trial.reporting`` gives to ``train``.
+        model: a torch module, or anything with ``state_dict`` and ``load_state_dict``; its tensors are ``model.…``.
+        optimizer: likewise; None if there is nothing to keep.
+        epoch: epochs trained.
+        others: what else the rest depends on, by a name of its own, such as ``scheduler=scheduler``.
+
+    Raises: TypeError if a state holds what is neither a tensor nor JSON: nothing is pickled.
+    """
+    from ablation.torch_state import flattened
+
+    tensors: dict[str, torch.Tensor] = {}
+    forms = {}
+    for name, part in _parts(model, optimizer, others).items():
+        held, forms[name] = flattened(name, part.state_dict())
+        tensors |= held
+    about = {"trial_id": context.trial_id, "config": _plain_config(context), "forms": forms}
+    return save(context.checkpoint_dir, Checkpoint(epoch, _identity_of(context), (), tensors, about))
+
+
+def load_model(context: ReportingContext, model: HasState, optimizer: HasState | None, **others: HasState) -> int:
+    """Go on from what ``save_model`` left, if it left anything; return the epochs trained, 0 if there is nothing.
+
+    The next epoch is reported as one more than that. One that was saved, but never reported, is trained again.
+    """
+    from ablation.torch_state import rebuilt
+
+    parts = _parts(model, optimizer, others)
+    found = newest(context.checkpoint_dir, _identity_of(context), most_epochs=context.reported)
+    if found is None:
+        return 0
+    for name, part in parts.items():
+        part.load_state_dict(rebuilt(found.about["forms"][name], found.tensors))
+    print(f"resumed {context.trial_id} after epoch {found.epoch}")
+    return found.epoch
+
+
+def _parts(model: HasState, optimizer: HasState | None, others: Mapping[str, HasState]) -> dict[str, HasState]:
+    """Name what is saved, in the order of loading: the generators last, from which loading may draw."""
+    from ablation.torch_state import GlobalGenerators
+
+    given = {"model": model} if optimizer is None else {"model": model, "optimizer": optimizer}
+    return {**given, **others, "generators": GlobalGenerators()}
+
+
+def _plain_config(context: ReportingContext) -> Any:
+    if not isinstance(context, ReportingContext):
+        raise TypeError(
+            f"context is a {type(context).__name__}, but must be what ablation.trial.reporting gives to train; "
+            "a generator saves its records, too: use checkpoint.save and checkpoint.newest"
+        )
+    return context.config.model_dump(mode="json") if isinstance(context.config, BaseModel) else dict(context.config)
+
+
+def _identity_of(context: ReportingContext) -> str:
+    config = _plain_config(context)
+    return identity(config, context.seed, context.replicate_seed, context.epochs, context.phase)
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -121,6 +121,8 @@ def reporting(train: Callable[[Any, ReportingContext], None]) -> RunTrial:
                 exchange.known = record.epoch
                 yield record
                 exchange.answer(goes_on=True)
+            if not kept.is_replayed and len(kept.records) == context.epochs:
+                yield from kept.records  # the checkpoint is of the last epoch: there was nothing left to train
         finally:
             exchange.answer(goes_on=False)
             thread.join()

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = (
     *("search_spaces.domains", "search_spaces.conditions", "search_spaces.metrics", "search_spaces.space"),
-    *("ablation.faults", "ablation.plan", "ablation.power", "ablation.seeds", "ablation.trial"),
+    *("ablation.faults", "ablation.plan", "ablation.power", "ablation.seeds", "ablation.torch_state"),
+    "ablation.trial",
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
     *("analysis.effects", "analysis.inference", "analysis.statistics.effect_sizes"),
 )
