@@ -50,7 +50,7 @@ ONLY_ONCE = ("--resume", "--retry-failed", "--accept-changes")  # said again by 
 
 
 def main(
-    space: Annotated[str, typer.Option(help="NAME, package.module:SPACE or FILE.py")],
+    space: Annotated[str, typer.Option(help="NAME, package.module:SPACE, FILE.py, FILE.yaml or FILE.toml")],
     data: Annotated[
         str | None, typer.Option(help="tcl: synthetic, rafdb:DIR, folder:DIR or fer2013:CSV; default: the space's own")
     ] = None,
@@ -183,7 +183,8 @@ def run(
     None means: as the space or the budget has it.
 
     Args:
-        space: a Space, or what ``--space`` takes: a name, ``package.module:SPACE`` or ``FILE.py``.
+        space: a Space, or what ``--space`` takes: a name, ``package.module:SPACE``, ``FILE.py``, ``FILE.yaml``
+            or ``FILE.toml``.
         data: URI of the data; default: the space's own.
         design: ``one-at-a-time``, ``factorial`` or ``joint``.
         arms: patterns of the arms to run; the reference always runs.

@@ -66,14 +66,19 @@ def put_on_path(folders: tuple[str, ...]) -> None:
     sys.path[:] = [*standard, *folders, *(entry for entry in others if entry not in standard)]
 
 
+def make_first(folder: Path) -> None:
+    """Put a folder before every other of the user's."""
+    users = [str(Path(entry or ".").resolve()) for entry in sys.path if _is_users(entry)]
+    put_on_path(tuple(dict.fromkeys([str(folder), *users])))
+
+
 def import_study_file(path: Path) -> ModuleType:
     """Import a space's file with its folder first among the user's; raise FaultsError if that fails.
 
     It is registered under its own name, so that its neighbours can import it, unless that name is Python's or ours.
     """
     path = path.resolve()
-    users = [str(Path(entry or ".").resolve()) for entry in sys.path if _is_users(entry)]
-    put_on_path(tuple(dict.fromkeys([str(path.parent), *users])))
+    make_first(path.parent)
     is_free = path.stem not in (*sys.stdlib_module_names, *OUR_PACKAGES)
     name = path.stem if is_free else f"study_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

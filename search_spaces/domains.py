@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
@@ -78,9 +78,9 @@ class Choice(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _first_is_default(cls, data: dict[str, object]) -> dict[str, object]:
-        values = data.get("values")
-        if "default" not in data and isinstance(values, tuple | list) and values:
+    def _first_is_default(cls, data: Any) -> Any:
+        values = data.get("values") if isinstance(data, dict) else None
+        if isinstance(values, tuple | list) and values and "default" not in data:
             return {**data, "default": values[0]}
         return data
 

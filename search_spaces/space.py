@@ -122,8 +122,8 @@ class Space(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_is_metric(cls, data: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(data.get("metrics"), tuple | list):
+    def _name_is_metric(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("metrics"), tuple | list):
             return data
         return {**data, "metrics": whole_metrics(data["metrics"], data.get("direction", "maximize"))}
 

@@ -50,6 +50,12 @@ def test_the_study_is_short_and_readme_has_another() -> None:
     assert STUDY not in (ROOT / "README.md").read_text()
 
 
+def test_the_space_in_yaml_is_the_pages_space(study_file: str) -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    Path("my_surface.yaml").write_text(block)
+    assert find_space("my_surface.yaml") == find_space(study_file)
+
+
 def test_the_study_runs_and_finds_that_the_network_needs_both_parts(study_file: str, tmp_path: Path) -> None:
     plan = check_request(Request(study_file, budget="quick", replicates=2, trials=2, epochs=3), gpus=0).plan
     paths = run_study(plan, tmp_path / "runs/surface")

@@ -36,8 +36,8 @@ def importers(package: str) -> set[str]:
 
 # From the ground up: who stands on a floor imports from it and from below, never from above.
 FLOORS = (
-    "paths faults terminal seeds machine git interrupts resources trial reporting spaces user_code code_record version "
-    "plan_versions arrays torch_state",
+    "paths faults terminal seeds machine git interrupts resources trial reporting spaces space_file user_code "
+    "code_record version plan_versions arrays torch_state",
     "ledger",
     "plan study_file run_dir power tables failures checkpoint reuse trust reruns agreement",
     "study",
