@@ -70,6 +70,9 @@ class Budget(Frozen):
     grace_epochs: int = Field(ge=1, description="ASHA's first rung")
     reduction_factor: int = Field(ge=2, description="ASHA's η: one in η goes on at a rung")
     fixed: Levels = Field(default={}, description="fixed hyperparameters that come with this budget")
+    arms: tuple[str, ...] = Field(
+        default=(), description="globs of a one-at-a-time study's arms if --arms asks for no others; empty: all of them"
+    )
 
 
 class Arm(Frozen):

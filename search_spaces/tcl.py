@@ -61,10 +61,13 @@ SPACE = Space(
     ),
     budgets={
         "quick": Budget(
-            replicates=3,
+            # The whole method, each of its two parts without the other, and neither: few comparisons with many
+            # replicates find what all thirteen arms with three replicates cannot.
+            arms=("negatives=none", "attention=none", "baseline"),
+            replicates=12,
             trials=3,
-            epochs=8,
-            grace_epochs=2,
+            epochs=12,
+            grace_epochs=3,
             reduction_factor=4,
             fixed={"model.backbone": "small", "data.size_px": 48},
         ),

@@ -38,10 +38,14 @@ def print_header(out: Console, checked: CheckedStudy) -> None:
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if checked.data is not None:
-        names = checked.data.get("class_names", ())
-        out.print(f"data {checked.data['uri']}{': ' if names else ''}{', '.join(names)}")
+        classes = checked.data.get("class_names", ())
+        out.print(f"data {checked.data['uri']}{': ' if classes else ''}{', '.join(classes)}")
         for remark in checked.data.get("remarks", ()):
             out.print(f"note: {remark}")
+    possible = len(plan.space.arms(plan.design))
+    if len(plan.arms) < possible:
+        names = ", ".join(arm.name for arm in plan.arms)
+        out.print(f"{len(plan.arms)} of {possible} arms: {names}; --arms '*' for all")
 
 
 def _runs_in_words(budget: Budget) -> str:

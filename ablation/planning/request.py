@@ -83,7 +83,7 @@ def check_request(
     elif request.warm_start is not None:
         warm_start = _warm_start(request.warm_start, effective, faults)
         effective = with_defaults(effective, {} if warm_start is None else warm_start.defaults)
-    arms = _arms(effective, request, faults)
+    arms = _arms(effective, request, budget, faults)
     budget = _without_search(request, budget, arms, faults)
     comparisons = effective.declared(arms)
     if comparisons and budget.replicates < 2:
@@ -153,18 +153,24 @@ def _warm_start(run: Path, space: Space, faults: list[str]) -> WarmStart | None:
         return None
 
 
-def _arms(space: Space, request: Request, faults: list[str]) -> tuple[Arm, ...]:
-    """Return the design's arms, or those that --arms asks for; the reference always stays, to be compared with."""
+def _arms(space: Space, request: Request, budget: Budget, faults: list[str]) -> tuple[Arm, ...]:
+    """Return the design's arms, or those that --arms or else the budget asks for.
+
+    The reference always stays, to be compared with.
+    """
     arms = space.arms(request.design if request.design in DESIGNS else "one-at-a-time")
+    asked, whose = request.arms, "--arms"
+    if not asked and request.design == "one-at-a-time":
+        asked, whose = budget.arms, f"the space {space.name}: in one of its budgets, arms"
     names = [arm.name for arm in arms]
     chosen = {names[0]} if arms[0].name == "reference" else set[str]()
-    for pattern in request.arms:
+    for pattern in asked:
         # A name stands for itself first: brackets in it would be a set of letters.
         matched = {pattern} if pattern in names else {name for name in names if fnmatchcase(name, pattern)}
         if not matched:
-            faults.append(f"--arms {pattern!r} matches no arm; {nearest(pattern, names)}")
+            faults.append(f"{whose} {pattern!r} matches no arm; {nearest(pattern, names)}")
         chosen |= matched
-    return tuple(arm for arm in arms if arm.name in chosen) if request.arms else arms
+    return tuple(arm for arm in arms if arm.name in chosen) if asked else arms
 
 
 def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> list[str]:

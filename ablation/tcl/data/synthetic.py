@@ -3,7 +3,7 @@
 Expressions follow the facial action coding of Ekman and Friesen in outline (raised inner brows in fear and grief, a
 wrinkled nose in disgust …). Every class is a direction away from the neutral face; how far a face goes along it is
 drawn uniformly, a second class mixes in a little, and each action wavers by itself. Weak expressions therefore look
-neutral and neighbours overlap: no classifier can be perfect.
+neutral and neighbours overlap: no classifier can be perfect. Half of the faces are partly behind a hand.
 
 Shapes: N faces, S side in pixels.
 """
@@ -26,11 +26,12 @@ from ablation.tcl.data.faces import F32, draw_faces
 from ablation.tcl.data.source import Source, SourcePart
 
 # Part of the fingerprint: raise it with every change that draws other pixels.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 CLASS_NAMES = ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral")
-# RAF-DB's counts (12,271 and 3,068) divided by 20 and 4: its imbalance, in a size that two cores sweep in minutes.
+# RAF-DB's imbalance. Its 12,271 for training divided by 20, a size that two cores sweep in minutes; its 3,068 for test
+# as they are: only confirm trials score them, once, and the images' own luck stays below a percentage point.
 TRAIN_PER_CLASS = (64, 14, 36, 239, 99, 35, 126)
-TEST_PER_CLASS = (82, 18, 40, 296, 120, 41, 170)
+TEST_PER_CLASS = (329, 74, 160, 1185, 478, 162, 680)
 # Few enough that a block's floats stay in a processor's cache.
 BLOCK_PIXELS = 65536
 
@@ -52,6 +53,9 @@ EXPRESSIONS = np.array(
 )
 RESTING = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.1, 0.0, 0.0, 0.0, 0.03, 0.3, 0.2])
 WAVER = np.array([0.4, 0.4, 0.35, 0.5, 0.2, 0.25, 0.22, 0.2, 0.06, 0.1, 0.05, 0.3])
+# Planted (docs/method.md): what hides a face sits in some places and says nothing about the class. An average over
+# places takes it in; a pooling that weighs them can leave it out.
+GLASSES, HAND = 0.3, 0.5
 INTENSITY = (0.45, 1.3)
 BLEND = 0.8
 
@@ -99,7 +103,7 @@ def draw_traits(labels_N: Int[npt.NDArray[np.int64], " N"], rng: np.random.Gener
         "lip_thickness": spread(0.025, 0.07), "brow_thickness": spread(0.05, 0.085),
         "brightness": spread(0.8, 1.15), "light_x": spread(-0.25, 0.25), "light_y": spread(-0.2, 0.15),
         "blur": spread(0, 0.4), "greyness": chance(0.12), "grain": spread(1, 10),
-        "glasses": chance(0.1), "hand": chance(0.08), "hand_u": spread(-0.6, 0.6), "hand_v": spread(-0.2, 0.8),
+        "glasses": chance(GLASSES), "hand": chance(HAND), "hand_u": spread(-0.6, 0.6), "hand_v": spread(-0.2, 0.8),
     }  # fmt: skip
     shaped = {name: value[:, None, None].astype(np.float32) for name, value in traits.items()}
     return shaped | {name: value.astype(np.float32) for name, value in _draw_colours(count, rng).items()}
