@@ -30,6 +30,8 @@ os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 import ray
 from ray._private import services
 
+from ablation.engine.address import AddressError
+from ablation.engine.connecting import other_versions, reach
 from ablation.engine.executor import NoStartError
 from ablation.engine.slots import Slots, fitting_slots
 from ablation.machine import usable_cpus
@@ -50,15 +52,14 @@ def connected(address: str | None) -> Iterator[None]:
     started_here = not ray.is_initialized()
     if started_here:
         # "local", not None: that would join whatever cluster this machine last heard of.
-        settings = {"address": address} if address else {"address": "local", **_local_settings()}
         try:
+            settings = {"address": reach(address)} if address else {"address": "local", **_local_settings()}
             with left_for_ours(), _own_process_groups():
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **settings)
+        except AddressError as error:
+            raise NoStartError(str(error)) from error
         except Exception as error:
-            raise NoStartError(
-                f"Ray did not start ({str(error).partition('. ')[0]}); see that the machine has memory and time left, "
-                "then go on with --resume"
-            ) from error
+            raise NoStartError(_in_words(error, address)) from error
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # its faults reach the ledger by the hooks
     try:
         yield
@@ -86,6 +87,14 @@ def slots(resources: Resources) -> Slots:
             "lower --cpus-per-trial or --gpus-per-trial"
         )
     return found
+
+
+def _in_words(error: Exception, address: str | None) -> str:
+    said = other_versions(error, address) if address else None
+    first = " ".join(str(error).partition(". ")[0].split())
+    return said or (
+        f"Ray did not start ({first}); see that the machine has memory and time left, then go on with --resume"
+    )
 
 
 def _local_settings() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ablation.engine.connecting import address_faults
 from ablation.faults import FaultsError
 from ablation.machine import usable_cpus
 from ablation.resources import Resources
@@ -60,12 +61,15 @@ def in_process_slot(resources: Resources, gpus: float) -> Slots:
 def visible_gpus(address: str | None) -> float:
     """Count the GPUs that trials could use: this machine's, or those of the cluster at ``address``."""
     if address is not None:
+        faults = address_faults(address)
+        if faults:
+            raise FaultsError(faults)
         from ablation.engine.cluster import cluster_gpus
 
         try:
             return cluster_gpus(address)
         except ConnectionError as error:
-            raise FaultsError([f"--address is {address!r}, but no Ray cluster answers there ({error})"]) from error
+            raise FaultsError([f"--address is {address!r}, but {error}"]) from error
     try:
         import torch
     except ModuleNotFoundError:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ablation.engine.connecting import address_faults
 from ablation.engine.slots import visible_gpus
 from ablation.faults import FaultsError
 from ablation.ledger.events import SessionOpened
@@ -57,6 +58,8 @@ def plan_resume(
     try:
         if resources.address is None:
             found += too_large(resources, visible_gpus(None))
+        elif not found:
+            found += address_faults(resources.address)
         opened = data_now(plan, data or existing.file.data_uri, existing.file.planned_data)
         checked = CheckedStudy(plan, existing.file.budget_name, "the run's own", opened)
         found += _data_faults(existing, opened) + ([] if accept_changes else code_faults(existing, checked))
