@@ -14,6 +14,7 @@ MODULES = (
     *("ablation.faults", "ablation.plan", "ablation.power", "ablation.seeds", "ablation.torch_state"),
     "ablation.trial",
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
+    "ablation.engine.address",
     *("analysis.effects", "analysis.inference", "analysis.statistics.effect_sizes"),
 )
 
