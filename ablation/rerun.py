@@ -102,7 +102,8 @@ def _run_again(
                 if say is not None:
                     say(row, record)
             if does_fail:
-                failure_again = refusal_of(next(records), recorded.trial, state, recorded.file.plan.primary)
+                plan = recorded.file.plan
+                failure_again = refusal_of(next(records), recorded.trial, state, plan.primary, plan.rungs)
         except StopIteration:
             failure_again = f"run_trial ended before epoch {recorded.trial.epochs}"
         except (Exception, SystemExit) as error:  # whatever a model under study does

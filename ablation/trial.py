@@ -32,8 +32,9 @@ class EpochRecord:
     Attributes:
         epoch: epochs trained so far, 1-based, without gaps or repeats.
         epoch_s: wall time of the epoch, in seconds.
-        metrics: any names; ``val_<metric>`` for the space's metrics in every record, ``test_<metric>`` in the last
-            record of a confirm trial and nowhere else. A ``train_*``, ``val_*`` or ``test_*`` that is not finite
+        metrics: any names; ``val_<metric>`` for the space's metrics, which may be left out in epochs that are neither
+            a rung (``TrialContext.checkpoint_epochs``) nor the last; ``test_<metric>`` in the last record of a confirm
+            trial and nowhere else. A ``train_*``, ``val_*`` or ``test_*`` that is not finite
             ends the trial as diverged; other metrics may be NaN if they mean nothing.
         images: training images seen in the epoch, for throughput.
 

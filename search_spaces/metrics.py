@@ -1,6 +1,6 @@
 """A metric: its name, which way is better, its unit; and what records and tables call it.
 
-A trial reports ``val_<name>`` with every epoch and ``test_<name>`` at the end of a confirm trial; tables have a column
+A trial reports ``val_<name>`` with the epochs that are validated and ``test_<name>`` at the end of a confirm trial; tables have a column
 ``metric.<reported name>`` for each. These prefixes are known here and nowhere else.
 """
 

@@ -6,7 +6,7 @@ import io
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,9 +15,9 @@ from typing import Any
 
 from ablation.engine.process_state import ProcessState
 from ablation.plan import Plan, PlannedTrial
-from ablation.study.contract import fault_of, plain
-from ablation.trial import EpochRecord, build_config, import_object
-from search_spaces.metrics import Metric
+from ablation.planning.rehearsed_trial import BrokenContractError, records_of
+from ablation.planning.sparse_validation import fits_the_last, is_sparse, until_validated, validated_every
+from ablation.trial import EpochRecord
 from search_spaces.space import Arm
 
 FIRST_EPOCHS_MOST_S = 20.0  # for all arms together: an epoch of a large network may take minutes
@@ -28,10 +28,6 @@ SHOWN_LETTERS = 500
 Around = Callable[[str, int], AbstractContextManager[None]]
 
 
-class _BrokenContractError(ValueError):
-    """What a sweep would count as the trial's failure."""
-
-
 @dataclass
 class Rehearsal:
     """What a rehearsal found.
@@ -40,15 +36,19 @@ class Rehearsal:
         epochs: records of the first arm's confirm trial, as far as it came.
         arms: names of the arms whose first epoch was trained.
         confirm_faults: what went wrong in the confirm trial.
+        sparse_faults: what went wrong in a trial up to its first validation, if that is not after the first epoch.
         arm_faults: names of arms by what went wrong in their first epoch.
         broken: those faults that break the contract, so that they are in every such trial; others were raised.
+        validated_every: in how many epochs the first arm is validated once.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
     arms: list[str] = field(default_factory=list)
     confirm_faults: list[str] = field(default_factory=list)
+    sparse_faults: list[str] = field(default_factory=list)
     arm_faults: dict[str, list[str]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    validated_every: int = 1
 
 
 def alone(what: str, epochs: int) -> AbstractContextManager[None]:
@@ -72,8 +72,10 @@ def rehearse(
     state = ProcessState()  # each trial finds the process as a worker's first one does
     state.seed(short.seed)
     with around(_confirm_of(plan), short.epochs), _noting(found, found.confirm_faults, reported):
-        found.epochs.extend(_records(plan, short, first, scratch / "confirm", surroundings))
+        found.epochs.extend(records_of(plan, short, first, scratch / "confirm", surroundings))
     state.restore()
+    if is_sparse(plan, found.epochs):
+        _rehearse_sparse(found, plan, short, scratch, around, reported, surroundings)
     if only_confirm:
         return found
     trials = {trial.arm: trial for trial in islice(plan.trials(), len(plan.arms))}
@@ -85,7 +87,7 @@ def rehearse(
         found.arms.append(arm.name)
         trial = trials[arm.name].model_copy(update={"trial_id": f"probe/{index}", "phase": "search"})
         faults: list[str] = []
-        records = _records(plan, trial, arm, scratch / f"search-{index}", surroundings)
+        records = records_of(plan, trial, arm, scratch / f"search-{index}", surroundings)
         state.seed(trial.seed)
         with around(f"the first epoch of {arm.name}", 1), _noting(found, faults, reported), closing(records):
             next(records)
@@ -93,6 +95,32 @@ def rehearse(
         for fault in faults:
             found.arm_faults.setdefault(fault, []).append(arm.name)
     return found
+
+
+def _rehearse_sparse(
+    found: Rehearsal,
+    plan: Plan,
+    confirm: PlannedTrial,
+    scratch: Path,
+    around: Around,
+    reported: set[str],
+    surroundings: dict[str, Any],
+) -> None:
+    """Find in which epochs a trial is validated, and whether the last is one; two epochs were too few to say."""
+    first, state = plan.arms[0], ProcessState()
+    found.confirm_faults.clear()
+    found.epochs.clear()
+    state.seed(confirm.seed)
+    with around(_until_validated(plan), plan.budget.epochs), _noting(found, found.sparse_faults, reported):
+        found.epochs.extend(until_validated(plan, first, scratch / "sparse", surroundings))
+    state.restore()
+    if found.sparse_faults:
+        return
+    found.validated_every = validated_every(plan, found.epochs)
+    state.seed(confirm.seed)
+    with around(_confirm_of(plan), found.validated_every + 1), _noting(found, found.confirm_faults, reported):
+        fits_the_last(plan, confirm, first, found.validated_every, scratch / "last", surroundings)
+    state.restore()
 
 
 def confirm_checkpoints(scratch: Path) -> Path:
@@ -115,10 +143,11 @@ def by_novelty(arms: Sequence[Arm]) -> Iterator[Arm]:
 def faults_in_words(found: Rehearsal, plan: Plan, *, only_broken: bool = False) -> list[str]:
     """Say each fault once, or those that break the contract, with where it was met and what to mend."""
     lines = []
-    for fault in dict.fromkeys((*found.confirm_faults, *found.arm_faults)):
+    for fault in dict.fromkeys((*found.confirm_faults, *found.sparse_faults, *found.arm_faults)):
         if only_broken and fault not in found.broken:
             continue
         where = [_confirm_of(plan)] if fault in found.confirm_faults else []
+        where += [_until_validated(plan)] if fault in found.sparse_faults else []
         names = found.arm_faults.get(fault, [])
         if names:
             more = f" and {len(names) - ARMS_NAMED} more arms" if len(names) > ARMS_NAMED else ""
@@ -129,51 +158,12 @@ def faults_in_words(found: Rehearsal, plan: Plan, *, only_broken: bool = False) 
     return lines
 
 
+def _until_validated(plan: Plan) -> str:
+    return f"a trial of {plan.arms[0].name} up to its first validation"
+
+
 def _confirm_of(plan: Plan) -> str:
     return f"a confirm trial of {plan.arms[0].name}"
-
-
-def _records(
-    plan: Plan, trial: PlannedTrial, arm: Arm, folder: Path, surroundings: dict[str, Any]
-) -> Generator[EpochRecord, None, None]:
-    """Yield a trial's records one by one, each held to the contract."""
-    for name in ("checkpoints", "artifacts"):
-        (folder / name).mkdir(parents=True)
-    context = trial.context(folder / "checkpoints", folder / "artifacts", **surroundings)
-    run_trial = import_object(plan.space.trial)
-    defaults = {name: plan.space.domain(name).default for name in arm.searched}
-    records: Any = run_trial(build_config(run_trial, plan.space.configuration(arm, defaults)), context)
-    if not isinstance(records, Iterator):
-        raise _BrokenContractError(
-            f"run_trial must be a generator that yields EpochRecords, but returned a {type(records).__name__}"
-        )
-    try:
-        for known in range(trial.epochs):
-            yield plain(_next_record(records, trial, known, (plan.primary, *plan.space.metrics)))
-    finally:
-        close = getattr(records, "close", None)
-        if close is not None:
-            close()
-
-
-def _next_record(
-    records: Iterator[EpochRecord], trial: PlannedTrial, known: int, metrics: Iterable[Metric]
-) -> EpochRecord:
-    """Return the record that follows ``known`` epochs; raises _BrokenContractError if it is not as the contract says.
-
-    A sweep would refuse it for lack of the primary metric; that another one is misspelt would show in the report only.
-    """
-    try:
-        record = next(records)
-    except StopIteration:
-        planned = f"{trial.epochs} epoch{'s' * (trial.epochs > 1)} (context.epochs)"
-        raise _BrokenContractError(f"run_trial ended after {known} of {planned}; yield a record of each") from None
-    fault = next(filter(None, (fault_of(record, trial, known, metric) for metric in metrics)), None)
-    if fault is None and record.epoch <= known:
-        fault = f"epoch {record.epoch} was reported twice; epochs must count up by one"
-    if fault is not None:
-        raise _BrokenContractError(fault)
-    return record
 
 
 @contextmanager
@@ -183,7 +173,7 @@ def _noting(found: Rehearsal, faults: list[str], reported: set[str]) -> Iterator
     try:
         with redirect_stdout(said):
             yield
-    except _BrokenContractError as error:
+    except BrokenContractError as error:
         faults.append(str(error))
         found.broken.add(str(error))
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from numbers import Real
 
 from ablation.ledger.records import TrialState
@@ -14,12 +14,19 @@ from search_spaces.metrics import Metric, is_judged, is_test
 SHOWN_LETTERS = 200  # of what a model yields in place of a record
 
 
-def fault_of(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: Metric) -> str | None:
-    """Say what in a record breaks the contract of ``ablation.trial``, and what to change; None if nothing does."""
-    return next(_faults(record, planned, epochs_known, metric), None)
+def fault_of(
+    record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: Metric, rungs: Collection[int]
+) -> str | None:
+    """Say what in a record breaks the contract of ``ablation.trial``, and what to change; None if nothing does.
+
+    ``rungs`` are the plan's: validation is needed there in search trials, and in every last epoch.
+    """
+    return next(_faults(record, planned, epochs_known, metric, rungs), None)
 
 
-def _faults(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: Metric) -> Iterator[str]:
+def _faults(
+    record: EpochRecord, planned: PlannedTrial, epochs_known: int, metric: Metric, rungs: Collection[int]
+) -> Iterator[str]:
     """Yield what is wrong, in an order such that each rule may rely on those before it."""
     if not isinstance(record, EpochRecord) or not isinstance(record.metrics, Mapping):
         yield f"run_trial must yield EpochRecords with a mapping of metrics, but yielded {_cut(record)}"
@@ -40,23 +47,34 @@ def _faults(record: EpochRecord, planned: PlannedTrial, epochs_known: int, metri
             f"epoch {record.epoch} was reported after epoch {epochs_known}; epochs must count up by one, from 1 to "
             "context.epochs"
         )
-    yield from _name_faults(record, planned, metric)
+    yield from _name_faults(record, planned, metric, rungs)
 
 
-def _name_faults(record: EpochRecord, planned: PlannedTrial, metric: Metric) -> Iterator[str]:
-    is_tested = planned.phase == "confirm" and record.epoch == planned.epochs
-    wanted = (metric.validation, metric.test) if is_tested else (metric.validation,)
-    missing = [name for name in wanted if name not in record.metrics]
+def _name_faults(record: EpochRecord, planned: PlannedTrial, metric: Metric, rungs: Collection[int]) -> Iterator[str]:
+    is_last = record.epoch == planned.epochs
+    is_tested = planned.phase == "confirm" and is_last
+    is_decided = planned.phase == "search" and record.epoch in rungs
+    wanted = {metric.validation: is_last or is_decided, metric.test: is_tested}
+    missing = [name for name, is_wanted in wanted.items() if is_wanted and name not in record.metrics]
     if missing:
         there = ", ".join(map(repr, record.metrics)) or "no metric"
         when = " in the last epoch of a confirm trial" if missing == [metric.test] else ""
+        why = f"; {_where_needed(rungs)}" if is_decided and not is_last else ""
         yield (
             f"the record of epoch {record.epoch} lacks {' and '.join(missing)}; its metrics must have "
-            f"{'that name' if len(missing) == 1 else 'those names'}{when}, but it has {_cut_text(there)}"
+            f"{'that name' if len(missing) == 1 else 'those names'}{when}, but it has {_cut_text(there)}{why}"
         )
     early = [name for name in record.metrics if is_test(name)]
     if early and not is_tested:
         yield f"{early[0]} in epoch {record.epoch}: test data are scored at the end of confirm trials only"
+
+
+def _where_needed(rungs: Collection[int]) -> str:
+    epochs = ", ".join(map(str, sorted(rungs)))
+    return (
+        f"early stopping decides after epochs {epochs} (context.checkpoint_epochs): validate there, too, or choose a "
+        "budget whose grace_epochs is an epoch in which you do"
+    )
 
 
 def _cut(value: object) -> str:
@@ -67,12 +85,14 @@ def _cut_text(text: str) -> str:
     return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}… ({len(text)} letters)"
 
 
-def refusal_of(record: EpochRecord, planned: PlannedTrial, state: TrialState, metric: Metric) -> str | None:
+def refusal_of(
+    record: EpochRecord, planned: PlannedTrial, state: TrialState, metric: Metric, rungs: Collection[int]
+) -> str | None:
     """Say why a record is refused that a trial yields in ``state``; None if it is taken.
 
     One of an epoch already known must be the same, unless a newer attempt yields it.
     """
-    fault = fault_of(record, planned, len(state.epochs), metric)
+    fault = fault_of(record, planned, len(state.epochs), metric, rungs)
     if fault is not None:
         return fault
     known = state.at(record.epoch)

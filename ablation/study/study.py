@@ -160,7 +160,7 @@ class Study:
         state = self.records[trial_id]
         if state.has_ended:
             return False
-        fault = refusal_of(record, self._trials[trial_id], state, self.plan.primary)
+        fault = refusal_of(record, self._trials[trial_id], state, self.plan.primary, self.plan.rungs)
         if fault is not None:
             self.end(trial_id, "failed", fault, elapsed_s)
             return False

@@ -135,6 +135,8 @@ def tuning_gain(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame)
         epoch = int(min(trial["epochs_trained"], best["epochs_trained"]))
         if epoch:
             default, tuned = (float(curves[(row["trial_id"], epoch)]) for row in (trial, best))
+            if not np.isfinite(default + tuned):  # it failed in an epoch without validation
+                continue
             gain, won = sign * (tuned - default), int(best["index"]) == 0
             found.append((trial["arm"], trial["replicate"], epoch, default, tuned, gain, trial["status"], won))
     return pd.DataFrame(found, columns=columns)

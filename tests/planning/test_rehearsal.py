@@ -28,6 +28,7 @@ ALONE = Slots(count=1, cpus=1.0, gpus=0.0)
 RUN_TRIAL = toy_study.run_trial
 ALL = "the first epoch of all 5 arms, at the defaults"
 BOTH = f"a confirm trial of reference and {ALL}"
+UNVALIDATED = f"a trial of reference up to its first validation and {ALL}"
 Change = Callable[[EpochRecord, TrialContext], Any]
 
 
@@ -55,7 +56,7 @@ def renamed(record: EpochRecord, **names: str) -> EpochRecord:
 @pytest.mark.parametrize(
     ("change", "where", "reported"),
     [
-        (lambda record, _: renamed(record, val_score="score"), BOTH, "must have that name, but it has 'score'"),
+        (lambda record, _: renamed(record, val_score="score"), UNVALIDATED, "must have that name, but it has 'score'"),
         (lambda record, _: renamed(record, test_score="score"), "a confirm trial", "in the last epoch of a confirm"),
         (lambda record, _: dict(record.metrics), "a confirm trial", "yielded {'val_score'"),
         (lambda record, _: [record], "a confirm trial", "yielded [EpochRecord"),
@@ -99,7 +100,7 @@ def test_a_metric_beside_the_primary_one_is_asked_for_too() -> None:
     with pytest.raises(FaultsError) as caught:
         probe(CheckedStudy(plan, "quick", "as asked for", None), ALONE)
     (fault,) = caught.value.faults
-    assert f"{BOTH}: the record of epoch 1 lacks val_recall" in fault
+    assert f"{UNVALIDATED}: the record of epoch 1 lacks val_recall" in fault
 
 
 def test_a_trial_that_is_no_generator_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

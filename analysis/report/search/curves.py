@@ -61,10 +61,12 @@ def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | N
     specs = []
     for name in names:
         shown = lines if name == primary else lines.iloc[:0]
+        # A curve goes through the epochs that were validated; a gap in any other metric says something.
+        shown, drawn = (frame.dropna(subset=[name]) if name in validated else frame for frame in (shown, means))
         title = reported_name(name)
-        unit = inputs.unit_of_metric(title, pd.concat([means[name], shown[name]]).dropna())
-        if len(shown) or means[name].notna().any():
-            few = means[["arm", "epoch", name]]
+        unit = inputs.unit_of_metric(title, pd.concat([drawn[name], shown[name]]).dropna())
+        if len(shown) or drawn[name].notna().any():
+            few = drawn[["arm", "epoch", name]]
             specs.append(_figure(inputs, few, shown, name, unit))
     if not specs:
         return None, means, 0
