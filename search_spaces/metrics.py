@@ -1,7 +1,7 @@
 """A metric: its name, which way is better, its unit; and what records and tables call it.
 
-A trial reports ``val_<name>`` with the epochs that are validated and ``test_<name>`` at the end of a confirm trial; tables have a column
-``metric.<reported name>`` for each. These prefixes are known here and nowhere else.
+A trial reports ``val_<name>`` with the epochs that are validated and ``test_<name>`` at the end of a confirm trial;
+tables have a column ``metric.<reported name>`` for each. These prefixes are known here and nowhere else.
 """
 
 from __future__ import annotations
