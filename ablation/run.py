@@ -40,6 +40,7 @@ from ablation.resources import Resources
 from ablation.reuse import again, lost_checkpoints
 from ablation.run_dir import run_dir
 from ablation.study_file import DamagedStudyError
+from ablation.study_result import StudyResult
 from ablation.user_code import OUR_ROOT
 from search_spaces.space import Design, Space
 
@@ -177,8 +178,8 @@ def run(
     retry_failed: bool = False,
     accept_changes: bool = False,
     report: bool = True,
-) -> RunPaths:
-    """Run a study from Python, as ``python -m ablation.run`` does, and return where its results are.
+) -> StudyResult:
+    """Run a study from Python, as ``python -m ablation.run`` does, and return its results, which a notebook shows.
 
     None means: as the space or the budget has it.
 
@@ -217,7 +218,7 @@ def run(
     code = run_prepared(study, report, retry_failed=retry_failed)
     if code != 0:
         raise RuntimeError(f"the sweep in {study.paths.root} ended with code {code}; its summary.json says more")
-    return study.paths
+    return StudyResult(study.paths.root)
 
 
 def _listed(given: str | Iterable[str]) -> tuple[str, ...]:
@@ -228,7 +229,7 @@ def _listed(given: str | Iterable[str]) -> tuple[str, ...]:
 class _CallableModule(ModuleType):
     """This module, which can be called: ``from ablation import run`` finds it under the function's name."""
 
-    def __call__(self, *args: Any, **keywords: Any) -> RunPaths:
+    def __call__(self, *args: Any, **keywords: Any) -> StudyResult:
         """Call ``run``."""
         return run(*args, **keywords)
 

@@ -121,15 +121,20 @@ class RunDir:
         with self._ledger_faults():
             return newest_driver(self._ledger())
 
-    def answer(self) -> tuple[str, ...]:
-        """Return the first sentences of the run's report; none if it has no report yet."""
+    def findings(self) -> dict[str, Any]:
+        """Return what the run's report found, as it wrote it for programs; empty if it has no report yet."""
         try:
-            findings = json.loads(self.read_bytes(self.paths.report / "findings.json"))
-            return tuple(map(str, findings["answer"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return ()  # no report, one in the making, or one from before it had an answer
+            found = json.loads(self.read_bytes(self.paths.report / "findings.json"))
+        except (FileNotFoundError, ValueError):
+            return {}  # no report, or one in the making
         except OSError as error:
             raise self.out_of_reach(self.paths.report, error) from error
+        return found if isinstance(found, dict) else {}
+
+    def answer(self) -> tuple[str, ...]:
+        """Return the first sentences of the run's report; none if it has no report yet, or one from before it had."""
+        found = self.findings().get("answer")
+        return tuple(map(str, found)) if isinstance(found, list) else ()
 
     def growths(self) -> list[Grown]:
         """Read how the study grew, in order."""

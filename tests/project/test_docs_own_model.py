@@ -16,6 +16,7 @@ import pytest
 import typer.main
 
 import ablation.run as run_module
+from ablation.paths import RunPaths
 from ablation.planning.request import Request, check_request
 from ablation.spaces import find_space
 from ablation.trial import TrialContext, build_config, import_object
@@ -113,7 +114,7 @@ def test_the_notebook_example_calls_run_as_it_is(study_file: str, monkeypatch: p
 
     def checked(request: Request, name: str | None, out: Path, *rest: object, **options: object) -> Any:
         calls.append(request)
-        return type("PlannedRun", (), {"paths": type("Paths", (), {"trials": name, "page": out})})
+        return type("PlannedRun", (), {"paths": RunPaths(out / str(name))})
 
     import_object(find_space(study_file).trial)
     monkeypatch.setattr(run_module, "plan_run", checked)

@@ -39,7 +39,7 @@ FLOORS = (
     "paths faults terminal seeds machine git interrupts resources trial reporting spaces space_file user_code "
     "code_record version plan_versions arrays torch_state",
     "ledger",
-    "plan study_file run_dir power tables failures checkpoint reuse trust reruns agreement",
+    "plan study_file study_result run_dir power tables failures checkpoint reuse trust reruns agreement",
     "study",
     "engine",
     "planning",
