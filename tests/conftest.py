@@ -25,10 +25,10 @@ MARKS = {
     "slow": (
         "analysis/test_inference report/test_report analysis/test_sampling tcl/test_backbones planning/test_begin "
         "engine/test_chaos commands/test_cli planning/test_code_record planning/test_command_line "
-        "tcl/test_data_dataset project/test_docs_own_model project/test_example_studies study/test_fairness "
-        "engine/test_in_process console/test_log_format tcl/test_loss engine/test_machine project/test_mutants "
-        "tcl/test_network engine/test_odd_studies commands/test_public report/test_due report/test_sections "
-        "project/test_test_run tcl/test_train planning/test_trust console/test_unread_stderr"
+        "tcl/test_data_dataset project/test_docs_own_model project/test_example_studies project/test_installed "
+        "study/test_fairness engine/test_in_process console/test_log_format tcl/test_loss engine/test_machine "
+        "project/test_mutants tcl/test_network engine/test_odd_studies commands/test_public report/test_due "
+        "report/test_sections project/test_test_run tcl/test_train planning/test_trust console/test_unread_stderr"
     ),
 }
 

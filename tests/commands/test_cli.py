@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,46 +62,6 @@ def test_each_command_explains_itself(name: str) -> None:
 def test_the_version_is_the_installed_ones() -> None:
     shown = subprocess.run([BIN / "ablation", "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout == f"ablation {VERSION}\n"
-
-
-def test_an_installed_copy_runs_a_study_beside_files_of_its_packages_names(tmp_path: Path) -> None:
-    """Build and install a wheel in an environment of its own, which sees this one's packages, but not this project."""
-    uv, environment, folder = BIN / "uv", tmp_path / "environment", tmp_path / "project"
-    # From a copy: a build leaves files where it runs.
-    for room in ("ablation", "analysis", "search_spaces"):
-        shutil.copytree(ROOT / room, tmp_path / "source" / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, tmp_path / "source")
-    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, tmp_path / "source"], check=True)
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
-    (wheel,) = tmp_path.glob("ablation_studies-*.whl")
-    subprocess.run(
-        [uv, "pip", "install", "--quiet", "--no-deps", "--python", environment / "bin/python", wheel], check=True
-    )
-    (site,) = environment.glob("lib/python3*/site-packages")
-    # The packages, without the hook that makes this folder importable.
-    (site / "others.pth").write_text(f"{next(iter(Path(sys.prefix).glob('lib/python3*/site-packages')))}\n")
-    folder.mkdir()
-    (folder / "my_study.py").write_text(STUDY)
-    for name in ("ablation.py", "random.py", "space.py"):
-        (folder / name).write_text("raise SystemExit('this is a file of the user')\n")
-    (folder / "analysis").mkdir()
-    (folder / "analysis/__init__.py").write_text("raise SystemExit('this is a file of the user')\n")
-    variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-
-    def typed(*words: str) -> subprocess.CompletedProcess[str]:
-        command: list[str | Path] = [environment / "bin/ablation", *words]
-        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-
-    ran = typed("run", "--space", "my_study.py", "--name", "mine", "--executor", "in-process")
-    assert ran.returncode == 0, ran.stderr
-    assert (folder / "runs/mine/report/index.html").is_file()
-    assert typed("status", "runs/mine").returncode == 0
-    found = json.loads(typed("best", "runs/mine", "--json").stdout)
-    assert found["config"]["deep"] is True
-    where: list[str | Path] = [environment / "bin/python", "-P", "-c", "import analysis; print(analysis.__file__)"]
-    imported = subprocess.run(where, cwd=folder, env=variables, capture_output=True, text=True, check=True)
-    assert imported.stdout.startswith(str(environment))
 
 
 def test_the_best_configuration_is_chosen_by_validation_and_shown_with_its_arms_test_score(tmp_path: Path) -> None:
