@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,19 +12,21 @@ from scipy import special
 from ablation import study_file
 from ablation.paths import RunPaths
 from ablation.reuse import confirmed_rows
+from ablation.store import AnyPath, located
 from ablation.terminal import console, exit_on_errors
 
 CONFIDENCE = 0.95
 
 
-def facts(run: Path, arm: str | None = None) -> dict[str, Any]:
+def facts(run: AnyPath | str, arm: str | None = None) -> dict[str, Any]:
     """Return the best confirm trial by validation, of one arm or of all, with its arm's test score over replicates.
 
     ``test`` is the mean over the arm's replicates, of those all of whose planned seeds completed, as on the page; None
     if there is none. ``low`` and ``high`` are the ends of Student's t interval, None for fewer than two. Raises
     FileNotFoundError without a finished confirm trial, ValueError for an arm that has none.
     """
-    paths = RunPaths(run)
+    root = located(run)
+    paths = RunPaths(root)
     plan = study_file.read(paths).plan
     rows = confirmed_rows(paths, plan)
     arms = list(dict.fromkeys(str(row["arm"]) for row in rows))
@@ -42,7 +43,7 @@ def facts(run: Path, arm: str | None = None) -> dict[str, Any]:
         "validation": best[plan.primary.validation_column],
         **_test([row for row in rows if row["arm"] == best["arm"]], plan.primary.test_column, plan.budget.seeds),
         "config": {name: value for name, value in config.items() if value is not None},
-        "checkpoint": None if best["checkpoint"] is None else str(run / best["checkpoint"]),
+        "checkpoint": None if best["checkpoint"] is None else str(root / best["checkpoint"]),
     }
 
 
@@ -59,14 +60,14 @@ def _test(rows: list[dict[str, Any]], metric: str, seeds: int) -> dict[str, Any]
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Annotated[str, typer.Argument(help="A run directory, or its address.")],
     arm: Annotated[str | None, typer.Option(help="The best of this arm; default: of all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print the best configuration by validation, its arm's test score with interval, and how to load the model."""
     with exit_on_errors(FileNotFoundError, ValueError):
         found = facts(run, arm)
-        predictor = study_file.read(RunPaths(run)).plan.space.predictor
+        predictor = study_file.read(RunPaths(located(run))).plan.space.predictor
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -81,8 +82,8 @@ def show(
         return
     out.print(f"checkpoint: {found['checkpoint']}")
     if predictor is None:
-        out.print("load it:\n  from pathlib import Path\n  from ablation import checkpoint")
-        out.print(f"  checkpoint.load(Path({found['checkpoint']!r}))")
+        out.print("load it:\n  from ablation import checkpoint\n  from ablation.store import located")
+        out.print(f"  checkpoint.load(located({found['checkpoint']!r}))")
     else:
         out.print(f"load it:\n  from ablation.reuse import load_best\n  model = load_best({str(run)!r})")
 

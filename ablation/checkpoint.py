@@ -10,14 +10,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
-from ablation.ledger.storage import put_whole
+from ablation import node_cache
 from ablation.reporting import ReportingContext
+from ablation.store import AnyPath, StorePath, files_below, put_whole
 from ablation.trial import EpochRecord, TrialContext
 
 if TYPE_CHECKING:
@@ -108,21 +110,34 @@ def newest_path(directory: Path) -> Path | None:
     return next(iter(_by_age(directory)), None)
 
 
-def of_epoch_like(path: Path) -> list[Path]:
+def of_epoch_like(path: AnyPath) -> list[AnyPath]:
     """List the other checkpoints of the same epoch in a checkpoint's folder."""
     named = NAME.fullmatch(path.name)
-    others = sorted(path.parent.glob(f"epoch-{named[1]}-*.safetensors")) if named is not None else []
+    others = files_below(path.parent, f"epoch-{named[1]}-*.safetensors") if named is not None else []
     return [other for other in others if other != path]
 
 
-def check(path: Path) -> None:
-    """Raise FileNotFoundError if there is no such file, DamagedCheckpointError if its bytes belie its name."""
+def check(path: AnyPath) -> Path:
+    """Return the file, or this machine's copy of one in a store, if its bytes are what its name says.
+
+    Raises FileNotFoundError if there is no such file, DamagedCheckpointError if they are not.
+    """
+    if isinstance(path, Path):
+        return _whole(path, path)
+    copy = node_cache.copy_of(path)
+    with suppress(FileNotFoundError, DamagedCheckpointError):
+        return _whole(copy, path)
+    return _whole(node_cache.fetch(path), path)
+
+
+def _whole(file: Path, path: AnyPath) -> Path:
     named = NAME.fullmatch(path.name)
-    if named is None or _digest(path.read_bytes()) != named[2]:
+    if named is None or _digest(file.read_bytes()) != named[2]:
         raise DamagedCheckpointError(f"{path} is damaged: its content does not match its name; restore or delete it")
+    return file
 
 
-def load(path: Path, framework: Framework = "torch") -> Checkpoint:
+def load(path: AnyPath, framework: Framework = "torch") -> Checkpoint:
     """Read a checkpoint, its tensors as those of ``framework``; nothing is unpickled.
 
     Raises DamagedCheckpointError if a byte was changed or is missing (a renamed file is not held against its
@@ -130,10 +145,9 @@ def load(path: Path, framework: Framework = "torch") -> Checkpoint:
     """
     from safetensors import SafetensorError, safe_open
 
-    if NAME.fullmatch(path.name) is not None:
-        check(path)
+    file_path = check(path) if isinstance(path, StorePath) or NAME.fullmatch(path.name) is not None else path
     try:
-        with safe_open(path, framework="pt" if framework == "torch" else "np", device="cpu") as file:
+        with safe_open(file_path, framework="pt" if framework == "torch" else "np", device="cpu") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
         return Checkpoint(

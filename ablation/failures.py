@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ablation.paths import RunPaths
+from ablation.store import AnyPath, opened
 
 SHOWN_LETTERS = 200
 REASONS_SHOWN = 5
@@ -55,11 +55,11 @@ def in_words(found: Iterable[Failures], paths: RunPaths) -> Iterator[str]:
         yield f"{sum(failures.count for failures in rest)} more, for {len(rest)} other reasons: trials.parquet has them"
 
 
-def last_lines(log: Path) -> list[str]:
+def last_lines(log: AnyPath) -> list[str]:
     """Return the end of a trial's log, if it has one: the traceback's last lines."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        with opened(log) as file:
+            file.seek(max(0, file.size() - TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []

@@ -4,114 +4,138 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, cast
+
+from typing_extensions import TypeVar  # typing's has no default before Python 3.13
+
+from ablation.store import AnyPath
 
 LONGEST_NAME_BYTES = 128
-DIGEST_LETTERS = 16
+DIGEST_LETTERS = 12
 MOST_NAME_BYTES = 255
 
 
+P = TypeVar("P", bound=AnyPath, default=AnyPath, covariant=True)
+Folder = TypeVar("Folder", bound=AnyPath)
+
+
 @dataclass(frozen=True)
-class RunPaths:
-    """The files of one study under ``root``; docs/results.md describes each."""
+class RunPaths(Generic[P]):
+    """The files of one study under ``root``, here or in a store; docs/results.md describes each."""
 
-    root: Path
+    root: P
 
     @property
-    def study(self) -> Path:
+    def study(self) -> P:
         """Plan, space, seeds and provenance: written once."""
-        return self.root / "study.json"
+        return _in(self.root, "study.json")
 
     @property
-    def ledger(self) -> Path:
+    def ledger(self) -> P:
         """Folder of the append-only event parts."""
-        return self.root / "ledger"
+        return _in(self.root, "ledger")
 
     @property
-    def trials(self) -> Path:
+    def trials(self) -> P:
         """One row a trial."""
-        return self.root / "trials.parquet"
+        return _in(self.root, "trials.parquet")
 
     @property
-    def epochs(self) -> Path:
+    def epochs(self) -> P:
         """One row a trial and epoch."""
-        return self.root / "epochs.parquet"
+        return _in(self.root, "epochs.parquet")
 
     @property
-    def summary(self) -> Path:
+    def summary(self) -> P:
         """Accounting."""
-        return self.root / "summary.json"
+        return _in(self.root, "summary.json")
 
     @property
-    def reruns(self) -> Path:
+    def reruns(self) -> P:
         """Which trials were run again, and how they compared; there once one was."""
-        return self.root / "reruns.json"
+        return _in(self.root, "reruns.json")
 
     @property
-    def artifacts(self) -> Path:
+    def artifacts(self) -> P:
         """Folder of what confirm trials leave for the report."""
-        return self.root / "artifacts"
+        return _in(self.root, "artifacts")
 
     @property
-    def report(self) -> Path:
+    def report(self) -> P:
         """Folder of the page and its tables."""
-        return self.root / "report"
+        return _in(self.root, "report")
 
     @property
-    def page(self) -> Path:
+    def page(self) -> P:
         """The report itself."""
-        return self.report / "index.html"
+        return _in(self.report, "index.html")
 
     @property
-    def logs(self) -> Path:
+    def logs(self) -> P:
         """Folder of what trials print, and of what is said of their workers."""
-        return self.root / "logs"
+        return _in(self.root, "logs")
 
     @property
-    def worker_losses(self) -> Path:
+    def worker_losses(self) -> P:
         """What Ray says of lost workers; there once one was. No trial's log has that name, whose ids have ``/``."""
-        return self.logs / "ray.txt"
+        return _in(self.logs, "ray.txt")
 
-    def checkpoint_dir(self, trial_id: str) -> Path:
+    @property
+    def checkpoints(self) -> P:
+        """Folder of all trials' checkpoints."""
+        return _in(self.root, "checkpoints")
+
+    def checkpoint_dir(self, trial_id: str) -> P:
         """Folder of one trial's checkpoints."""
-        return _own(self.root / "checkpoints", trial_id)
+        return _own(self.checkpoints, trial_id)
 
-    def artifact_dir(self, trial_id: str) -> Path:
+    def artifact_dir(self, trial_id: str) -> P:
         """Folder of one confirm trial's artifacts."""
         return _own(self.artifacts, trial_id)
 
-    def log(self, trial_id: str) -> Path:
+    def log(self, trial_id: str) -> P:
         """One trial's output and traceback."""
         return _own(self.logs, trial_id, ".txt")
 
 
-def no_run(root: Path) -> str:
+def no_run(root: AnyPath) -> str:
     """Say why a folder is no run directory, and what to give instead."""
-    if re.match(r"[a-z][a-z0-9]+:/", str(root)) is None:
-        return f"{root} is no run directory: it has no study.json; give a folder under runs/"
-    address = str(root).replace(":/", "://", 1)
-    return f"{address} is an address, and a folder is wanted; copy the run here (analysis.report reads it where it is)"
+    where = "give a folder under runs/" if isinstance(root, Path) else "give an address such as s3://bucket/runs/NAME"
+    return f"{root} is no run directory: it has no study.json; {where}"
 
 
-def _own(folder: Path, trial_id: str, suffix: str = "") -> Path:
-    """Return a trial's own file or folder; before 0.2 long ids were not shortened, and what was written then stays."""
-    name = file_safe(trial_id)
-    if "~" in name:
-        whole = folder / f"{trial_id.replace('/', '__')}{suffix}"
-        if len(whole.name.encode()) <= MOST_NAME_BYTES and whole.exists():
-            return whole
-    return folder / f"{name}{suffix}"
+def _in(folder: Folder, name: str) -> Folder:
+    return cast("Folder", folder / name)  # a folder's file lies where the folder does
+
+
+def _own(folder: Folder, trial_id: str, suffix: str = "") -> Folder:
+    """Return a trial's own file or folder; what was written here under an earlier name stays where it is."""
+    for name in earlier_names(trial_id) if isinstance(folder, Path) else ():
+        earlier = _in(folder, f"{name}{suffix}")
+        if len(earlier.name.encode()) <= MOST_NAME_BYTES and earlier.exists():
+            return earlier
+    return _in(folder, f"{file_safe(trial_id)}{suffix}")
 
 
 def file_safe(trial_id: str) -> str:
-    """Return one file name for a trial id: with ``__`` for ``/``, and the end of a long one replaced by a digest.
+    """Return one file name for a trial id: with ``__`` for ``/``, of ASCII letters, digits, ``.``, ``_`` and ``-``.
 
-    File systems take 255 bytes, encrypted ones 143, and suffixes such as ``.hang.txt`` come behind.
+    File systems take 255 bytes, encrypted ones 143, and suffixes such as ``.hang.txt`` come behind; readers take
+    ``arm=x`` for a partition, and those who sign addresses stumble over ``=``, ``,`` and blanks. A name in which
+    something was replaced or left out ends in a digest of the id.
     """
-    name = trial_id.replace("/", "__")
-    if len(name.encode()) <= LONGEST_NAME_BYTES:
-        return name
+    plain = re.sub(r"[^A-Za-z0-9._/-]", "-", trial_id).replace("/", "__")
+    if plain == trial_id.replace("/", "__") and len(plain) <= LONGEST_NAME_BYTES:
+        return plain
     digest = hashlib.sha256(trial_id.encode()).hexdigest()[:DIGEST_LETTERS]
-    start = name.encode()[: LONGEST_NAME_BYTES - DIGEST_LETTERS - 1].decode(errors="ignore")
-    return f"{start}~{digest}"
+    return f"{plain[: LONGEST_NAME_BYTES - DIGEST_LETTERS - 1]}-{digest}"
+
+
+def earlier_names(trial_id: str) -> Iterator[str]:
+    """Yield the names that earlier versions gave a trial's files, if they are others."""
+    whole = trial_id.replace("/", "__")
+    if whole != file_safe(trial_id):
+        yield whole

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from scipy import special
 
 from ablation.faults import FaultsError, nearest
 from ablation.paths import RunPaths
+from ablation.store import AnyPath, located, opened
 from search_spaces.metrics import Metric, names_with_test
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def stated_spread(sd: float) -> Spread:
     return Spread(sd, "as stated by --spread")
 
 
-def spread_from(run: Path, plan: Plan) -> Spread:
+def spread_from(run: AnyPath | str, plan: Plan) -> Spread:
     """Estimate the spread of ``plan``'s metric from the confirm trials of an earlier run.
 
     Variances of test differences are pooled over the comparisons that the run declared, by their degrees of freedom;
@@ -127,7 +127,7 @@ def spread_from(run: Path, plan: Plan) -> Spread:
     # Here, since a report that wants the power alone needs none of the plan's classes.
     from ablation import study_file
 
-    paths, column = RunPaths(run), plan.primary.test_column
+    paths, column = RunPaths(located(run)), plan.primary.test_column
     try:
         earlier = study_file.read(paths).plan
         rows = _confirm_rows(paths, plan.primary)
@@ -158,7 +158,7 @@ class SpreadAsked:
     """
 
     stated: float | None
-    run: Path | None
+    run: AnyPath | str | None
 
     def faults(self, is_for_plan: bool) -> list[str]:
         """Say what is wrong with them, before there is a plan."""
@@ -184,12 +184,14 @@ class SpreadAsked:
 def _confirm_rows(paths: RunPaths, metric: Metric) -> list[dict[str, Any]]:
     if not paths.trials.is_file():
         raise FileNotFoundError(f"{paths.root} has no trials.parquet yet; let its sweep go on")
-    names = pq.read_schema(paths.trials).names
+    with opened(paths.trials) as file:
+        names = pq.read_schema(file).names
     if metric.test_column not in names:
         raise ValueError(
             f"{paths.root} has no test scores of {metric.name!r}; {nearest(metric.name, names_with_test(names))}"
         )
-    rows = pq.read_table(paths.trials, columns=["arm", "replicate", "phase", "status", metric.test_column]).to_pylist()
+    with opened(paths.trials) as file:
+        rows = pq.read_table(file, columns=["arm", "replicate", "phase", "status", metric.test_column]).to_pylist()
     return [row for row in rows if row["phase"] == "confirm"]
 
 

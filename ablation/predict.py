@@ -15,7 +15,7 @@ from ablation.terminal import console, exit_on_errors
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Annotated[str, typer.Argument(help="A run directory, or its address.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     trust: Annotated[
         bool, typer.Option("--trust", help="Import code that the run names, if it is no shipped study.")

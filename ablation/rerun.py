@@ -22,9 +22,9 @@ from ablation.faults import FaultsError
 from ablation.ledger.events import Event, SessionOpened, Started
 from ablation.ledger.log import LedgerError, read_events
 from ablation.ledger.records import ConflictError, EpochRow, TrialState, fold
-from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
+from ablation.store import AnyPath, located, put_whole
 from ablation.study.contract import refusal_of
 from ablation.study_file import StudyFile
 from ablation.terminal import console, exit_on_errors
@@ -48,7 +48,7 @@ Tell = Callable[[EpochRow, EpochRecord], None]
 
 
 def rerun(
-    run: Path | str,
+    run: AnyPath | str,
     trial_id: str,
     *,
     device: str | None = None,
@@ -68,7 +68,7 @@ def rerun(
     now. Reads the ledger alone, so it works while a sweep is running, and writes nothing else into the run. Raises
     FaultsError on bad input: no run, an unknown trial, one that has nothing to compare, data that have changed.
     """
-    paths = RunPaths(Path(run).resolve() if Path(run).exists() else Path(run))
+    paths = RunPaths(located(run).absolute())
     recorded = _recorded(paths, trial_id, threads, epochs)
     folder = allow_code(recorded.file, paths, trust=trust)
     # Relative paths in a trial start where its study was started.
@@ -119,7 +119,7 @@ def _run_again(
     return Agreement(state.trial_id, compared, len(rows), tuple(differing), failure, failure_again)
 
 
-def _keep(made: Path, directory: Path) -> None:
+def _keep(made: Path, directory: AnyPath) -> None:
     """Put the last checkpoint beside what is there: other bytes, since its records say how long epochs took now."""
     newest = newest_path(made)
     if newest is not None:
@@ -200,7 +200,7 @@ def _context(recorded: Recorded, scratch: Path, device: str | None, threads: int
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Annotated[str, typer.Argument(help="A run directory, or its address.")],
     trial_id: Annotated[
         str | None, typer.Argument(metavar="TRIAL", help="A trial_id, such as reference/0/search/0.")
     ] = None,
@@ -219,8 +219,9 @@ def show(
 
     Exit code 0: all the same; 1: not; 2: bad input.
     """
-    out, paths = console(), RunPaths(run)
+    out = console()
     with exit_on_errors():
+        paths = RunPaths(located(run))
         chosen = _chosen(paths, trial_id, sample)
         _say_where(out, paths)
         agreements = []

@@ -10,10 +10,10 @@ from typing import Any
 from ablation.agreement import Agreement
 from ablation.faults import FaultsError
 from ablation.ledger.records import Records
-from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.seeds import derive_seed
+from ablation.store import put_whole
 
 
 def sample(plan: Plan, records: Records, count: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,10 +15,11 @@ from ablation.ledger.records import fold
 from ablation.planning.planned_run import PlannedRun
 from ablation.planning.resumed_run import plan_resume
 from ablation.run import run_prepared
+from ablation.store import located
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Annotated[str, typer.Argument(help="A run directory, or its address.")],
     replicates: Annotated[int | None, typer.Option(help="Let the study grow to so many replicates.")] = None,
     data: Annotated[str | None, typer.Option(help="Where its data is now, if it has moved.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
@@ -45,12 +45,12 @@ def main(
     given = {name: value for name, value in asked.items() if value is not None}
     say = messages_for(log_format)
     moved = [] if data is None else ["--data", data]
-    again = shlex.join(["ablation", "resume", str(run), *moved, *["--trust"] * trust])
+    again = shlex.join(["ablation", "resume", run, *moved, *["--trust"] * trust])
     code = INTERRUPTED
     try:
         with as_keyboard_interrupts():
             study = plan_resume(
-                run, replicates=replicates, data=data, given=given, accept_changes=accept_changes, trust=trust
+                located(run), replicates=replicates, data=data, given=given, accept_changes=accept_changes, trust=trust
             )
             if plan:
                 typer.echo(left_in_words(study))

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ablation import checkpoint, study_file
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.store import AnyPath, as_typed, files_below, located, opened
 from ablation.trial import import_object
 from ablation.trust import allow_code, is_shipped
 
@@ -50,7 +51,7 @@ class BestTrial:
     arm: str
     score: float
     metric: str
-    checkpoint: Path
+    checkpoint: AnyPath
 
 
 class LostCheckpointWarning(UserWarning):
@@ -61,12 +62,12 @@ class InputWarning(UserWarning):
     """What a predictor has to say of its inputs beside its predictions."""
 
 
-def best_trials(run: Path | str) -> list[BestTrial]:
+def best_trials(run: AnyPath | str) -> list[BestTrial]:
     """List the completed confirm trials by their validation scores, the best first; test scores choose nothing.
 
     Raises FileNotFoundError if ``run`` is no run directory or has no confirm trial with a checkpoint yet.
     """
-    paths = RunPaths(Path(run))
+    paths = RunPaths(located(run))
     plan = study_file.read(paths).plan
     metric = plan.primary
     done = [row for row in confirmed_rows(paths, plan) if row["checkpoint"] is not None]
@@ -82,18 +83,20 @@ def best_trials(run: Path | str) -> list[BestTrial]:
 
 def confirmed_rows(paths: RunPaths, plan: Plan) -> list[dict[str, Any]]:
     """List the rows of trials.parquet of completed confirm trials by their validation scores, the best first."""
-    rows: list[dict[str, Any]] = pq.read_table(paths.trials).to_pylist() if paths.trials.is_file() else []
+    rows: list[dict[str, Any]] = []
+    with suppress(FileNotFoundError), opened(paths.trials) as file:
+        rows = pq.read_table(file).to_pylist()
     done = [row for row in rows if row["phase"] == "confirm" and row["status"] == "completed"]
     metric = plan.primary
     return sorted(done, key=lambda row: metric.upwards(float(row[metric.validation_column])), reverse=True)
 
 
-def best_trial(run: Path | str) -> BestTrial:
+def best_trial(run: AnyPath | str) -> BestTrial:
     """Find the confirm trial with the best validation score, over all arms; raises as ``best_trials`` does."""
     return best_trials(run)[0]
 
 
-def best_available(run: Path | str) -> BestTrial:
+def best_available(run: AnyPath | str) -> BestTrial:
     """Find the best confirm trial whose checkpoint is there and whole, warning of each better one that is not.
 
     Raises FileNotFoundError with the commands that make the checkpoints again if none is; and as ``best_trials`` does.
@@ -102,7 +105,7 @@ def best_available(run: Path | str) -> BestTrial:
     for best in best_trials(run):
         try:
             checkpoint.check(best.checkpoint)
-            found = best.checkpoint
+            found: AnyPath = best.checkpoint
         except (OSError, checkpoint.DamagedCheckpointError) as error:
             # Made again, a checkpoint has another name: its records say how long epochs took this time.
             made_again = restored(best)
@@ -118,7 +121,7 @@ def best_available(run: Path | str) -> BestTrial:
     raise FileNotFoundError("; ".join(lost))
 
 
-def restored(trial: BestTrial) -> Path | None:
+def restored(trial: BestTrial) -> AnyPath | None:
     """Return another whole checkpoint of the trial's last epoch, if its folder has one."""
     for path in checkpoint.of_epoch_like(trial.checkpoint):
         with suppress(OSError, checkpoint.DamagedCheckpointError):
@@ -127,22 +130,23 @@ def restored(trial: BestTrial) -> Path | None:
     return None
 
 
-def lost_checkpoints(run: Path | str) -> list[str]:
+def lost_checkpoints(run: AnyPath | str) -> list[str]:
     """List the completed confirm trials that have no checkpoint any more, the best first."""
     try:
         trials = best_trials(run)
     except FileNotFoundError:
         return []
-    return [trial.trial_id for trial in trials if not trial.checkpoint.is_file() and restored(trial) is None]
+    there = set(files_below(RunPaths(located(run)).checkpoints, deep=True))
+    return [trial.trial_id for trial in trials if trial.checkpoint not in there and restored(trial) is None]
 
 
-def again(run: Path | str, trial_id: str) -> str:
+def again(run: AnyPath | str, trial_id: str) -> str:
     """Return the command that makes a trial's checkpoint again."""
-    trust = [] if is_shipped(study_file.read(RunPaths(Path(run)))) else ["--trust"]
-    return shlex.join(["python", "-m", "ablation.rerun", str(run), trial_id, "--keep", *trust])
+    trust = [] if is_shipped(study_file.read(RunPaths(located(run)))) else ["--trust"]
+    return shlex.join(["python", "-m", "ablation.rerun", as_typed(located(run)), trial_id, "--keep", *trust])
 
 
-def load_best(run: Path | str, *, trust: bool = False) -> Predictor:
+def load_best(run: AnyPath | str, *, trust: bool = False) -> Predictor:
     """Load the best confirm trial's model, ready to predict; see ``best_available`` for what is best and raised.
 
     The study's own code is imported only if it is a shipped study's, or with ``trust``: FaultsError otherwise.
@@ -150,12 +154,12 @@ def load_best(run: Path | str, *, trust: bool = False) -> Predictor:
     return load_model(run, best_available(run), trust=trust)
 
 
-def load_model(run: Path | str, trial: BestTrial, *, trust: bool = False) -> Predictor:
+def load_model(run: AnyPath | str, trial: BestTrial, *, trust: bool = False) -> Predictor:
     """Load the model of a run's confirm trial; ``trust`` and raises as ``load_best``.
 
     Raises ValueError naming the checkpoint if it does not fit the study's network.
     """
-    paths = RunPaths(Path(run))
+    paths = RunPaths(located(run))
     file = study_file.read(paths)
     allow_code(file, paths, trust=trust)
     if file.plan.space.predictor is None:

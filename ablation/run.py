@@ -16,7 +16,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from inspect import signature
-from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -39,6 +38,7 @@ from ablation.power import SpreadAsked
 from ablation.resources import Resources
 from ablation.reuse import again, lost_checkpoints
 from ablation.run_dir import run_dir
+from ablation.store import AnyPath, as_typed, located
 from ablation.study_file import DamagedStudyError
 from ablation.study_result import StudyResult
 from ablation.user_code import OUR_ROOT
@@ -56,7 +56,7 @@ def main(
         str | None, typer.Option(help="tcl: synthetic, rafdb:DIR, folder:DIR or fer2013:CSV; default: the space's own")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: space, date and a counter.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    out: Annotated[str, typer.Option(help="Folder of the runs, or an address such as s3://bucket/runs.")] = "runs",
     design: Annotated[str, typer.Option(help="one-at-a-time, factorial or joint")] = "one-at-a-time",
     arms: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these arms; repeatable.")] = None,
     metric: Annotated[str | None, typer.Option(help="Primary metric; default: the space's first.")] = None,
@@ -90,7 +90,7 @@ def main(
         bool, typer.Option("--accept-changes", help="With --resume: go on with other code or versions; marked.")
     ] = False,
     warm_start: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Start every search from what that run confirmed.")
+        str | None, typer.Option(metavar="RUN", help="Start every search from what that run confirmed.")
     ] = None,
     watchdog_minutes: Annotated[float, typer.Option(help="Longest epoch; a trial that takes longer fails.")] = 60.0,
     max_equal_failures: Annotated[
@@ -101,15 +101,9 @@ def main(
     spread: Annotated[
         float | None, typer.Option(metavar="SD", help="With --plan: spread of differences between arms, a guess.")
     ] = None,
-    spread_from: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="With --plan: the spread of that run.")
-    ] = None,
+    spread_from: Annotated[str | None, typer.Option(metavar="RUN", help="With --plan: the spread of that run.")] = None,
 ) -> None:
     """Find out which parts of a model matter: plan → search → confirm → report."""
-    request = Request(
-        space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds, epochs,
-        seed, tuple(settings or ()), warm_start,
-    )  # fmt: skip
     asked = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent,
         "address": address, "max_hours": max_hours, "log_format": log_format, "watchdog_minutes": watchdog_minutes,
@@ -121,13 +115,17 @@ def main(
     try:
         with as_keyboard_interrupts():
             faults: list[str] = []
+            request = Request(
+                space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds,
+                epochs, seed, tuple(settings or ()), None if warm_start is None else located(warm_start),
+            )  # fmt: skip
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
             faults += ["--no-search and --trials exclude each other; drop one"] if no_search and trials else []
             faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
             faults += ["--accept-changes is for --resume; add it"] if accept_changes and not resume else []
             study = plan_run(
-                request, name, out, resources or Resources(), resume, faults, accept_changes=accept_changes
+                request, name, located(out), resources or Resources(), resume, faults, accept_changes=accept_changes
             )
             if plan:
                 show_plan(study.checked, study.resources, as_json, spread_asked.spread(study.checked.plan))
@@ -170,9 +168,9 @@ def run(
     epochs: int | None = None,
     seed: int = 0,
     settings: str | Iterable[str] = (),
-    warm_start: Path | str | None = None,
+    warm_start: AnyPath | str | None = None,
     name: str | None = None,
-    out: Path | str = "runs",
+    out: AnyPath | str = "runs",
     resources: Resources | None = None,
     resume: bool = False,
     retry_failed: bool = False,
@@ -199,7 +197,7 @@ def run(
         settings: hyperparameters to fix in all arms, each ``"name=value"``.
         warm_start: an earlier run; every search starts at what it confirmed.
         name: name of the run; default: space, date and a counter.
-        out: folder of the runs.
+        out: folder of the runs, or an address such as ``s3://bucket/runs``.
         resources: what a trial may take, the limits of the whole, and the executor.
         resume: go on with the run of that name, or extend it.
         retry_failed: with ``resume``, run failed trials again.
@@ -212,9 +210,9 @@ def run(
     """
     request = Request(
         space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs, seed,
-        _listed(settings), None if warm_start is None else Path(warm_start),
+        _listed(settings), None if warm_start is None else located(warm_start),
     )  # fmt: skip
-    study = plan_run(request, name, Path(out), resources or Resources(), resume, accept_changes=accept_changes)
+    study = plan_run(request, name, located(out), resources or Resources(), resume, accept_changes=accept_changes)
     code = run_prepared(study, report, retry_failed=retry_failed)
     if code != 0:
         raise RuntimeError(f"the sweep in {study.paths.root} ended with code {code}; its summary.json says more")
@@ -335,10 +333,10 @@ def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int
     return 0 if is_whole and is_reported else 1
 
 
-def write_report(paths: RunPaths, say: Messages) -> Path | None:
+def write_report(paths: RunPaths, say: Messages) -> AnyPath | None:
     """Build the page in a process of its own, without what the sweep has loaded; None if it is not whole."""
     # -P and our folder first: what lies in the user's folder may be called analysis, too.
-    command = [sys.executable, "-P", "-m", "analysis.report", str(paths.root)]
+    command = [sys.executable, "-P", "-m", "analysis.report", as_typed(paths.root)]
     search_path = os.pathsep.join(filter(None, (str(OUR_ROOT), os.environ.get("PYTHONPATH"))))
     # Its output is taken in here: a process that cannot print would fail, and with it the report.
     built = subprocess.run(
@@ -346,7 +344,7 @@ def write_report(paths: RunPaths, say: Messages) -> Path | None:
     )
     if built.returncode != 0:
         there = paths.page if built.returncode == LACKS_A_SECTION else None
-        say.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(str(paths.root))}", there)
+        say.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(as_typed(paths.root))}", there)
     return paths.page if built.returncode == 0 else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
@@ -20,6 +20,7 @@ from ablation.ledger.log import LedgerError, live_parts, newest_driver, read_eve
 from ablation.ledger.parts import retry_while_compacting
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
+from ablation.store import AnyPath, as_typed, files_below, located, opened
 from ablation.study_file import StudyFile, UnknownVersionError, parse
 
 if TYPE_CHECKING:
@@ -38,66 +39,47 @@ class MismatchError(FaultsError):
 
 @dataclass(frozen=True)
 class RunDir:
-    """A run directory in a file system.
+    """A run directory, here or in a store."""
 
-    Attributes:
-        filesystem: pyarrow's, of this machine or of an object store.
-        paths: paths within that file system.
-        scheme: what addresses there begin with, such as ``s3://``; empty for a plain path.
-    """
-
-    filesystem: Any
     paths: RunPaths
-    scheme: str = ""
 
     def __str__(self) -> str:
-        return self.formatted(self.paths.root)
+        return str(self.paths.root)
 
     @property
     def is_local(self) -> bool:
-        """Whether it lies on this machine, by path or by ``file://``."""
-        fs: Any = import_module("pyarrow.fs")
-        return isinstance(self.filesystem, fs.LocalFileSystem)
+        """Whether it lies on this machine."""
+        return isinstance(self.paths.root, Path)
 
     @property
     def name(self) -> str:
         """The directory's own name."""
-        return (self.paths.root.resolve() if self.is_local else self.paths.root).name
+        return self.paths.root.resolve().name
 
-    def formatted(self, path: Path) -> str:
-        """Format a path as the user would, by address where one was given; keys and options in it are left out."""
-        return f"{self.scheme}{path.as_posix()}" if self.scheme else str(path)
-
-    def read_bytes(self, path: Path) -> bytes:
+    def read_bytes(self, path: AnyPath) -> bytes:
         """Read a whole file; raises FileNotFoundError if it is not there."""
-        with self.filesystem.open_input_stream(path.as_posix()) as stream:
-            return bytes(stream.read())
+        return path.read_bytes()
 
-    def has(self, path: Path) -> bool:
+    def has(self, path: AnyPath) -> bool:
         """Say whether there is such a file; raises FaultsError if that cannot be seen."""
-        fs: Any = import_module("pyarrow.fs")
         try:
-            return bool(self.filesystem.get_file_info(path.as_posix()).type == fs.FileType.File)
+            return path.is_file()
         except OSError as error:
             raise self.out_of_reach(path, error) from error
 
-    def below(self, folder: Path, name: str = "*", deep: bool = True) -> list[Path]:
+    def below(self, folder: AnyPath, name: str = "*", deep: bool = True) -> list[AnyPath]:
         """List the files in a folder, and in the folders in it, whose names match; none if there is no folder.
 
         Raises FaultsError if the folder cannot be listed.
         """
-        fs: Any = import_module("pyarrow.fs")
-        selector = fs.FileSelector(folder.as_posix(), allow_not_found=True, recursive=deep)
         try:
-            infos = self.filesystem.get_file_info(selector)
+            return files_below(folder, name, deep=deep)
         except OSError as error:
             raise self.out_of_reach(folder, error) from error
-        found = (info.path for info in infos if info.type == fs.FileType.File)
-        return sorted(Path(path) for path in found if PurePosixPath(path).match(name))
 
     def study(self) -> StudyFile:
         """Read study.json; raises FaultsError if it is missing, damaged or of another schema."""
-        path = self.formatted(self.paths.study)
+        path = self.paths.study
         try:
             return parse(self.read_bytes(self.paths.study), is_sealed=False)
         except FileNotFoundError as error:
@@ -167,7 +149,7 @@ class RunDir:
             yield table.filter(compute.less_equal(table["seq"], live.last))
 
     def _ledger(self) -> Folder:
-        return Folder(self.filesystem, self.paths.ledger.as_posix())
+        return Folder.at(self.paths.ledger)
 
     @contextmanager
     def _ledger_faults(self) -> Iterator[None]:
@@ -179,7 +161,7 @@ class RunDir:
             raise self.out_of_reach(self.paths.ledger, error) from error
 
     def table(
-        self, path: Path, columns: Sequence[str] | None, required: Iterable[str], coded: Sequence[str] = ()
+        self, path: AnyPath, columns: Sequence[str] | None, required: Iterable[str], coded: Sequence[str] = ()
     ) -> Any:
         """Read columns of a Parquet file as an Arrow table; ``coded`` ones come dictionary-encoded.
 
@@ -197,9 +179,7 @@ class RunDir:
             ):
                 known = file.schema_arrow.names
                 faults = [
-                    f"{self.formatted(path)} has no column {name!r}; {nearest(name, known)}"
-                    for name in required
-                    if name not in known
+                    f"{path} has no column {name!r}; {nearest(name, known)}" for name in required if name not in known
                 ]
                 if faults:
                     raise FaultsError(faults)
@@ -216,7 +196,7 @@ class RunDir:
             if isinstance(error, OSError) and error.errno:
                 raise self.out_of_reach(path, error) from error
             reported = " ".join(str(error).split())
-            raise FaultsError([f"{self.formatted(path)} is damaged ({reported}); {self._remedy(path)}"]) from error
+            raise FaultsError([f"{path} is damaged ({reported}); {self._remedy(path)}"]) from error
 
     def summary(self) -> dict[str, Any] | None:
         """Read summary.json; None if there is none. Raises FaultsError if it is damaged or cannot be read."""
@@ -228,22 +208,22 @@ class RunDir:
         except OSError as error:
             raise self.out_of_reach(path, error) from error
         except (ValueError, TypeError) as error:
-            raise FaultsError([f"{self.formatted(path)} is damaged ({error}); {self._remedy(path)}"]) from error
+            raise FaultsError([f"{path} is damaged ({error}); {self._remedy(path)}"]) from error
 
-    def out_of_reach(self, path: Path, error: OSError) -> FaultsError:
+    def out_of_reach(self, path: AnyPath, error: OSError) -> FaultsError:
         """Say that a file or folder is missing, or that it cannot be read."""
         if isinstance(error, FileNotFoundError):
-            return MissingError([f"{self.formatted(path)} does not exist; {self._remedy(path)}"])
+            return MissingError([f"{path} does not exist; {self._remedy(path)}"])
         reported = " ".join(str(error).split())
-        return FaultsError([f"{self.formatted(path)} cannot be read ({reported}); check that you may read there"])
+        return FaultsError([f"{path} cannot be read ({reported}); check that you may read there"])
 
-    def _opened(self, path: Path) -> Any:
+    def _opened(self, path: AnyPath) -> Any:
         try:
-            return self.filesystem.open_input_file(path.as_posix())
+            return opened(path)
         except OSError as error:
             raise self.out_of_reach(path, error) from error
 
-    def _sealed(self, path: Path) -> Any:
+    def _sealed(self, path: AnyPath) -> Any:
         """Read a table's bytes and hold them to the digest that summary.json has of it; raises MismatchError.
 
         A run without summary, or with one that was made by hand, has nothing to hold it to.
@@ -255,42 +235,30 @@ class RunDir:
         reported = digests.get(path.name) if isinstance(digests, dict) else None
         if reported is not None and reported != hashlib.sha256(content).hexdigest():
             what = "is damaged, or newer than its summary.json: digests differ"
-            raise MismatchError([f"{self.formatted(path)} {what}; {self._remedy(path)}"])
+            raise MismatchError([f"{path} {what}; {self._remedy(path)}"])
         return arrow.BufferReader(content)
 
-    def _remedy(self, path: Path) -> str:
+    def _remedy(self, path: AnyPath) -> str:
         """Say how a file that is damaged or missing is mended: tables and summary follow from the ledger."""
         if path not in (self.paths.trials, self.paths.epochs, self.paths.summary):
             return "restore it from a copy"
-        if not self.is_local:
-            return "copy the run to a disk, where python -m ablation.tables writes it again from the ledger"
-        return f"python -m ablation.tables {self.paths.root} writes it again from the ledger"
+        return f"python -m ablation.tables {as_typed(self.paths.root)} writes it again from the ledger"
 
-    def frame(self, path: Path, columns: Sequence[str] | None, required: Iterable[str]) -> pd.DataFrame:
+    def frame(self, path: AnyPath, columns: Sequence[str] | None, required: Iterable[str]) -> pd.DataFrame:
         """Read columns of a Parquet file as a frame; raises FaultsError as ``table`` does."""
         frame: pd.DataFrame = self.table(path, columns, required).to_pandas()
         return frame
 
 
-RunLocation = RunDir | Path | str
+RunLocation = RunDir | AnyPath | str
 
 
 def run_dir(run: RunLocation) -> RunDir:
-    """Find a run's file system: this machine's for a path, pyarrow's for an address with ``://``; once is enough.
+    """Find a run: by path here, by address with ``://`` elsewhere; once is enough.
 
     Raises FaultsError if the address cannot be opened.
     """
-    if isinstance(run, RunDir):
-        return run
-    fs: Any = import_module("pyarrow.fs")
-    if isinstance(run, str) and "://" in run:
-        try:
-            filesystem, root = fs.FileSystem.from_uri(run.rstrip("/"))
-        except (OSError, ValueError) as error:
-            remedy = "give a directory, or an address that pyarrow knows, such as s3://bucket/runs/name"
-            raise FaultsError([f"{run} cannot be opened ({error}); {remedy}"]) from error
-        return RunDir(filesystem, RunPaths(Path(root)), run.partition("://")[0] + "://")
-    return RunDir(fs.LocalFileSystem(), RunPaths(Path(run)))
+    return run if isinstance(run, RunDir) else RunDir(RunPaths(located(run)))
 
 
 def names(runs: Sequence[RunLocation]) -> list[str]:

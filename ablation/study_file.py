@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from ablation.git import Repository, repository_of
 from ablation.ledger.events import Event, Grown
-from ablation.ledger.storage import put_whole
 from ablation.machine import hardware, onednn_version
 from ablation.paths import RunPaths, no_run
 from ablation.plan import Plan
 from ablation.plan_versions import of_version_1
+from ablation.store import make_folder, put_whole
 from ablation.user_code import UserCode, study_module
 from ablation.version import VERSION
 from search_spaces.space import IS_RECORDED, Frozen
@@ -110,7 +110,7 @@ def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | Non
 
 def write(file: StudyFile, paths: RunPaths) -> None:
     """Write study.json into a new run directory, with a digest of its content in its last line."""
-    paths.root.mkdir(parents=True, exist_ok=True)
+    make_folder(paths.root)
     content = file.model_dump(mode="json")
     put_whole(paths.study, (json.dumps({**content, DIGEST: _digest(content)}, indent=1) + "\n").encode())
 
@@ -121,10 +121,10 @@ def read(paths: RunPaths) -> StudyFile:
     Raises FileNotFoundError naming what a run directory is, DamagedStudyError if the file is not as it was written
     or of a version that is not known here.
     """
-    if not paths.study.is_file():
-        raise FileNotFoundError(no_run(paths.root))
     try:
         return parse(paths.study.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(no_run(paths.root)) from error
     except UnknownVersionError as error:
         raise DamagedStudyError(f"{paths.study}: {error}") from error
     except ValueError as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from ablation.paths import RunPaths
+from ablation.paths import P, RunPaths
 from ablation.run_dir import run_dir
 
 
-class StudyResult(RunPaths):
+class StudyResult(RunPaths[P]):
     """The files of a finished run, such as ``trials`` and ``page``; as a notebook's output, what was found."""
 
     @property
@@ -27,7 +28,7 @@ class StudyResult(RunPaths):
             return f"<p>{where} has no report; <code>python -m analysis.report {where}</code> makes it.</p>"
         sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.answer)
         # From where the notebook is: a browser follows no file:// out of a page that a server sent.
-        link = escape(os.path.relpath(self.page))
+        link = escape(os.path.relpath(self.page) if isinstance(self.page, Path) else str(self.page))
         return f'{sentences}{_table(found)}<p><a href="{link}">{link}</a></p>'
 
 

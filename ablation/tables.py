@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -22,9 +21,9 @@ from ablation.failures import Failures, by_reason
 from ablation.ledger.events import Event, SessionOpened
 from ablation.ledger.log import LedgerError, read_events
 from ablation.ledger.records import ConflictError, Records, Status, TrialState, fold
-from ablation.ledger.storage import put_whole
 from ablation.paths import RunPaths
 from ablation.plan import Plan, PlannedTrial
+from ablation.store import AnyPath, located, opened, put_whole
 from ablation.terminal import exit_on_errors
 from search_spaces.metrics import as_columns, is_column
 
@@ -86,7 +85,8 @@ def materialise(paths: RunPaths) -> dict[str, Any]:
 
 def failures(paths: RunPaths) -> tuple[Failures, ...]:
     """Group the failed and diverged trials of a run's table by their reasons."""
-    table = pq.read_table(paths.trials, columns=["trial_id", "status", "reason"])
+    with opened(paths.trials) as file:
+        table = pq.read_table(file, columns=["trial_id", "status", "reason"])
     return tuple(by_reason(zip(*(column.to_pylist() for column in table.columns), strict=True)))
 
 
@@ -189,7 +189,7 @@ def _sweep_wall_s(events: list[Event]) -> float:
     return sum(max(0.0, last[session] - first[session]) for session in first)
 
 
-def _put_table(path: Path, table: pa.Table) -> str:
+def _put_table(path: AnyPath, table: pa.Table) -> str:
     """Write a table and return its digest."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -198,10 +198,10 @@ def _put_table(path: Path, table: pa.Table) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def main(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+def main(run: Annotated[str, typer.Argument(help="A run directory, or its address.")]) -> None:
     """Write a run's tables and summary again from its ledger."""
     with exit_on_errors(FileNotFoundError, LedgerError, ConflictError, study_file.DamagedStudyError):
-        summary = materialise(RunPaths(run))
+        summary = materialise(RunPaths(located(run)))
     typer.echo(f"{run}: {summary['planned']} trials")
 
 

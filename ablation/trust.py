@@ -12,6 +12,7 @@ from pathlib import Path
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.spaces import find_space, known_spaces
+from ablation.store import AnyPath
 from ablation.study_file import StudyFile
 from ablation.user_code import UserCode, source_of
 
@@ -32,7 +33,7 @@ def allow_code(file: StudyFile, paths: RunPaths, *, trust: bool) -> Path | None:
         )
     root = paths.root.resolve()
     folders = [str(Path(entry or ".").resolve()) for entry in ((*code.import_path, *sys.path) if code else sys.path)]
-    inside = [str(location) for location in _locations(named, code, folders) if location.is_relative_to(root)]
+    inside = [str(location) for location in _locations(named, code, folders) if _is_inside(location, root)]
     if inside:
         raise FaultsError([f"{paths.root} names code inside itself, {inside[0]}, and nothing is imported from a run"])
     if code is None:
@@ -44,6 +45,10 @@ def allow_code(file: StudyFile, paths: RunPaths, *, trust: bool) -> Path | None:
 def is_shipped(file: StudyFile) -> bool:
     """Return whether all that a run names is a shipped study's."""
     return set(_named(file)) <= _shipped()
+
+
+def _is_inside(location: Path, root: AnyPath) -> bool:
+    return isinstance(root, Path) and location.is_relative_to(root)  # nothing can be imported from a store
 
 
 def _named(file: StudyFile) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
-from ablation.paths import file_safe
+from ablation.paths import earlier_names, file_safe
 from ablation.run_dir import RunDir, RunLocation, names, run_dir
+from ablation.store import AnyPath, StorePath
 from analysis.study import PHASES as PHASES
 from analysis.study import PlannedStudy as PlannedStudy
 from analysis.study import study as study
@@ -59,7 +60,7 @@ def epochs(run: RunLocation | Sequence[RunLocation], columns: Sequence[str] | No
 def _each(run: RunLocation | Sequence[RunLocation], read: Callable[[RunLocation], pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    if isinstance(run, RunDir | Path | str):
+    if isinstance(run, RunDir | Path | StorePath | str):
         return read(run)
     tables = []
     for name, one in zip(names(run), run, strict=True):
@@ -131,7 +132,7 @@ def reruns(run: RunLocation) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(where.read_bytes(where.paths.reruns))
     except ValueError as error:
         remedy = "delete it, and run the trials again"
-        raise FaultsError([f"{where.formatted(where.paths.reruns)} is no JSON ({error}); {remedy}"]) from error
+        raise FaultsError([f"{where.paths.reruns} is no JSON ({error}); {remedy}"]) from error
     return found
 
 
@@ -192,10 +193,15 @@ def artifacts(
     where = run_dir(run)
     if among is None:
         among = [trial.trial_id for trial in study(where).planned]
-    by_folder = {file_safe(trial_id): trial_id for trial_id in among if trial_id not in without}
+    by_folder = {
+        name: trial_id
+        for trial_id in among
+        if trial_id not in without
+        for name in (file_safe(trial_id), *earlier_names(trial_id))
+    }
     paths = [path for path in where.below(where.paths.artifacts, name) if path.parent.name in by_folder]
 
-    def read(path: Path) -> Any:
+    def read(path: AnyPath) -> Any:
         table = where.table(path, columns, columns)
         return table.add_column(0, "trial_id", arrow.repeat(by_folder[path.parent.name], len(table)))
 

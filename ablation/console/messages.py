@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -16,6 +15,7 @@ from ablation.console.stderr import Stderr, stderr_console
 from ablation.failures import Failures, in_words, last_lines
 from ablation.paths import RunPaths
 from ablation.planning.request import CheckedStudy
+from ablation.store import AnyPath
 from ablation.tables import STATUSES
 from ablation.terminal import print_errors
 
@@ -35,11 +35,11 @@ class Account:
         answer: the report's first sentences.
     """
 
-    root: Path
+    root: AnyPath
     ended: str
     exit_code: int
     summary: Mapping[str, Any]
-    page: Path | None
+    page: AnyPath | None
     failures: tuple[Failures, ...] = ()
     retry: str | None = None
     answer: tuple[str, ...] = ()
@@ -56,19 +56,19 @@ class Messages(Protocol):
     def faults(self, faults: Iterable[str]) -> None:
         """Say all that is wrong with what was asked for."""
 
-    def header(self, checked: CheckedStudy, root: Path, is_resumed: bool) -> None:
+    def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
         """Say what is about to run."""
 
     def rehearsed(self, fault: str) -> None:
         """Say what went wrong in a confirm trial that was tried before the sweep, which goes on."""
 
-    def halted(self, error: Exception, root: Path) -> None:
+    def halted(self, error: Exception, root: AnyPath) -> None:
         """Say what keeps the sweep from going on."""
 
-    def tables_stale(self, error: Exception, root: Path) -> None:
+    def tables_stale(self, error: Exception, root: AnyPath) -> None:
         """Say why, after that, the tables do not have all that the ledger has."""
 
-    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
+    def report_failed(self, error: str, again: str, page: AnyPath | None = None) -> None:
         """Say why there is no report, or what ``page`` lacks, and the command that builds it."""
 
     def accounting(self, account: Account) -> None:
@@ -96,7 +96,7 @@ class TextMessages:
         """Print one fault a line."""
         print_errors(faults, self.console)
 
-    def header(self, checked: CheckedStudy, root: Path, is_resumed: bool) -> None:
+    def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
         """Print budget and data."""
         print_header(self.console, checked)
 
@@ -104,15 +104,15 @@ class TextMessages:
         """Print it as a note."""
         self.console.print(f"note: tried before the sweep: {fault}")
 
-    def halted(self, error: Exception, root: Path) -> None:
+    def halted(self, error: Exception, root: AnyPath) -> None:
         """Print the error, which names the run."""
         print_errors([str(error)], self.console)
 
-    def tables_stale(self, error: Exception, root: Path) -> None:
+    def tables_stale(self, error: Exception, root: AnyPath) -> None:
         """Print why the tables stay."""
         self.console.print(f"the tables stay as they were: {error}")
 
-    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
+    def report_failed(self, error: str, again: str, page: AnyPath | None = None) -> None:
         """Print what the report's process said, and the command."""
         self.console.print(error.rstrip())
         failed = Text("the report could not be built" if page is None else f"{page} lacks a section", "red")
@@ -162,7 +162,7 @@ class JsonMessages:
         for fault in faults:
             print_json_line(self.stream, "fault", {"fault": fault})
 
-    def header(self, checked: CheckedStudy, root: Path, is_resumed: bool) -> None:
+    def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
         """Print the study."""
         print_json_line(self.stream, "study", {**header_facts(checked), "run": str(root), "resume": is_resumed})
 
@@ -170,15 +170,15 @@ class JsonMessages:
         """Print a line."""
         print_json_line(self.stream, "rehearsed", {"fault": fault})
 
-    def halted(self, error: Exception, root: Path) -> None:
+    def halted(self, error: Exception, root: AnyPath) -> None:
         """Print the error."""
         print_json_line(self.stream, "halted", {"error": str(error), "run": str(root)})
 
-    def tables_stale(self, error: Exception, root: Path) -> None:
+    def tables_stale(self, error: Exception, root: AnyPath) -> None:
         """Print why the tables stay."""
         print_json_line(self.stream, "tables_stale", {"error": str(error), "run": str(root)})
 
-    def report_failed(self, error: str, again: str, page: Path | None = None) -> None:
+    def report_failed(self, error: str, again: str, page: AnyPath | None = None) -> None:
         """Print what the report's process said, and the command."""
         print_json_line(self.stream, "report_failed", {"error": error, "again": again, "page": page and str(page)})
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from types import FrameType
 from typing import Any, Literal, Protocol
 
@@ -18,11 +17,13 @@ from ablation.engine.executor import executor_for
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
+from ablation.engine.trial_files import remove_local_side
 from ablation.engine.worker import TrialEnvironment
 from ablation.ledger.log import Event, Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.resources import Resources
+from ablation.store import remove_folders
 from ablation.study.growth import open_study
 from ablation.study.study import Study
 from ablation.study_file import StudyFile
@@ -78,7 +79,8 @@ def sweep(
             _install_signal_handlers(stop)
             with _watched(study, slots, watch):
                 environment = _environment(file, study.plan, paths, resources, slots)
-                executor.run(study, paths, environment, stop, Results(study, paths, stop))
+                with closing(Results(study, paths, stop)) as results:
+                    executor.run(study, paths, environment, stop, results)
             if stop.is_due and stop.fault is None:
                 # Whoever interrupts may not wait for Ray's shutdown.
                 ledger.flush()
@@ -88,6 +90,7 @@ def sweep(
     # Only now does the log hold every end; after a fault they may be another driver's.
     _remove_left_checkpoints(study, paths)
     if study.is_finished:
+        remove_local_side(paths)
         return "finished"
     if stop.signal is None and not stop.is_out_of_time and stop.is_paused:
         return "paused"
@@ -105,9 +108,11 @@ def _watched(study: Study, slots: Slots, watch: Watch | None) -> Iterator[None]:
 
 def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:
     """Remove checkpoints of search trials that have ended: a driver that was killed left them."""
-    for trial_id, state in study.records.items():
-        if state.has_ended and study.state.trials[trial_id].phase == "search":
-            shutil.rmtree(paths.checkpoint_dir(trial_id), ignore_errors=True)
+    remove_folders(
+        paths.checkpoint_dir(trial_id)
+        for trial_id, state in study.records.items()
+        if state.has_ended and study.state.trials[trial_id].phase == "search"
+    )
 
 
 def _environment(file: StudyFile, plan: Plan, paths: RunPaths, resources: Resources, slots: Slots) -> TrialEnvironment:

@@ -33,10 +33,12 @@ class InProcess:
         while not stop.is_due and (assignment := study.next_assignment()) is not None:
             study.started(assignment.trial.trial_id)
             worker.start(assignment, environment)
-            while not stop.is_due and results.take(assignment.trial, _step(worker)):
-                pass
-            worker.close()
+            goes_on = True
+            while not stop.is_due and goes_on:
+                goes_on = results.take(assignment.trial, _step(worker))
+            worker.close(is_over=not goes_on and stop.fault is None)
             worker.restore_process()
+        worker.finish()
 
 
 def _step(worker: Worker) -> StepReport:

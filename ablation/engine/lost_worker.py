@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
+
+from ablation.store import AnyPath
 
 FATAL = "Fatal Python error: "
 # Ray knows no more of a process that ended without a word to it.
@@ -12,9 +15,9 @@ ABRUPT = "its process ended without an exception (killed, out of memory, crashed
 LOW_MEMORY = re.compile(r"killed due to the node running low on memory.* was (?P<used>.+ limit)")
 
 
-def cause_of_loss(error_file: str | None, log: Path) -> str:
+def cause_of_loss(error_file: str | None, log: AnyPath) -> str:
     """Return the last error that Tune noted for a trial; of a crash, what the trial's log says of it."""
-    noted = _text(error_file)
+    noted = "" if error_file is None else _text(Path(error_file))
     cause = summary(noted.rpartition("Failure # ")[2])
     if cause == ABRUPT:
         crash = _text(log).rpartition(FATAL)[2].partition("\n")[0] if FATAL in _text(log) else ""
@@ -36,7 +39,7 @@ def summary(noted: str) -> str:
     return (reported or lines or ["unknown"])[-1].removesuffix(".")
 
 
-def _text(path: Path | str | None) -> str:
-    if path is None or not Path(path).is_file():
-        return ""
-    return Path(path).read_text("utf-8", "backslashreplace")
+def _text(path: AnyPath) -> str:
+    with suppress(OSError):
+        return path.read_bytes().decode("utf-8", "backslashreplace")
+    return ""

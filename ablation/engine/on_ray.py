@@ -17,6 +17,7 @@ from ablation.engine.scheduler import MOST_RETRIES, StopWhenDue, StudyCallback, 
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
 from ablation.engine.trainable import TrialActor
+from ablation.engine.trial_files import hand_over, local_side
 from ablation.engine.warm_workers import kept_warm
 from ablation.engine.watchdog import remove_empty_traces
 from ablation.engine.worker import TrialEnvironment
@@ -44,9 +45,11 @@ class OnRay:
     ) -> None:
         """Run what the study hands out until nothing is left or ``stop`` is due."""
         count = self._slots.count
-        remove_empty_traces(paths.logs)  # a driver that was killed left them
-        self._until_ray_ends.callback(remove_empty_traces, paths.logs)
-        self._until_ray_ends.enter_context(worker_losses_in(paths.worker_losses))
+        here = local_side(paths)
+        remove_empty_traces(here.logs)  # a driver that was killed left them
+        self._until_ray_ends.callback(remove_empty_traces, here.logs)
+        self._until_ray_ends.callback(hand_over, paths, here.worker_losses)
+        self._until_ray_ends.enter_context(worker_losses_in(here.worker_losses))
         with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm() as workers:
             tune.Tuner(
                 tune.with_resources(TrialActor, self._slots.per_trial),

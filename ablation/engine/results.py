@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 from ablation.code_record import CodeRecord, changes
 from ablation.engine.stop import OtherCodeError, StopReason
@@ -12,6 +11,7 @@ from ablation.engine.worker import StepReport
 from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
+from ablation.store import AnyPath, remove_folder
 from ablation.study.study import Study
 
 
@@ -22,7 +22,9 @@ class Results:
         self._study = study
         self._paths = paths
         self._stop = stop
-        self._left: deque[tuple[int, Path]] = deque()  # checkpoints, and how many events are recorded when they may go
+        self._remover = ThreadPoolExecutor(1, "remove-checkpoints")  # a store may be far away
+        # Checkpoints, and how many events are recorded when they may go.
+        self._left: deque[tuple[int, AnyPath]] = deque()
 
     def take(self, trial: PlannedTrial, report: StepReport, node: str | None = None) -> bool:
         """Take one report and return whether the trial goes on; ``node`` names the machine of its worker.
@@ -54,7 +56,7 @@ class Results:
                 f"{', '.join(differing)}; give all machines the same files and versions, then go on with --resume"
             )
 
-    def _remove_later(self, directory: Path) -> None:
+    def _remove_later(self, directory: AnyPath) -> None:
         """Remove an ended search trial's checkpoints once the log holds its end.
 
         Only confirmed models are reused, and a large search would fill the disk; but until then a crash opens the trial
@@ -64,4 +66,8 @@ class Results:
         assert ledger is not None, "a sweep has a ledger"
         self._left.append((ledger.appended, directory))
         while self._left and self._left[0][0] <= ledger.written:
-            shutil.rmtree(self._left.popleft()[1], ignore_errors=True)
+            self._remover.submit(remove_folder, self._left.popleft()[1])
+
+    def close(self) -> None:
+        """Wait until what is to be removed is."""
+        self._remover.shutdown()

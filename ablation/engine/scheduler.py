@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 from ablation.engine.lost_worker import cause_of_loss
 from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
+from ablation.engine.trial_files import newest_log
 from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
 from ablation.study.study import Study
@@ -134,7 +135,7 @@ class StudyCallback(NotPickled, Callback):
                 self._study.end(trial_id, "failed", f"worker lost {trial.num_failures} times: {self._cause(trial)}")
 
     def _cause(self, trial: Any) -> str:
-        return cause_of_loss(trial.error_file, self._paths.log(our_id(trial)))
+        return cause_of_loss(trial.error_file, newest_log(self._paths, our_id(trial)))
 
 
 class StopWhenDue(NotPickled, Stopper):

@@ -11,7 +11,7 @@ from ray import tune
 
 from ablation.engine.output import STDERR, UNREADABLE_AS, Output
 from ablation.engine.watchdog import trace_of, watched
-from ablation.engine.worker import UNWRITABLE, StepReport, Worker
+from ablation.engine.worker import StepReport, Worker, is_unwritable
 
 
 class TrialActor(tune.Trainable):
@@ -25,15 +25,19 @@ class TrialActor(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another trial into the same warm process."""
-        self.cleanup()
+        self._leave_trial(is_over=True)
         self._worker.start(**new_config)
         return True
 
     def cleanup(self) -> None:
         """Stop the trial where it stands, and put the process back to what it was."""
+        self._leave_trial(is_over=False)
+        self._worker.finish()
+
+    def _leave_trial(self, *, is_over: bool) -> None:
         if self._worker.records is not None:
             with self._watched():
-                self._worker.close()
+                self._worker.close(is_over=is_over)
         self._worker.restore_process()
         self._output.restore()
 
@@ -45,14 +49,15 @@ class TrialActor(tune.Trainable):
         worker = self._worker
         try:
             if not self._output.is_redirected:
+                worker.fetch()
                 self._output.to(worker.paths.log(worker.assignment.trial.trial_id))
                 faulthandler.enable(file=STDERR)  # of a crash, the log has the stack
             with self._watched():
                 if worker.records is None and self._hang.stat().st_size:
-                    return {"report": worker.report(failure=self._hung())}
+                    return {"report": worker.handed_over(worker.report(failure=self._hung()))}
                 return {"report": worker.step()}
         except OSError as error:
-            if error.errno not in UNWRITABLE:
+            if not is_unwritable(error):
                 return {"report": worker.report(failure=f"{type(error).__name__}: {error}")}
             return {"report": worker.report(unwritable=str(error))}
 

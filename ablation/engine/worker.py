@@ -12,13 +12,15 @@ import errno
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from ablation.checkpoint import newest_path
 from ablation.code_record import CodeRecord
 from ablation.engine.process_state import ProcessState
+from ablation.engine.trial_files import TrialFiles
+from ablation.engine.uploads import StoreError
 from ablation.paths import RunPaths
+from ablation.store import AnyPath
 from ablation.study.study import Assignment
 from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, import_object
 from ablation.user_code import UserCode
@@ -30,7 +32,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 class TrialEnvironment:
     """What all trials of a study share: their code, where they write, what they read, how long an epoch may take."""
 
-    run_dir: Path
+    run_dir: AnyPath
     run_trial: str
     data: str | None
     data_fingerprint: str | None
@@ -64,17 +66,48 @@ class Worker:
     def __init__(self) -> None:
         self._state: ProcessState | None = None
         self._code: CodeRecord | None = None
+        self._files: TrialFiles | None = None
 
     def start(self, assignment: Assignment, environment: TrialEnvironment) -> None:
         """Take a trial; its code runs with the first step, where a failure can be reported."""
         self.assignment = assignment
         self.environment = environment
-        self.paths = RunPaths(environment.run_dir)
+        if self._files is None or self._files.run.root != environment.run_dir:
+            self._files = TrialFiles(RunPaths(environment.run_dir))
+        self.files = self._files
+        self.paths = self.files.paths
         self.records: Iterator[EpochRecord] | None = None
+        self._has_files = False
         self._began = time.monotonic()
+
+    def fetch(self) -> None:
+        """Fetch what an earlier attempt left, once a trial; raises StoreError if the run's store stays away."""
+        if not self._has_files:
+            self.files.begin(self.assignment.trial.trial_id)
+            self._has_files = True
 
     def step(self) -> StepReport:
         """Train one epoch; raises what only a new process can mend, and what a signal raised here."""
+        try:
+            self.fetch()
+        except StoreError as error:
+            return self.report(unwritable=str(error))
+        return self.handed_over(self._stepped())
+
+    def handed_over(self, report: StepReport) -> StepReport:
+        """Send what the trial has written on its way to the run's store, and return its report.
+
+        What a confirm trial leaves at its end is named by its record, so that it has to be there by then.
+        """
+        trial = self.assignment.trial
+        is_last = report.record is None or report.record.epoch >= trial.epochs
+        try:
+            self.files.send(trial.trial_id, is_awaited=is_last and trial.phase == "confirm")
+        except StoreError as error:
+            return replace(report, unwritable=str(error))
+        return report
+
+    def _stepped(self) -> StepReport:
         try:
             record = next(self._running(), None)
         # SystemExit is how scripts say that something is missing, and asyncio's CancelledError is no Exception: no
@@ -84,7 +117,7 @@ class Worker:
             traceback.print_exc()
             if _is_from_signal(error):
                 raise
-            if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            if is_unwritable(error):
                 return self.report(unwritable=str(error))
             if _breaks_the_process(error):
                 raise
@@ -94,17 +127,28 @@ class Worker:
             return self.report(failure=f"run_trial ended before epoch {self.assignment.trial.epochs}")
         return self.report(record)
 
-    def close(self) -> None:
-        """Stop the trial where it stands, so that it can free what it holds; its faults are not the next trial's."""
+    def close(self, *, is_over: bool) -> None:
+        """Stop the trial where it stands, so that it can free what it holds; its faults are not the next trial's.
+
+        ``is_over`` says that the study needs no more of it; otherwise it goes on another time.
+        """
         records, self.records = self.records, None
         close = getattr(records, "close", None)
-        if close is not None:
-            try:
+        try:
+            if close is not None:
                 close()
-            except BaseException as error:
-                traceback.print_exc()
-                if _is_from_signal(error):
-                    raise
+        except BaseException as error:
+            traceback.print_exc()
+            if _is_from_signal(error):
+                raise
+        finally:
+            if self._has_files:
+                self.files.end(self.assignment.trial.trial_id, is_over=is_over)
+
+    def finish(self) -> None:
+        """Wait until all that was written is in the run's store."""
+        if self._files is not None:
+            self._files.finish()
 
     def restore_process(self) -> None:
         """Put the process back to what it was before its first trial."""
@@ -149,6 +193,11 @@ class Worker:
             cpu_threads=environment.cpu_threads,
             checkpoint_epochs=environment.checkpoint_epochs,
         )
+
+
+def is_unwritable(error: BaseException) -> bool:
+    """Return whether an error says that nothing can be written where the run lies."""
+    return isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in UNWRITABLE)
 
 
 def _is_from_signal(error: BaseException) -> bool:

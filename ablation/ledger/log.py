@@ -15,7 +15,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ablation.ledger import parts
@@ -34,6 +33,7 @@ from ablation.ledger.parts import (
 from ablation.ledger.parts import LedgerError as LedgerError
 from ablation.ledger.storage import Folder as Folder
 from ablation.machine import started
+from ablation.store import AnyPath
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Ledger:
     leaving flushes.
     """
 
-    def __init__(self, location: Folder | Path | str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, location: Folder | AnyPath | str, clock: Callable[[], float] = time.time) -> None:
         self._folder = Folder.at(location)
         self._clock = clock
         self._folder.make()
@@ -193,17 +193,17 @@ class Ledger:
                     return
 
 
-def live_parts(location: Folder | Path | str) -> list[LiveRange]:
+def live_parts(location: Folder | AnyPath | str) -> list[LiveRange]:
     """List the parts of a run's log that count, and up to which event; none if there is no log."""
     return parts.live_parts(Folder.at(location))
 
 
-def read_events(location: Folder | Path | str) -> list[Event]:
+def read_events(location: Folder | AnyPath | str) -> list[Event]:
     """Read a run's whole log in order; ``parts.read_log`` says what is recovered and what refused."""
     return read_log(Folder.at(location))
 
 
-def newest_driver(location: Folder | Path | str) -> dict[str, Any] | None:
+def newest_driver(location: Folder | AnyPath | str) -> dict[str, Any] | None:
     """Return the number, host and process of the newest session that was opened; None if there is none."""
     folder = Folder.at(location)
     number, name = max(_claims(folder), default=(0, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import secrets
 import shlex
 import shutil
 import sys
@@ -29,12 +30,14 @@ from ablation.plan import Plan
 from ablation.planning.request import CheckedStudy, Request, check_request
 from ablation.planning.warm_start import source_faults
 from ablation.resources import Resources
+from ablation.store import AnyPath, StorePath, as_typed, files_below, make_folder, put_whole
 from ablation.study_file import DamagedStudyError, StudyFile
 from ablation.user_code import UserCode
 from search_spaces.space import Space
 
 RUNS_SHOWN = 5
 LEAST_FREE_BYTES = 2**20
+CLAIM = "starting-"  # in a store, beside nothing else
 LONGEST_LABEL = 80
 SHOWN_LETTERS = 60
 
@@ -62,7 +65,7 @@ class ExistingRun:
 def plan_run(
     request: Request,
     name: str | None,
-    out: Path,
+    out: AnyPath,
     resources: Resources,
     resume: bool,
     faults: Iterable[str] = (),
@@ -74,7 +77,7 @@ def plan_run(
     ``accept_changes`` lets a run go on with other code or versions than it last ran with, which is recorded.
     """
     found = list(faults)
-    paths = RunPaths(out / name) if name is not None else _fresh_paths(out, request.space)
+    paths = RunPaths(out / name if name is not None else _fresh_root(out, request.space))
     found += _place_faults(name, out, paths, resume)
     existing = existing_run(paths, found) if resume and paths.study.is_file() else None
     asked = request
@@ -131,20 +134,34 @@ def _command() -> list[str]:
 
 def _make_folder(study: PlannedRun) -> None:
     """Make the run directory; of drivers that chose the same name, one gets it."""
-    study.paths.root.parent.mkdir(parents=True, exist_ok=True)
-    while True:
+    make_folder(study.paths.root.parent)
+    while not _take(study.paths.root):
         root = study.paths.root
+        if study.is_named:
+            raise FaultsError([f"another driver has just started {root}; choose another --name"])
+        label, _, counter = root.name.rpartition("-")
+        study.paths = RunPaths(root.with_name(f"{label}-{int(counter) + 1}"))
+
+
+def _take(root: AnyPath) -> bool:
+    """Take a new folder for this driver; False if another has it."""
+    if isinstance(root, Path):
         try:
             root.mkdir()
-            return
-        except FileExistsError as error:
-            if study.is_named:
-                raise FaultsError([f"another driver has just started {root}; choose another --name"]) from error
-            label, _, counter = root.name.rpartition("-")
-            study.paths = RunPaths(root.with_name(f"{label}-{int(counter) + 1}"))
+        except FileExistsError:
+            return False
+        return True
+    # A store makes no folder and refuses no second writer. Of two that ask at once one at least sees the other.
+    claim = root / f"{CLAIM}{secrets.token_hex(8)}"
+    if files_below(root, deep=True):
+        return False
+    put_whole(claim, b"")
+    is_alone = files_below(root) == [claim]
+    claim.unlink()
+    return is_alone
 
 
-def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
+def _fresh_root(out: AnyPath, space: str | Space) -> AnyPath:
     """Name a run by space, date and a counter."""
     given = space.name if isinstance(space, Space) else Path(space).stem
     # Letters without their accents, and no others: the name becomes a folder, and --name takes it again.
@@ -154,24 +171,20 @@ def _fresh_paths(out: Path, space: str | Space) -> RunPaths:
     for counter in count(1):
         root = out / f"{label}-{today}-{counter}"
         if not root.exists():
-            return RunPaths(root)
+            return root
     raise AssertionError("a counter does not end")
 
 
-def _place_faults(name: str | None, out: Path, paths: RunPaths, resume: bool) -> list[str]:
+def _place_faults(name: str | None, out: AnyPath, paths: RunPaths, resume: bool) -> list[str]:
     """Say where a run cannot lie as asked: its name becomes a folder, which is there already or is not."""
     faults = []
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         rule = "must start with a letter or digit and hold only letters, digits, '.', '_', '-', at most 100"
         faults.append(f"--name is {name!r}, but {rule}")
-    if re.match(r"[a-z0-9]+:/", str(out)):
-        faults.append(
-            f"--out is {str(out)!r}, but must be a folder: checkpoints are plain files; mount the store first"
-        )
-    unusable = _folder_faults(out)
+    unusable = _folder_faults(out) if isinstance(out, Path) else _store_faults(out)
     if unusable:
         return faults + unusable
-    if resume and paths.root.is_dir():
+    if resume and isinstance(paths.root, Path) and paths.root.is_dir():
         faults += _folder_faults(paths.root)
     if resume and not paths.study.is_file():
         looked = f"found no run in {paths.root}" if name is not None else "goes on with a run, but none is named"
@@ -206,8 +219,22 @@ def _folder_faults(out: Path) -> list[str]:
     return []
 
 
-def _runs_in(out: Path) -> str:
+def _store_faults(out: StorePath) -> list[str]:
+    """Say what keeps runs from being written into a store; only trying shows."""
+    trial = out / f".ablation-{secrets.token_hex(8)}"
+    try:
+        put_whole(trial, bytes(512))
+        trial.unlink()
+    except OSError as error:
+        why = " ".join(str(error).split())
+        return [f"--out is {str(out)!r}, but nothing can be written there ({why}); allow it, or give another address"]
+    return []
+
+
+def _runs_in(out: AnyPath) -> str:
     """Name the newest runs in a folder, for a fault's remedy."""
+    if isinstance(out, StorePath):
+        return ""  # to list all that lies in a store may take minutes
     newest = sorted(out.glob("*/study.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     names = ", ".join(path.parent.name for path in newest[:RUNS_SHOWN])
     return f" ({out} has {names})" if names else ""
@@ -249,7 +276,7 @@ def too_large(resources: Resources, gpus: float) -> list[str]:
     ]
 
 
-def _changes(root: Path, existing: ExistingRun, checked: CheckedStudy) -> list[str]:
+def _changes(root: AnyPath, existing: ExistingRun, checked: CheckedStudy) -> list[str]:
     """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
     # What is said about a study may change: its words are not compared.
     file, now, asked = existing.file, existing.plan.without_wording(), checked.plan.without_wording()
@@ -273,7 +300,7 @@ def _changes(root: Path, existing: ExistingRun, checked: CheckedStudy) -> list[s
         faults.append("--resume: the data differ from the run's own, or their content has changed")
     remedy = (
         f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"
-        f", or start a new study from what this one confirmed: another --name with --warm-start {root}"
+        f", or start a new study from what this one confirmed: another --name with --warm-start {as_typed(root)}"
     )
     return [f"{fault}; {remedy}" for fault in faults]
 

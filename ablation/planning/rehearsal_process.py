@@ -18,10 +18,10 @@ from typing import Any
 from ablation.engine.slots import Slots
 from ablation.engine.watchdog import watched
 from ablation.faults import FaultsError
-from ablation.ledger.storage import put_whole
 from ablation.plan import Plan
 from ablation.planning.probe import Probe, RehearsalError, probe
 from ablation.planning.request import CheckedStudy
+from ablation.store import put_whole
 from ablation.user_code import OUR_ROOT, UserCode
 from search_spaces.space import IS_RECORDED
 

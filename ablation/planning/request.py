@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from inspect import signature
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +15,7 @@ from ablation.plan import Plan, WarmStart
 from ablation.planning.settings import read_settings, with_fixed
 from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_defaults
 from ablation.spaces import find_space
+from ablation.store import AnyPath
 from ablation.trial import RunTrial, build_config, config_type, import_object
 from search_spaces.space import DESIGNS, Arm, Budget, Space
 
@@ -38,7 +38,7 @@ class Request:
     epochs: int | None = None
     seed: int = 0
     settings: tuple[str, ...] = ()
-    warm_start: Path | None = None
+    warm_start: AnyPath | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: 
         return None
 
 
-def _warm_start(run: Path, space: Space, faults: list[str]) -> WarmStart | None:
+def _warm_start(run: AnyPath, space: Space, faults: list[str]) -> WarmStart | None:
     try:
         return warm_start_from(space, run)
     except FaultsError as error:

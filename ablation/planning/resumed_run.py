@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ablation.engine.connecting import address_faults
@@ -16,11 +15,12 @@ from ablation.plan import Plan
 from ablation.planning.planned_run import ExistingRun, PlannedRun, code_faults, executor_faults, existing_run, too_large
 from ablation.planning.request import CheckedStudy, checked_options, data_now
 from ablation.resources import Resources
+from ablation.store import AnyPath
 from ablation.trust import allow_code
 
 
 def plan_resume(
-    run: Path,
+    run: AnyPath,
     *,
     replicates: int | None = None,
     data: str | None = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -15,11 +14,12 @@ import pyarrow.parquet as pq
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.plan import Plan, WarmStart
+from ablation.store import AnyPath, opened
 from search_spaces.space import Choice, Domain, Int, Level, Levels, Space
 from search_spaces.wording import without_wording
 
 
-def warm_start_from(space: Space, run: Path) -> WarmStart:
+def warm_start_from(space: Space, run: AnyPath) -> WarmStart:
     """Return the defaults that a run's completed confirm trials give to a space's hyperparameters.
 
     A default is the median over all arms and replicates (of the logarithm if the range is logarithmic; of choices
@@ -66,7 +66,7 @@ def keep_warm_start(space: Space, existing: Plan) -> Space:
     )
 
 
-def source_faults(existing: Plan, asked: Path | None) -> list[str]:
+def source_faults(existing: Plan, asked: AnyPath | None) -> list[str]:
     """Say that the run asked for is not the one that an existing study was started from, if so."""
     if asked is None:
         return []
@@ -78,15 +78,16 @@ def source_faults(existing: Plan, asked: Path | None) -> list[str]:
     return []
 
 
-def _name(run: Path) -> str:
+def _name(run: AnyPath) -> str:
     return run.absolute().name
 
 
-def _confirmed(run: Path) -> list[dict[str, Any]]:
+def _confirmed(run: AnyPath) -> list[dict[str, Any]]:
     path = RunPaths(run).trials
     remedy = "give a run directory with completed confirm trials, such as runs/NAME"
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        with opened(path) as file:
+            rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
         raise FaultsError([f"--warm-start {run}: its trials.parquet cannot be read ({error}); {remedy}"]) from error
     found = [row for row in rows if row["phase"] == "confirm" and row["status"] == "completed"]

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ablation.arrays import Float, Int, UInt8
-from ablation.ledger.storage import put_whole
+from ablation.store import put_whole
 from ablation.tcl.data.cache import Split
 from ablation.tcl.evaluate import Outputs, confusion
 

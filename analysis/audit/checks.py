@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ablation.paths import RunPaths
+from ablation.store import AnyPath
 from analysis.audit.choice import confirmed
 from analysis.audit.epochs import epochs, sequence, test_scores
 from analysis.audit.rungs import rungs
@@ -14,7 +13,7 @@ from analysis.audit.trials import last_metrics, outcomes, plan, proposals
 CHECKS = (plan, sequence, outcomes, epochs, last_metrics, proposals, rungs, confirmed, test_scores)
 
 
-def audit(run: Path) -> list[str]:
+def audit(run: AnyPath) -> list[str]:
     """Return everything in which plan, ledger, trials and epochs disagree; nothing if all is well."""
     paths = RunPaths(run)
     missing = [path for path in (paths.study, paths.trials, paths.epochs, paths.ledger) if not path.exists()]

@@ -7,14 +7,15 @@ fault in either place shows.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ablation.paths import RunPaths
+from ablation.store import AnyPath, files_below, opened, read_all
 
 KEY = ["arm", "replicate"]
 PAYLOAD_KEYS = {
@@ -71,7 +72,7 @@ def read(paths: RunPaths) -> tuple[AuditedRun, list[str]]:
     return run, faults
 
 
-def _plan(path: Path) -> dict[str, Any]:
+def _plan(path: AnyPath) -> dict[str, Any]:
     """Read the plan of study.json; that its digest fits is not asked, and that it is a plan shows in the checks."""
     try:
         plan = json.loads(path.read_bytes())["plan"]
@@ -80,26 +81,28 @@ def _plan(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}); restore it from a copy, it never changes") from error
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: AnyPath) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        with opened(path) as file:
+            return pd.read_parquet(file)
     except ValueError as error:  # pyarrow's ArrowInvalid is one
         raise ValueError(f"{path} is damaged ({error}); python -m ablation.tables RUN makes it again") from error
 
 
-def _read_ledger(directory: Path) -> tuple[pd.DataFrame, list[str]]:
+def _read_ledger(directory: AnyPath) -> tuple[pd.DataFrame, list[str]]:
     """Read the parts session by session; what a later one has from its first event on replaces what was before."""
     faults: list[str] = []
     columns = ["seq", "session", "kind", "trial_id", "unix_s", "payload"]
     events, last_session = pd.DataFrame(columns=columns), -1
-    paths = sorted(directory.glob("*.parquet"), key=_session_and_place)
+    paths = sorted(files_below(directory, "*.parquet"), key=_session_and_place)
+    contents = read_all(paths)
     for path in paths:
-        digest = path.stem.rpartition("-")[2]
-        if hashlib.sha256(path.read_bytes()).hexdigest()[: len(digest)] != digest:
+        digest = path.name.removesuffix(".parquet").rpartition("-")[2]
+        if hashlib.sha256(contents[path]).hexdigest()[: len(digest)] != digest:
             if not any(_replaces(later, path) for later in paths):
                 faults.append(f"ledger: {path.name} is not what its digest says")
             continue
-        part = pd.read_parquet(path)
+        part = pd.read_parquet(io.BytesIO(contents[path]))
         session, first, _ = _session_and_place(path)
         if session == last_session and part["seq"].max() <= events["seq"].max():
             continue  # left beside its merger
@@ -108,12 +111,12 @@ def _read_ledger(directory: Path) -> tuple[pd.DataFrame, list[str]]:
     return events.reset_index(drop=True), faults
 
 
-def _replaces(later: Path, path: Path) -> bool:
+def _replaces(later: AnyPath, path: AnyPath) -> bool:
     """Return whether a later session began where this part begins or before: then the part does not count."""
     (session, first, _), (own_session, own_first, _) = _session_and_place(later), _session_and_place(path)
     return session > own_session and first <= own_first
 
 
-def _session_and_place(path: Path) -> tuple[int, int, int]:
-    session, first, last = (int(text) for text in path.stem.split("-")[:3])
+def _session_and_place(path: AnyPath) -> tuple[int, int, int]:
+    session, first, last = (int(text) for text in path.name.split("-")[:3])
     return session, first, -last

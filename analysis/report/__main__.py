@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablation.faults import FaultsError
 from ablation.run_dir import RunDir, run_dir
+from ablation.store import AnyPath, located
 from ablation.terminal import console, exit_on_errors
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 @app.command()
 def main(
     runs: Annotated[list[str], typer.Argument(help="run directories, or addresses such as s3://bucket/runs/NAME")],
-    out: Annotated[str | None, typer.Option(help="folder for the page; default: report in the run directory")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="folder or address for the page; default: report in the run directory")
+    ] = None,
     figures: Annotated[str | None, typer.Option(help="also write each figure as svg or png; needs kaleido")] = None,
     faces: Annotated[bool, typer.Option("--faces", help="show the photographs that confirm trials left")] = False,
     watch: Annotated[int | None, typer.Option(min=1, help="write it again every N seconds until the run ends")] = None,
@@ -80,7 +82,7 @@ def _write(
     figures: str | None,
     faces: bool,
     watch: int | None,
-) -> tuple[list[Path], bool, list[Failure]]:
+) -> tuple[list[AnyPath], bool, list[Failure]]:
     from analysis.report import build, compare, export  # pandas is slow to import, and --help does without
 
     reports = []
@@ -92,7 +94,7 @@ def _write(
         reports.append(report)
     written = [folder.path / "index.html" for folder in folders]
     if len(reports) > 1:
-        together = Path(out) if out is not None else runs[0].paths.root.resolve().parent / "comparison"
+        together = located(out) if out is not None else runs[0].paths.root.resolve().parent / "comparison"
         written.append(compare.write(reports, [folder.path for folder in folders], together))
     failures = [failure for report in reports for failure in report.failures]
     return written, all(report.is_whole for report in reports), failures

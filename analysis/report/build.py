@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import pandas as pd
 
 from ablation.run_dir import RunLocation, run_dir
+from ablation.store import AnyPath
 from analysis.attempts import Attempts, Failure
 from analysis.findings import as_text, findings
 from analysis.report import page, table_files
@@ -51,7 +52,17 @@ class Report:
         return self.inputs.open_trials == 0
 
 
-def build(run: RunLocation, out: Path | None = None, *, refresh_s: int | None = None, faces: bool = False) -> Path:
+@overload
+def build(run: RunLocation, out: Path, *, refresh_s: int | None = None, faces: bool = False) -> Path: ...
+@overload
+def build(run: Path, out: None = None, *, refresh_s: int | None = None, faces: bool = False) -> Path: ...
+@overload
+def build(
+    run: RunLocation, out: AnyPath | None = None, *, refresh_s: int | None = None, faces: bool = False
+) -> AnyPath: ...
+def build(
+    run: RunLocation, out: AnyPath | None = None, *, refresh_s: int | None = None, faces: bool = False
+) -> AnyPath:
     """Write the report of ``run`` and return the page's path.
 
     Args:
@@ -61,8 +72,8 @@ def build(run: RunLocation, out: Path | None = None, *, refresh_s: int | None = 
         faces: whether the page shows the photographs that confirm trials left.
 
     Raises:
-        FaultsError: the directory is no run, lacks a file or column, or lies elsewhere and ``out`` is None; or what
-            lies in the folder was not written by a report.
+        FaultsError: the directory is no run, lacks a file or column, or what lies in the folder was not
+            written by a report.
     """
     where = run_dir(run)
     (folder,) = report_folders([where], out)

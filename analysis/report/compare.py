@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.store import AnyPath
 from analysis.answer import answer
 from analysis.report import page, table_files
 from analysis.report.build import STALE, Report
@@ -38,11 +39,11 @@ def names(reports: Sequence[Report]) -> list[str]:
     return [f"{name} ({given[:i].count(name) + 1})" if given.count(name) > 1 else name for i, name in enumerate(given)]
 
 
-def write(reports: Sequence[Report], folders: Sequence[Path], out: Path) -> Path:
+def write(reports: Sequence[Report], folders: Sequence[AnyPath], out: AnyPath) -> AnyPath:
     """Write the comparison's page and table into ``out``; ``folders`` are the studies' own reports."""
     table = side_by_side(reports)
     studies = [
-        {**_facts(report), "name": name, "link": Path(os.path.relpath(folder / "index.html", out)).as_posix()}
+        {**_facts(report), "name": name, "link": _link(folder / "index.html", out)}
         for name, report, folder in zip(names(reports), reports, folders, strict=True)
     ]
     cells = {
@@ -55,6 +56,13 @@ def write(reports: Sequence[Report], folders: Sequence[Path], out: Path) -> Path
     written = {f"tables/{name}": text for name, text in files.items()}
     ReportFolder(out).put(written | {"index.html": page.render("comparison.html.j2", context)}, STALE)
     return out / "index.html"
+
+
+def _link(page: AnyPath, folder: AnyPath) -> str:
+    """Return the way from a folder to a page; its address where it lies in another store."""
+    if isinstance(page, Path) is not isinstance(folder, Path):
+        return str(page)
+    return Path(os.path.relpath(page.as_posix(), folder.as_posix())).as_posix()
 
 
 def _facts(report: Report) -> dict[str, Any]:

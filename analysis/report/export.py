@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ablation.faults import FaultsError
+from ablation.store import AnyPath
 from analysis.report.figures import Figure, Spec, escaped
 from analysis.report.folder import ReportFolder
 
@@ -28,7 +29,7 @@ def check(format: str) -> None:
         )
 
 
-def write(figures: Mapping[str, Figure], folder: ReportFolder, format: str) -> list[Path]:
+def write(figures: Mapping[str, Figure], folder: ReportFolder, format: str) -> list[AnyPath]:
     """Write each figure, and each of its alternatives, into ``folder``, in place of our own of that format there.
 
     Returns their paths. Raises FaultsError if there is no browser to draw them, or files that are not ours are in

@@ -14,8 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.faults import FaultsError
-from ablation.ledger.storage import put_whole
 from ablation.run_dir import RunDir
+from ablation.store import (
+    AnyPath,
+    files_below,
+    located,
+    make_folder,
+    name_in,
+    put_all,
+    put_whole,
+    read_all,
+    remove_files,
+)
 
 MANIFEST = "manifest.json"
 ABOUT = "files that python -m analysis.report wrote here, with the SHA-256 of their content; no others are touched"
@@ -36,7 +46,7 @@ class ReportFolder:
             manifest, from before there were any, is ours by its signature, and with it what it links to.
     """
 
-    path: Path
+    path: AnyPath
     is_own: bool = False
 
     def check(self, names: Iterable[str]) -> None:
@@ -59,18 +69,14 @@ class ReportFolder:
         self.check(contents)
         known = self._known()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             new = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
             # Whoever is cut off between two files finds both contents listed, and goes on next time.
             self._list({name: [*known.get(name, []), *([new[name]] if name in new else [])] for name in {*known, *new}})
-            for name, content in contents.items():
-                (self.path / name).parent.mkdir(exist_ok=True)
-                put_whole(self.path / name, content, is_synced=False)
-            for name in sorted(known.keys() - new.keys()):
-                if re.fullmatch(stale, name):
-                    if self._is_ours(name, known):
-                        (self.path / name).unlink(missing_ok=True)
-                    del known[name]
+            put_all({self.path / name: content for name, content in contents.items()}, is_synced=False)
+            old = [name for name in sorted(known.keys() - new.keys()) if re.fullmatch(stale, name)]
+            remove_files(self.path / name for name in self._ours(old, known))
+            known = {name: digests for name, digests in known.items() if name not in old}
             self._list({**known, **{name: [digest] for name, digest in new.items()}})
         except OSError as error:
             where = f"{self.path} cannot be written ({error.strerror or error})"
@@ -85,31 +91,43 @@ class ReportFolder:
                 yield f"{self.path} is no folder; give another one with --out"
             return
         known = self._known()
-        for folder in sorted({self.path / name for name in names} | {self.path / MANIFEST}):
-            parent = folder.parent
+        for parent in dict.fromkeys((self.path / name).parent for name in sorted({*names, MANIFEST})):
             if parent != self.path and (parent.is_symlink() or (parent.exists() and not parent.is_dir())):
                 yield f"{parent} is {'a link' if parent.is_symlink() else 'no folder'}; {REMEDY}"
                 return
+        files, ours = self._files(), set(self._ours(names, known))
         for name in names:
             path = self.path / name
-            if path.is_symlink() or (path.exists() and not path.is_file()):
+            if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
                 yield f"{path} is {'a link' if path.is_symlink() else 'no file'}; {REMEDY}"
-            elif path.exists() and not self._is_ours(name, known):
+            elif name in files and name not in ours:
                 why = "was changed since a report wrote it" if name in known else "was not written by a report"
                 yield f"{path} {why}, and is not replaced; {REMEDY}"
 
-    def _is_ours(self, name: str, known: Digests) -> bool:
-        path = self.path / name
-        if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
-            return False
-        if self.is_own and name in known and (name in MACHINES or not path.stat().st_size):
+    def _files(self) -> set[str]:
+        """List the files that are there by their paths below the folder, at once, since a store may be far away."""
+        return {name_in(self.path, path) for path in files_below(self.path, deep=True)}
+
+    def _ours(self, names: Sequence[str], known: Digests) -> list[str]:
+        """Choose those of some files that are there and that a report wrote."""
+        there = self._files()
+        candidates = [name for name in names if name in known and name in there and not self._is_linked(name)]
+        contents = read_all([self.path / name for name in candidates])
+        return [name for name in candidates if self._is_as_written(name, contents[self.path / name], known[name])]
+
+    def _is_as_written(self, name: str, content: bytes, digests: Sequence[str]) -> bool:
+        if self.is_own and (name in MACHINES or not content):
             return True
-        return hashlib.sha256(path.read_bytes()).hexdigest() in known.get(name, ())
+        return hashlib.sha256(content).hexdigest() in digests
+
+    def _is_linked(self, name: str) -> bool:
+        path = self.path / name
+        return isinstance(path, Path) and (path.is_symlink() or path.parent.is_symlink())
 
     def _known(self) -> Digests:
         """Read the manifest; raises FaultsError if it is not one of ours."""
         path = self.path / MANIFEST
-        if not path.exists() and not path.is_symlink():
+        if not path.is_symlink() and not path.exists():
             return self._adopted() if self.is_own else {}
         try:
             if path.is_symlink():
@@ -124,6 +142,8 @@ class ReportFolder:
     def _adopted(self) -> Digests:
         """List what an earlier page, from before there were manifests, brought with it: what it has links to."""
         page = self.path / "index.html"
+        if not isinstance(self.path, Path) or not isinstance(page, Path):
+            return {}  # those were of this machine only
         if self.path.is_symlink() or page.is_symlink() or not page.is_file():
             return {}
         text = page.read_text(encoding="utf-8", errors="replace")
@@ -146,34 +166,24 @@ class ReportFolder:
         )
 
 
-def report_folders(runs: Sequence[RunDir], out: Path | str | None) -> list[ReportFolder]:
+def report_folders(runs: Sequence[RunDir], out: AnyPath | str | None) -> list[ReportFolder]:
     """Choose the folder of each run's report: ``out``, in it one by name for each of several, else in the run.
 
-    Raises FaultsError if that is not on this machine, where two runs would share one, or where what is there already
-    is not ours to replace.
+    Raises FaultsError if two runs would share one, or what is there already is not ours to replace.
     """
-    faults: list[str] = []
-    folders: list[Path] = []
-    if out is None:
-        remedy = "reports are written to this machine; give a folder with --out DIR"
-        faults = [f"{run} cannot hold its report: {remedy}" for run in runs if not run.is_local]
-        folders = [run.paths.report for run in runs]
-    elif "://" in str(out):
-        faults = [f"--out is {str(out)!r}, but must be a folder of this machine; copy it from there"]
-    else:
-        short = [run.name for run in runs]
+    folders = [run.paths.report for run in runs]
+    if out is not None:
+        short, chosen = [run.name for run in runs], located(out)
         twice = sorted({name for name in short if short.count(name) > 1})
-        faults = [f"--out would write {name!r} twice; report these runs one at a time" for name in twice]
-        folders = [Path(out)] if len(runs) == 1 else [Path(out) / name for name in short]
-    found = []
-    for run, path in zip(runs, folders, strict=False):
-        own = run.paths.report
-        folder = ReportFolder(
-            path, run.is_local and path.parent.resolve() / path.name == own.parent.resolve() / own.name
-        )
-        found.append(folder)
-        if not faults:  # what is in the way is said before anything is computed
-            folder.check(("index.html", "findings.json", "tables/arms.csv"))
-    if faults:
-        raise FaultsError(faults)
+        if twice:
+            raise FaultsError([f"--out would write {name!r} twice; report these runs one at a time" for name in twice])
+        folders = [chosen] if len(runs) == 1 else [chosen / name for name in short]
+    found = [ReportFolder(path, _is_own(path, run)) for run, path in zip(runs, folders, strict=True)]
+    for folder in found:  # what is in the way is said before anything is computed
+        folder.check(("index.html", "findings.json", "tables/arms.csv"))
     return found
+
+
+def _is_own(path: AnyPath, run: RunDir) -> bool:
+    own = run.paths.report
+    return path.parent.resolve() / path.name == own.parent.resolve() / own.name

@@ -23,11 +23,11 @@ Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def sound(tmp_path_factory: pytest.TempPathFactory) -> RunPaths[Path]:
     return run_study(toy_plan(), tmp_path_factory.mktemp("runs") / "sound")
 
 
-def test_a_sound_run_agrees_with_itself(sound: RunPaths) -> None:
+def test_a_sound_run_agrees_with_itself(sound: RunPaths[Path]) -> None:
     assert audit(sound.root) == []
 
 
@@ -53,11 +53,11 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> Iterator[EpochRe
     yield from toy_study.run_trial(ToyConfig(toy=model), context)
 
 
-def edit_trials(change: Change) -> Callable[[RunPaths], None]:
+def edit_trials(change: Change) -> Callable[[RunPaths[Path]], None]:
     return lambda paths: change(pd.read_parquet(paths.trials)).to_parquet(paths.trials)
 
 
-def edit_epochs(change: Change) -> Callable[[RunPaths], None]:
+def edit_epochs(change: Change) -> Callable[[RunPaths[Path]], None]:
     return lambda paths: change(pd.read_parquet(paths.epochs)).to_parquet(paths.epochs)
 
 
@@ -69,8 +69,8 @@ def set_cell(row: int, column: str, value: Any) -> Change:
     return change
 
 
-def edit_study(change: Callable[[dict[str, Any]], None]) -> Callable[[RunPaths], None]:
-    def damage(paths: RunPaths) -> None:
+def edit_study(change: Callable[[dict[str, Any]], None]) -> Callable[[RunPaths[Path]], None]:
+    def damage(paths: RunPaths[Path]) -> None:
         study = json.loads(paths.study.read_text())
         change(study["plan"])
         paths.study.write_text(json.dumps(study))
@@ -78,18 +78,18 @@ def edit_study(change: Callable[[dict[str, Any]], None]) -> Callable[[RunPaths],
     return damage
 
 
-def drop_part(paths: RunPaths) -> None:
+def drop_part(paths: RunPaths[Path]) -> None:
     sorted(paths.ledger.glob("*.parquet"))[-1].unlink()
 
 
-def flip_byte(paths: RunPaths) -> None:
+def flip_byte(paths: RunPaths[Path]) -> None:
     part = sorted(paths.ledger.glob("*.parquet"))[0]
     content = bytearray(part.read_bytes())
     content[-100] ^= 4
     part.write_bytes(content)
 
 
-def forge_part(paths: RunPaths) -> None:
+def forge_part(paths: RunPaths[Path]) -> None:
     """Change an outcome in the ledger and give the part a digest that fits."""
     import hashlib
 
@@ -102,7 +102,7 @@ def forge_part(paths: RunPaths) -> None:
     part.rename(part.with_name(f"{stem}-{hashlib.sha256(part.read_bytes()).hexdigest()[:12]}.parquet"))
 
 
-def tear_table(paths: RunPaths) -> None:
+def tear_table(paths: RunPaths[Path]) -> None:
     paths.trials.write_bytes(paths.trials.read_bytes()[:500])
 
 
@@ -116,7 +116,7 @@ def swap_confirmed(table: pd.DataFrame) -> pd.DataFrame:
     return set_cell(confirm, "config.toy.offset", 1.25)(table)
 
 
-DAMAGES: dict[str, tuple[Callable[[RunPaths], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[RunPaths[Path]], None], str]] = {
     "a trial left out": (edit_trials(lambda table: table.drop(index=7)), "is planned, but not listed"),
     "a trial listed twice": (edit_trials(lambda table: pd.concat([table, table.tail(1)])), "there twice"),
     "a status changed": (edit_trials(set_cell(0, "status", "failed")), "is failed, but the ledger says"),
@@ -142,7 +142,7 @@ DAMAGES: dict[str, tuple[Callable[[RunPaths], None], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_found(sound: RunPaths, tmp_path: Path, damage: str) -> None:
+def test_damage_is_found(sound: RunPaths[Path], tmp_path: Path, damage: str) -> None:
     copy = RunPaths(tmp_path / "copy")
     shutil.copytree(sound.root, copy.root)
     make, reported = DAMAGES[damage]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 import pytest
 from pyarrow import fs
 
-from ablation import study_file, tables
+from ablation import store, study_file, tables
 from ablation.faults import FaultsError
 from ablation.ledger.events import Grown
 from ablation.ledger.log import Event, Folder, Ledger, read_events
@@ -17,6 +17,7 @@ from ablation.ledger.parts import put_part
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.run_dir import RunDir
+from ablation.store import StorePath
 from ablation.study.study import Study
 from analysis import live, load
 from analysis.report.build import render
@@ -43,7 +44,7 @@ def grow(ledger: Ledger, plan: Plan) -> None:
     append(ledger, "grown", plan=plan.model_dump(mode="json"), confirmed_before=0)
 
 
-def tear_last_part(paths: RunPaths) -> None:
+def tear_last_part(paths: RunPaths[Path]) -> None:
     last = max(paths.ledger.glob("*.parquet"))
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
 
@@ -168,10 +169,17 @@ class Refusing:
         return ask
 
 
+def refusing(patch: pytest.MonkeyPatch, run: Path, word: str, why: OSError) -> RunDir:
+    """Return a run behind an address, of which what holds a word cannot be read."""
+    patch.setattr(store, "_opened", lambda address: (Refusing(word, why), ""))
+    return RunDir(RunPaths(StorePath("refusing://here", PurePosixPath(run))))
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_full_run(tmp_path_factory.mktemp("full") / "run")
-    assert read(RunDir(Refusing("nothing of that name", OSError()), RunPaths(run))).open_trials == 0
+    with pytest.MonkeyPatch.context() as patch:
+        assert read(refusing(patch, run, "nothing of that name", OSError())).open_trials == 0
     return run
 
 
@@ -179,9 +187,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "why", [PermissionError(13, "Permission denied"), OSError("AWS Error NETWORK_CONNECTION")], ids=["denied", "away"]
 )
-def test_what_cannot_be_read_is_not_called_damaged(full: Path, word: str, why: OSError) -> None:
+def test_what_cannot_be_read_is_not_called_damaged(
+    full: Path, word: str, why: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(FaultsError, match=rf"{word}.* cannot be read \(.*\); check that you may read there"):
-        render(RunDir(Refusing(word, why), RunPaths(full)))
+        render(refusing(monkeypatch, full, word, why))
 
 
 def test_a_disk_that_fails_while_a_file_is_decoded_is_not_called_damage(

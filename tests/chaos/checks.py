@@ -15,8 +15,14 @@ from ablation import study_file, tables
 from ablation.ledger.log import read_events
 from ablation.paths import RunPaths
 from ablation.rerun import rerun
+from ablation.store import AnyPath, files_below
 from ablation.study.state import StudyState
 from analysis.audit.checks import audit
+
+
+def table(path: AnyPath) -> pd.DataFrame:
+    """Read one of a run's tables, wherever it lies."""
+    return pd.read_parquet(io.BytesIO(path.read_bytes()))
 
 
 def rung_faults(paths: RunPaths) -> list[str]:
@@ -27,7 +33,7 @@ def rung_faults(paths: RunPaths) -> list[str]:
     state = StudyState(plan)
     state.replay(events)
     live = state.rung_values
-    expected = rungs_from_epochs(pd.read_parquet(paths.epochs), plan.rungs, plan.metric)
+    expected = rungs_from_epochs(table(paths.epochs), plan.rungs, plan.metric)
     judged = {(event.trial_id, event.payload["rung"]) for event in events if event.kind == "decided"}
     # The last epoch on disk may not have its decision yet: it is made when the trial goes on.
     faults = []
@@ -51,8 +57,8 @@ def rungs_from_epochs(epochs: pd.DataFrame, rungs: tuple[int, ...], metric: str)
 
 def final_faults(paths: RunPaths) -> list[str]:
     """List everything that is wrong with a run that should have ended whole."""
-    trials, epochs = pd.read_parquet(paths.trials), pd.read_parquet(paths.epochs)
-    summary = json.loads(paths.summary.read_text())
+    trials, epochs = table(paths.trials), table(paths.epochs)
+    summary = json.loads(paths.summary.read_bytes())
     plan = study_file.read(paths).plan
     faults = audit(paths.root) + rung_faults(paths)
     lost = {trial.trial_id for trial in plan.trials()} - set(trials["trial_id"])
@@ -62,14 +68,14 @@ def final_faults(paths: RunPaths) -> list[str]:
     faults += [f"zombie: {row.trial_id} is {row.status}" for row in left.itertuples()]
     if summary["superseded_epochs"]:
         faults.append(f"{summary['superseded_epochs']} epochs were reported otherwise by a later attempt")
-    kept = {path.name for path in (paths.root / "checkpoints").iterdir()} if len(trials) else set()
+    kept = {path.parent.name for path in files_below(paths.checkpoints, deep=True)}
     faults += [f"left over: checkpoints/{name}" for name in sorted(kept) if "__search__" in name]
     return faults
 
 
 def rerun_faults(paths: RunPaths, count: int, seed: int) -> tuple[int, list[str]]:
     """Run interrupted trials again without interruption; return how many, and which differ in any bit."""
-    trials = pd.read_parquet(paths.trials)
+    trials = table(paths.trials)
     interrupted = trials[(trials["attempts"] > 1) & trials["status"].isin(["completed", "stopped"])][
         "trial_id"
     ].tolist()

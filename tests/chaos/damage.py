@@ -61,7 +61,7 @@ def damage_files(folder: Path, resumed: int, seed: int) -> dict[str, Any]:
     return {"files_damaged": len(damages), "read": dict(outcomes), "resumed": dict(ends), "faults": faults}
 
 
-def read_damaged(paths: RunPaths, folder: Path, damages: list[Damage]) -> tuple[Counter[str], list[str]]:
+def read_damaged(paths: RunPaths[Path], folder: Path, damages: list[Damage]) -> tuple[Counter[str], list[str]]:
     """Damage files in copies of a run, one by one, and let their own readers judge; return outcomes and faults."""
     outcomes: Counter[str] = Counter()
     faults: list[str] = []
@@ -75,7 +75,7 @@ def read_damaged(paths: RunPaths, folder: Path, damages: list[Damage]) -> tuple[
     return outcomes, faults
 
 
-def half_a_run(folder: Path, seed: int) -> RunPaths:
+def half_a_run(folder: Path, seed: int) -> RunPaths[Path]:
     """Run a study until it has a few parts and checkpoints, and kill it with its Ray."""
     paths = RunPaths(folder / "half")
     driver = start_driver(paths, "--seed", str(seed))
@@ -86,7 +86,7 @@ def half_a_run(folder: Path, seed: int) -> RunPaths:
     return paths
 
 
-def damages_of(paths: RunPaths, rng: random.Random) -> list[Damage]:
+def damages_of(paths: RunPaths[Path], rng: random.Random) -> list[Damage]:
     """List what is done to each kind of file: four cuts and two flipped bytes."""
     parts = sorted(paths.ledger.glob("*.parquet"))
     checkpoints = sorted((paths.root / "checkpoints").glob("*/*.safetensors"))
@@ -96,7 +96,7 @@ def damages_of(paths: RunPaths, rng: random.Random) -> list[Damage]:
     return cuts + [Damage(name, None, place) for name in names for place in (rng.random(), rng.random())]
 
 
-def _read(paths: RunPaths, path: Path) -> str:
+def _read(paths: RunPaths[Path], path: Path) -> str:
     """Say what a file's own reader makes of the damage: refused, recovered, or unnoticed."""
     logging.getLogger("ablation.ledger.parts").setLevel(logging.ERROR)
     try:
@@ -116,7 +116,7 @@ def _read(paths: RunPaths, path: Path) -> str:
     return "unnoticed"
 
 
-def _resume(paths: RunPaths, path: Path, seed: int) -> str:
+def _resume(paths: RunPaths[Path], path: Path, seed: int) -> str:
     driver = start_driver(paths, "--seed", str(seed))
     code = driver.wait()
     if code:

@@ -66,7 +66,7 @@ def _refusal_faults(code: int, reported: str, why: str) -> list[str]:
     return faults + ([f"a traceback: {reported[-2000:]}"] if "Traceback" in reported else [])
 
 
-def _resumed_faults(paths: RunPaths, seed: int) -> list[str]:
+def _resumed_faults(paths: RunPaths[Path], seed: int) -> list[str]:
     driver = start_driver(paths, "--seed", str(seed))
     code = driver.wait()
     return ([f"resumed with exit code {code}: {driver.reported[-500:]}"] if code else []) + checks.final_faults(paths)

@@ -148,7 +148,7 @@ def _second_session(folder: Path, change: str, *search_path: str) -> list[str]:
     return faults
 
 
-def most_at_a_time(paths: RunPaths) -> int:
+def most_at_a_time(paths: RunPaths[Path]) -> int:
     """Return how many trials ran at once, at most, by the order of their events."""
     changes = {"started": 1, "ended": -1, "retried": -1}
     started = {event.trial_id for event in read_events(paths.ledger) if event.kind == "started"}

@@ -100,7 +100,7 @@ def _kill_and_resume(folder: Path, kills: int, seed: int, options: tuple[str, ..
     }  # fmt: skip
 
 
-def _wait_a_while(driver: Driver, paths: RunPaths, rng: random.Random) -> bool:
+def _wait_a_while(driver: Driver, paths: RunPaths[Path], rng: random.Random) -> bool:
     """Wait for a random moment; False where the driver ended before it."""
     if rng.random() < 0.2:
         time.sleep(rng.uniform(0, 8))  # anywhere in the start-up
@@ -111,7 +111,7 @@ def _wait_a_while(driver: Driver, paths: RunPaths, rng: random.Random) -> bool:
     return driver.process.poll() is None
 
 
-def _worked_s(paths: RunPaths, ends: list[float]) -> float:
+def _worked_s(paths: RunPaths[Path], ends: list[float]) -> float:
     """Add up the time from each session's first epoch to its end: without start-ups."""
     first: dict[int, float] = {}
     last: dict[int, float] = {}

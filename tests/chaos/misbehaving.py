@@ -93,7 +93,7 @@ def set_clock_back(folder: Path, seed: int) -> dict[str, Any]:
     return {"rerun_to_the_bit": count, "faults": faults + differing + checks.final_faults(paths)}
 
 
-def _goes_back(paths: RunPaths) -> bool:
+def _goes_back(paths: RunPaths[Path]) -> bool:
     """Return whether an event on disk has an earlier time than the one before it."""
     try:
         times = [event.unix_s for event in read_events(paths.ledger)]

@@ -59,7 +59,7 @@ class Driver:
 
 
 def start_driver(
-    paths: RunPaths,
+    paths: RunPaths[Path],
     *options: str,
     space: str = "tests.chaos.trial:SPACE",
     program: str = "ablation.run",
@@ -136,16 +136,16 @@ def wait_until(holds: Callable[[], bool], driver: Driver, timeout_s: float = 400
     return True
 
 
-def wait_for_events(paths: RunPaths, count: int, driver: Driver) -> bool:
+def wait_for_events(paths: RunPaths[Path], count: int, driver: Driver) -> bool:
     """Wait until that many events are on disk; False where the driver ended before."""
     return wait_until(lambda: event_count(paths) >= count, driver)
 
 
-def event_count(paths: RunPaths) -> int:
+def event_count(paths: RunPaths[Path]) -> int:
     """Count the events that are on disk by the names of the parts."""
     return max((int(path.name.split("-")[2]) + 1 for path in paths.ledger.glob("*.parquet")), default=0)
 
 
-def epoch_times(paths: RunPaths) -> Iterator[tuple[int, float]]:
+def epoch_times(paths: RunPaths[Path]) -> Iterator[tuple[int, float]]:
     """Yield (session, time) of every epoch event."""
     yield from ((event.session, event.unix_s) for event in read_events(paths.ledger) if event.kind == "epoch")

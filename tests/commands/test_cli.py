@@ -92,5 +92,5 @@ def test_replicates_without_all_their_seeds_do_not_count_as_on_the_page(tmp_path
     assert found["test"] == pytest.approx(left["metric.test_score"].mean())
 
 
-def _rows(paths: RunPaths) -> list[dict[str, Any]]:
+def _rows(paths: RunPaths[Path]) -> list[dict[str, Any]]:
     return list(pq.read_table(paths.trials).to_pylist())

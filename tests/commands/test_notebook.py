@@ -24,14 +24,16 @@ ROOT = Path(__file__).parents[2]
 HERE = Resources(executor="in-process")
 
 
-def small(out: Path, name: str = "small", *, report: bool = False) -> StudyResult:
-    return run(
+def small(out: Path, name: str = "small", *, report: bool = False) -> StudyResult[Path]:
+    result = run(
         SPACE, budget="quick", arms="baseline", replicates=2, trials=2, epochs=2, name=name, out=out, resources=HERE,
         report=report,
     )  # fmt: skip
+    assert result == StudyResult(out / name)
+    return StudyResult(out / name)
 
 
-def is_whole(result: StudyResult) -> bool:
+def is_whole(result: StudyResult[Path]) -> bool:
     trials = pd.read_parquet(result.trials)
     return len(trials) == 2 * 2 * (2 + 1) and set(trials["status"]) <= {"completed", "stopped"}
 
@@ -96,7 +98,7 @@ def test_a_study_runs_in_a_thread(tmp_path: Path) -> None:
 
 
 def test_a_study_runs_under_an_event_loop(tmp_path: Path) -> None:
-    async def cell() -> StudyResult:
+    async def cell() -> StudyResult[Path]:
         return small(tmp_path)
 
     assert is_whole(asyncio.run(cell()))

@@ -32,15 +32,15 @@ Change = Callable[[EpochRecord], EpochRecord]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunPaths[Path]:
     return run_study(toy_plan(), tmp_path_factory.mktemp("runs") / "toy")
 
 
-def records_of(paths: RunPaths) -> Records:
+def records_of(paths: RunPaths[Path]) -> Records:
     return fold(read_events(paths.ledger))
 
 
-def some(paths: RunPaths, outcome: str, phase: str) -> str:
+def some(paths: RunPaths[Path], outcome: str, phase: str) -> str:
     """Return the first trial of the phase that ended so."""
     return next(key for key, state in records_of(paths).items() if state.outcome == outcome and f"/{phase}/" in key)
 
@@ -58,7 +58,9 @@ def changed(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
 @pytest.mark.parametrize(
     ("outcome", "phase"), [("completed", "search"), ("completed", "confirm"), ("stopped", "search")]
 )
-def test_every_recorded_epoch_comes_out_the_same_bit_for_bit(finished: RunPaths, outcome: str, phase: str) -> None:
+def test_every_recorded_epoch_comes_out_the_same_bit_for_bit(
+    finished: RunPaths[Path], outcome: str, phase: str
+) -> None:
     trial_id = some(finished, outcome, phase)
     state = records_of(finished)[trial_id]
     reported: list[tuple[int, float]] = []
@@ -73,7 +75,7 @@ def test_every_recorded_epoch_comes_out_the_same_bit_for_bit(finished: RunPaths,
     assert reported == [(row.epoch, row.metrics["val_score"]) for row in state.epochs]
 
 
-def test_the_run_directory_stays_as_it_is_and_its_driver_goes_on(finished: RunPaths) -> None:
+def test_the_run_directory_stays_as_it_is_and_its_driver_goes_on(finished: RunPaths[Path]) -> None:
     before = {path: path.read_bytes() for path in finished.root.rglob("*") if path.is_file()}
     rerun(finished.root, some(finished, "completed", "confirm"), trust=True)
     assert {path: path.read_bytes() for path in finished.root.rglob("*") if path.is_file()} == before
@@ -90,7 +92,7 @@ def test_a_trial_of_a_sweep_under_way_is_run_as_far_as_it_is_recorded(tmp_path: 
     assert agreement.epochs == len(records_of(paths)[open_trial].epochs) > 0
 
 
-def test_a_difference_is_found_where_it_was_made(finished: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_found_where_it_was_made(finished: RunPaths[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     trial_id = some(finished, "completed", "search")
 
     def change(record: EpochRecord) -> EpochRecord:
@@ -118,7 +120,7 @@ def test_a_difference_is_found_where_it_was_made(finished: RunPaths, monkeypatch
     assert agreement.differing[-1].relative == float("inf")
 
 
-def test_rounding_is_told_from_a_change(finished: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounding_is_told_from_a_change(finished: RunPaths[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     trial_id = some(finished, "completed", "search")
     changed(
         monkeypatch,
@@ -166,7 +168,9 @@ def test_a_failure_that_does_not_come_again_differs(tmp_path: Path, monkeypatch:
     assert "now it is 'none'" in in_words(agreement)[0]
 
 
-def test_a_new_failure_differs_and_shows_its_traceback(finished: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_failure_differs_and_shows_its_traceback(
+    finished: RunPaths[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     trial_id = some(finished, "completed", "search")
 
     def change(record: EpochRecord) -> EpochRecord:
@@ -189,7 +193,7 @@ def test_a_diverged_trial_diverges_again(tmp_path: Path) -> None:
 
 
 def test_the_trial_gets_what_its_session_gave_it_unless_told_otherwise(
-    finished: RunPaths, monkeypatch: pytest.MonkeyPatch
+    finished: RunPaths[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[TrialContext] = []
     original = toy_study.run_trial
@@ -241,7 +245,7 @@ def test_confirm_trials_without_survivor_cannot_be_run(tmp_path: Path) -> None:
         rerun(paths.root, some(paths, "failed", "confirm"), trust=True)
 
 
-def test_hardware_other_than_recorded_is_named(finished: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hardware_other_than_recorded_is_named(finished: RunPaths[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     trial_id = some(finished, "completed", "search")
     assert "recorded elsewhere" not in CliRunner().invoke(APP, ["--trust", str(finished.root), trial_id]).stdout
     monkeypatch.setattr("platform.machine", lambda: "abacus")

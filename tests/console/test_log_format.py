@@ -243,7 +243,7 @@ def test_what_halts_a_sweep_and_keeps_the_tables_old_is_told(
     def halt(*rest: object, **more: object) -> None:
         raise LedgerError("the ledger is gone")
 
-    def full(paths: RunPaths) -> None:
+    def full(paths: RunPaths[Path]) -> None:
         raise OSError("no space left")
 
     put_in_place(monkeypatch)

@@ -39,12 +39,12 @@ def shown(command: Any, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def half(tmp_path: Path) -> RunPaths:
+def half(tmp_path: Path) -> RunPaths[Path]:
     """Make a run whose driver has stopped somewhere, leaving trials under way."""
     return run_study(toy_plan(), tmp_path / "toy", at_a_time=3, most_epochs=20)
 
 
-def say_driver_is(paths: RunPaths, host: str, process: int) -> None:
+def say_driver_is(paths: RunPaths[Path], host: str, process: int) -> None:
     driver = newest_driver(paths.ledger)
     assert driver is not None
     (claim,) = paths.ledger.glob(f"session-{driver['session']:04d}-*.json")
@@ -57,7 +57,7 @@ def say_driver_is(paths: RunPaths, host: str, process: int) -> None:
     ids=["here", "here and gone", "elsewhere and heard of"],
 )
 def test_trials_run_while_their_driver_is_at_work_and_are_interrupted_afterwards(
-    half: RunPaths, host: str, process: int, is_alive: bool
+    half: RunPaths[Path], host: str, process: int, is_alive: bool
 ) -> None:
     say_driver_is(half, host, process)
     code, text = shown(status.show, str(half.root))
@@ -66,7 +66,7 @@ def test_trials_run_while_their_driver_is_at_work_and_are_interrupted_afterwards
     assert ("interrupted      0" in text) == is_alive and ("interrupted      3" in text) != is_alive
 
 
-def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths) -> None:
+def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths[Path]) -> None:
     assert not status.is_at_work({"host": "another", "process": 1}, time.time() - 2 * status.QUIET_S)
 
 
@@ -77,12 +77,6 @@ def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tm
     assert (
         "run failed trials again, once it is mended, with: run(…, name='toy', resume=True, retry_failed=True)" in text
     )
-
-
-def test_an_address_is_told_what_reads_it() -> None:
-    code, text = shown(audit, "s3://bucket/run")
-    assert code == 2
-    assert "s3://bucket/run is an address" in text and "analysis.report reads it" in text
 
 
 def test_a_reason_of_megabytes_is_cut_at_its_source(tmp_path: Path) -> None:
@@ -134,7 +128,7 @@ def test_names_that_are_too_long_links_into_nothing_and_kernel_folders_are_fault
     assert list(tmp_path.iterdir()) == [tmp_path / "link"]  # nothing is left of the try
 
 
-def test_a_process_that_has_a_drivers_number_by_now_is_not_the_driver(half: RunPaths) -> None:
+def test_a_process_that_has_a_drivers_number_by_now_is_not_the_driver(half: RunPaths[Path]) -> None:
     mine = {"host": platform.node(), "process": os.getpid(), "started": started(os.getpid())}
     assert status.is_at_work(mine, 0.0)
     assert not status.is_at_work({**mine, "started": "another boot/17"}, 0.0)
@@ -142,7 +136,7 @@ def test_a_process_that_has_a_drivers_number_by_now_is_not_the_driver(half: RunP
     assert code == 0 and "is at work" not in text
 
 
-def test_a_study_that_stands_still_says_how_to_go_on(half: RunPaths) -> None:
+def test_a_study_that_stands_still_says_how_to_go_on(half: RunPaths[Path]) -> None:
     say_driver_is(half, platform.node(), ENDED)
     assert (
         f"driver {ENDED} on {platform.node()} is gone; go on with: run(…, name='toy', resume=True)"
@@ -150,11 +144,11 @@ def test_a_study_that_stands_still_says_how_to_go_on(half: RunPaths) -> None:
     )
 
 
-def test_a_study_without_failures_names_no_command(half: RunPaths) -> None:
+def test_a_study_without_failures_names_no_command(half: RunPaths[Path]) -> None:
     assert "--retry-failed" not in shown(status.show, str(half.root))[1]
 
 
-def test_the_command_that_retries_is_that_of_the_study_as_large_as_it_is_now(half: RunPaths) -> None:
+def test_the_command_that_retries_is_that_of_the_study_as_large_as_it_is_now(half: RunPaths[Path]) -> None:
     command = ("python", "-m", "ablation.run", "--space", "tests.toy_study:SPACE")
     file = study_file.read(half).model_copy(update={"command": command})
     again = shlex.join([*command, "--name", "toy", "--resume", "--retry-failed"])
@@ -175,7 +169,7 @@ def test_a_damaged_study_json_is_named_with_what_to_do(tmp_path: Path, command: 
     assert f"{paths.study} is damaged" in said and "restore it from a copy" in said
 
 
-def test_programs_get_the_counts_as_json(half: RunPaths) -> None:
+def test_programs_get_the_counts_as_json(half: RunPaths[Path]) -> None:
     code, text = shown(status.show, str(half.root), "--json")
     found = json.loads(text)
     assert code == 0 and sum(found["counts"].values()) == found["planned"]

@@ -123,7 +123,7 @@ def test_a_run_ends_as_it_would_have(
     monkeypatch.setattr(sys, "stderr", stream)
     assert run_prepared(checked, report=False) == 0
     assert stream.refused
-    summary = json.loads(checked.paths.summary.read_text())
+    summary = json.loads(checked.paths.summary.read_bytes())
     assert summary["planned"] == summary["completed"] + summary["stopped"] == 12
 
 

@@ -68,6 +68,7 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
         assert first.exists() and second.exists()
         ledger.flush()
         third = fail_next()
+        results.close()  # what may go is gone by then
         assert not first.exists() and not second.exists() and third.exists()
 
 

@@ -23,7 +23,7 @@ def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def swept(tmp_path_factory: pytest.TempPathFactory) -> RunPaths[Path]:
     out = tmp_path_factory.mktemp("runs")
     done = python(*SWEEP, "--out", str(out))
     assert done.returncode == 0, done.stderr
@@ -31,13 +31,13 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     return RunPaths(out / "toy")
 
 
-def test_a_sweep_ends_with_every_trial_accounted_for(swept: RunPaths) -> None:
+def test_a_sweep_ends_with_every_trial_accounted_for(swept: RunPaths[Path]) -> None:
     assert audit(swept.root) == []
     summary = json.loads(swept.summary.read_text())
     assert summary["planned"] == 50 == summary["completed"] + summary["stopped"]
 
 
-def test_actors_are_reused_and_output_goes_to_each_trials_log(swept: RunPaths) -> None:
+def test_actors_are_reused_and_output_goes_to_each_trials_log(swept: RunPaths[Path]) -> None:
     trials = pd.read_parquet(swept.trials)
     processes: set[str] = set()
     for row in trials.itertuples():
@@ -50,24 +50,24 @@ def test_actors_are_reused_and_output_goes_to_each_trials_log(swept: RunPaths) -
     assert len(processes) <= (os.cpu_count() or 1)
 
 
-def test_the_report_stands_at_the_end(swept: RunPaths) -> None:
+def test_the_report_stands_at_the_end(swept: RunPaths[Path]) -> None:
     assert "bonus=0.05" in swept.page.read_text()
 
 
-def test_a_finished_sweep_resumed_does_nothing(swept: RunPaths) -> None:
+def test_a_finished_sweep_resumed_does_nothing(swept: RunPaths[Path]) -> None:
     before = pd.read_parquet(swept.trials)
     again = python(*SWEEP, "--out", str(swept.root.parent), "--resume", "--no-report")
     assert again.returncode == 0, again.stderr
     pd.testing.assert_frame_equal(before, pd.read_parquet(swept.trials))
 
 
-def test_resuming_with_another_plan_is_refused(swept: RunPaths) -> None:
+def test_resuming_with_another_plan_is_refused(swept: RunPaths[Path]) -> None:
     refused = python(*SWEEP, "--out", str(swept.root.parent), "--resume", "--epochs", "5")
     assert refused.returncode == 2
     assert "epochs is 5, but the run has 9" in refused.stderr
 
 
-def test_status_counts_the_ledger(swept: RunPaths) -> None:
+def test_status_counts_the_ledger(swept: RunPaths[Path]) -> None:
     shown = python("-m", "ablation.status", str(swept.root))
     counts = pd.read_parquet(swept.trials)["status"].value_counts()
     for status, count in counts.items():

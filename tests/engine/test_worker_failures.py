@@ -83,10 +83,10 @@ def test_what_a_trial_raises_fails_it_at_once_and_the_worker_takes_the_next(
     worker = started(tmp_path)
     assert worker.step().failure == reason
     assert "in run_trial\n    raise RAISED[0]" in capfd.readouterr().err
-    worker.close()
+    worker.close(is_over=True)
     other = started(tmp_path, "run_trial_that_cannot_close")
     assert other.step().record is not None
-    other.close()
+    other.close(is_over=True)
     assert type(error).__name__ in capfd.readouterr().err
 
 

@@ -1,15 +1,7 @@
-"""Runs behind an address: a ledger in an object store, and the report of a run that lies there.
-
-The store is moto's server, a process of its own that speaks S3 over HTTP, from an environment of its own.
-"""
+"""Runs behind an address: a ledger in an object store, and the report of a run that lies there."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,54 +10,32 @@ import pytest
 from pyarrow import fs
 from typer.testing import CliRunner
 
-from ablation import status
+from ablation import status, tables
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger, OvertakenError, read_events
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
 from ablation.run_dir import run_dir
+from ablation.store import files_below, located, name_in, put_whole
 from analysis import load
 from analysis.live import events
 from analysis.report.__main__ import app
 from analysis.report.build import build
 from tests.support.ledgers import append
 from tests.support.made_runs import write_run
+from tests.support.object_store import BUCKET, served, settings
 from tests.support.plain_loop import run_study
 from tests.support.report_runs import write_full_run
 from tests.toy_study import toy_plan
-
-# The Makefile puts it there. No other will do: moto 5.2.1 spoils what pyarrow uploads.
-SERVER = Path(sys.prefix) / "s3-server" / "bin" / "moto_server"
 
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """Start a store with an empty bucket, and return the bucket's address."""
-    assert SERVER.is_file(), f"there is no {SERVER}; make {Path(sys.prefix).name}/.installed-test"
-    command = [str(SERVER), "--host", "127.0.0.1", "--port", "0"]
-    settings = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"}
-    with subprocess.Popen(command, env=settings, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            reported, address = "", None
-            while address is None:
-                line = server.stdout.readline()
-                assert line, f"moto_server did not start: {reported}"
-                reported += line
-                address = re.search(r"Running on (http://127\.0\.0\.1:\d+)", line)
-            # Read on, or the server would wait for room in the pipe.
-            threading.Thread(target=server.stdout.read, daemon=True).start()
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("AWS_ENDPOINT_URL", address[1])
-                patch.setenv("AWS_ACCESS_KEY_ID", "anybody")
-                patch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
-                patch.setenv("AWS_REGION", "us-east-1")
-                patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-                filesystem, path = fs.FileSystem.from_uri("s3://studies?allow_bucket_creation=true")
-                filesystem.create_dir(path)
-                yield "s3://studies"
-        finally:
-            server.terminate()
+    with served() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in settings(endpoint).items():
+            patch.setenv(name, value)
+        yield BUCKET
 
 
 def upload(run: Path, address: str) -> str:
@@ -163,26 +133,44 @@ def test_a_run_at_work_in_a_bucket_is_watched_until_its_end(
     assert partial not in page.read_text()
 
 
-def test_what_cannot_be_read_or_written_is_refused_with_the_remedy(remote: str, bucket: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, [remote])
-    assert result.exit_code == 2
-    assert result.output.strip() == (
-        f"error: {remote} cannot hold its report: reports are written to this machine; give a folder with --out DIR"
-    )
-    elsewhere = CliRunner().invoke(app, [remote, "--out", "s3://studies/reports"])
-    assert elsewhere.exit_code == 2
-    assert "--out is 's3://studies/reports', but must be a folder of this machine" in elsewhere.output
+def test_the_report_of_a_run_in_a_bucket_lies_beside_it_and_replaces_only_its_own(run: Path, remote: str) -> None:
+    for _ in range(2):
+        result = CliRunner().invoke(app, [remote])
+        assert result.exit_code == 0, result.output
+        assert result.output.strip() == f"{remote}/report/index.html"
+    page = located(remote) / "report/index.html"
+    written = {name_in(page.parent, path): path.read_bytes() for path in files_below(page.parent, deep=True)}
+    here = build(run).parent
+    assert written == {name_in(here, path): path.read_bytes() for path in files_below(here, deep=True)}
+    put_whole(page.parent / "tables/arms.csv", b"mine")
+    refused = CliRunner().invoke(app, [remote])
+    assert refused.exit_code == 2 and "tables/arms.csv was changed since a report wrote it" in refused.output
+
+
+def test_what_is_not_there_is_refused_with_the_remedy(bucket: str) -> None:
     for address in (f"{bucket}/runs/none", "s3://no-bucket/runs/none"):
         with pytest.raises(FaultsError, match=rf"{address}/study\.json does not exist; give a run directory"):
             load.study(address)
 
 
-def test_a_table_missing_from_a_bucket_is_mended_where_the_run_can_be_written(bucket: str, tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run")
-    RunPaths(run).trials.unlink()
-    address = upload(run, f"{bucket}/runs/torn")
-    with pytest.raises(FaultsError, match=rf"{address}/trials\.parquet does not exist; copy the run to a disk, where"):
+def test_a_table_missing_from_a_bucket_is_written_again_there(bucket: str, tmp_path: Path) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy", most_epochs=60)
+    content = paths.trials.read_bytes()
+    paths.trials.unlink()
+    address = upload(paths.root, f"{bucket}/runs/torn")
+    remedy = rf"{address}/trials\.parquet does not exist; python -m ablation\.tables {address} writes it again"
+    with pytest.raises(FaultsError, match=remedy):
         load.trials(address)
+    tables.materialise(RunPaths(located(address)))
+    assert (located(address) / "trials.parquet").read_bytes() == content
+
+
+def test_an_address_with_keys_in_it_is_refused_and_not_shown() -> None:
+    with pytest.raises(
+        FaultsError, match=r"s3://…@bucket/runs has keys in it, .*give them by the environment"
+    ) as error:
+        located("s3://id:secret@bucket/runs")
+    assert "secret" not in str(error.value)
 
 
 def test_the_status_of_a_run_in_a_bucket_is_that_of_the_disk(run: Path, bucket: str) -> None:

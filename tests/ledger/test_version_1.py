@@ -31,11 +31,11 @@ KEPT = Path(__file__).parents[1] / "fixtures" / "run-version-1"
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> RunPaths:
+def old(tmp_path: Path) -> RunPaths[Path]:
     return RunPaths(shutil.copytree(KEPT, tmp_path / "version-1"))
 
 
-def asked(paths: RunPaths, **changes: object) -> Plan:
+def asked(paths: RunPaths[Path], **changes: object) -> Plan:
     """Ask to go on with the run, whose trials' code may have changed since."""
     settings = {"budget": "quick", "arms": ("baseline",), "trials": 2, "replicates": 3, **changes}
     request = Request(SPACE, **settings)  # type: ignore[arg-type]
@@ -43,19 +43,19 @@ def asked(paths: RunPaths, **changes: object) -> Plan:
     return plan_run(request, name, out, Resources(), resume=True, accept_changes=True).checked.plan
 
 
-def go_on(paths: RunPaths, plan: Plan) -> None:
+def go_on(paths: RunPaths[Path], plan: Plan) -> None:
     with Ledger(paths.ledger) as ledger:
         carry_out(open_study(study_file.read(paths), ledger, plan), paths)
     tables.materialise(paths)
 
 
-def results(paths: RunPaths) -> pd.DataFrame:
+def results(paths: RunPaths[Path]) -> pd.DataFrame:
     return pd.read_parquet(paths.trials).set_index("trial_id").filter(regex=r"^(status|config\..*|metric\..*)$")
 
 
 @pytest.mark.parametrize("replicates", [3, 4])
 def test_it_goes_on_and_grows_to_what_an_uninterrupted_study_finds(
-    old: RunPaths, tmp_path: Path, replicates: int
+    old: RunPaths[Path], tmp_path: Path, replicates: int
 ) -> None:
     plan = asked(old, replicates=replicates)
     assert plan.warm_start == WarmStart(run="earlier", defaults={"toy.offset": 0.25})
@@ -69,7 +69,7 @@ def test_it_goes_on_and_grows_to_what_an_uninterrupted_study_finds(
     assert audit(old.root) == []
 
 
-def test_it_goes_on_from_no_other_run(old: RunPaths) -> None:
+def test_it_goes_on_from_no_other_run(old: RunPaths[Path]) -> None:
     with pytest.raises(FaultsError, match="was started from earlier; leave --warm-start out"):
         asked(old, warm_start=old.root.parent / "another")
     assert asked(old, warm_start=old.root.parent / "earlier").warm_start is not None
@@ -84,7 +84,7 @@ def test_a_mark_is_taken_out_of_a_source_and_the_rest_stays() -> None:
     assert Plan.model_validate(of_version_1(plan)).warm_start is None
 
 
-def test_a_version_to_come_is_named(old: RunPaths) -> None:
+def test_a_version_to_come_is_named(old: RunPaths[Path]) -> None:
     document = json.loads(old.study.read_text()) | {"schema_version": 3}
     del document["sha256_of_the_rest"]
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
@@ -93,7 +93,7 @@ def test_a_version_to_come_is_named(old: RunPaths) -> None:
         study_file.read(old)
 
 
-def test_it_reports_and_audits_as_it_stands(old: RunPaths) -> None:
+def test_it_reports_and_audits_as_it_stands(old: RunPaths[Path]) -> None:
     assert audit(old.root) == []
     report = render(old.root)
     assert report.failures == () and not report.is_whole

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation.ledger.storage import put_whole
+from ablation.store import put_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +43,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 
 def test_there_is_one_way_to_write_a_whole_file() -> None:
-    """What syncs or moves files: storage, and data's cache, which moves a folder; a damaged checkpoint is renamed."""
+    """What syncs or moves files: the store, and data's cache, which moves a folder; a damaged checkpoint is renamed."""
     moves = re.compile(r"os\.(replace|rename)\(|\b\w*(path|part|partial|temporary|file)\.(replace|rename)\(")
     found = {
         path.relative_to(ROOT).as_posix()
@@ -51,4 +51,4 @@ def test_there_is_one_way_to_write_a_whole_file() -> None:
         for path in (ROOT / room).rglob("*.py")
         if moves.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"ablation/ledger/storage.py", "ablation/tcl/data/partial.py", "ablation/checkpoint.py"}
+    assert found == {"ablation/store.py", "ablation/tcl/data/partial.py", "ablation/checkpoint.py"}

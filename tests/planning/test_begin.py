@@ -59,8 +59,8 @@ def test_drivers_that_nobody_named_take_names_of_their_own(tmp_path: Path, monke
     assert [run_prepared(run, report=False) for run in runs] == [0, 0, 0]
     assert [run.paths.root.name[-2:] for run in runs] == ["-1", "-2", "-3"]
     for run in runs:
-        assert json.loads(run.paths.study.read_text())["name"] == run.paths.root.name
-        assert json.loads(run.paths.summary.read_text())["sessions"] == 1
+        assert json.loads(run.paths.study.read_bytes())["name"] == run.paths.root.name
+        assert json.loads(run.paths.summary.read_bytes())["sessions"] == 1
 
 
 def test_a_name_that_another_driver_took_first_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,11 +24,11 @@ ASKED = Request(SPACE, arms=("baseline",), replicates=10, trials=0)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunPaths[Path]:
     return run_study(check_request(ASKED, gpus=0).plan, tmp_path_factory.mktemp("runs") / "seeds")
 
 
-def test_every_arm_is_trained_once_a_replicate_at_the_defaults(run: RunPaths) -> None:
+def test_every_arm_is_trained_once_a_replicate_at_the_defaults(run: RunPaths[Path]) -> None:
     trials = pd.read_parquet(run.trials)
     assert trials.groupby(["arm", "phase", "status"]).size().to_dict() == {
         ("baseline", "confirm", "completed"): 10,
@@ -44,7 +44,7 @@ def test_every_arm_is_trained_once_a_replicate_at_the_defaults(run: RunPaths) ->
     assert audit(run.root) == []
 
 
-def test_the_page_compares_ten_pairs_and_says_that_nothing_was_searched(run: RunPaths) -> None:
+def test_the_page_compares_ten_pairs_and_says_that_nothing_was_searched(run: RunPaths[Path]) -> None:
     report = render(run.root)
     assert not report.failures
     assert "2 arms × 10 replicates × (no search," in " ".join(report.page.split())
@@ -53,7 +53,7 @@ def test_the_page_compares_ten_pairs_and_says_that_nothing_was_searched(run: Run
     assert comparison["n"] == 10 and comparison["difference"] == pytest.approx(-0.05)
 
 
-def test_the_audit_finds_a_configuration_that_is_not_the_default(run: RunPaths, tmp_path: Path) -> None:
+def test_the_audit_finds_a_configuration_that_is_not_the_default(run: RunPaths[Path], tmp_path: Path) -> None:
     import shutil
 
     copy = RunPaths(shutil.copytree(run.root, tmp_path / "copy"))
@@ -82,7 +82,7 @@ def test_a_joint_design_cannot_go_without_a_search() -> None:
         check_request(Request(SPACE, design="joint", trials=0), gpus=0)
 
 
-def test_a_study_without_search_grows_without_one(run: RunPaths) -> None:
+def test_a_study_without_search_grows_without_one(run: RunPaths[Path]) -> None:
     larger = Request(SPACE, arms=("baseline",), replicates=12)
     planned = plan_run(larger, "seeds", run.root.parent, Resources(), resume=True, accept_changes=True)
     assert planned.checked.plan.budget == Budget(

@@ -30,14 +30,14 @@ APP.command()(resume.main)
 
 
 @pytest.fixture
-def stopped(tmp_path: Path) -> RunPaths:
+def stopped(tmp_path: Path) -> RunPaths[Path]:
     """Make a run that stopped before its first trial, in a session with resources of its own."""
     study = plan_run(SMALL, "toy", tmp_path, HERE.model_copy(update={"max_hours": 1e-9}), resume=False)
     assert run_prepared(study, report=False) == 130
-    return study.paths
+    return RunPaths(tmp_path / study.paths.root.name)
 
 
-def test_a_run_goes_on_with_its_own_options_and_ends(stopped: RunPaths) -> None:
+def test_a_run_goes_on_with_its_own_options_and_ends(stopped: RunPaths[Path]) -> None:
     done = CliRunner().invoke(APP, [str(stopped.root), "--trust", "--no-report"])
     assert done.exit_code == 0, done.output
     assert json.loads(stopped.summary.read_text())["completed"] > 0
@@ -47,14 +47,14 @@ def test_a_run_goes_on_with_its_own_options_and_ends(stopped: RunPaths) -> None:
     assert audit(stopped.root) == []
 
 
-def test_what_is_left_is_said_and_nothing_runs(stopped: RunPaths) -> None:
+def test_what_is_left_is_said_and_nothing_runs(stopped: RunPaths[Path]) -> None:
     before = read_events(stopped.ledger)
     done = CliRunner().invoke(APP, [str(stopped.root), "--trust", "--plan", "--replicates", "3"])
     assert done.exit_code == 0 and "18 of 18 trials left" in done.output
     assert read_events(stopped.ledger) == before
 
 
-def test_a_run_grows_to_more_replicates_and_never_shrinks(stopped: RunPaths) -> None:
+def test_a_run_grows_to_more_replicates_and_never_shrinks(stopped: RunPaths[Path]) -> None:
     done = CliRunner().invoke(APP, [str(stopped.root), "--trust", "--no-report", "--replicates", "3"])
     assert done.exit_code == 0, done.output
     assert sorted(pd.read_parquet(stopped.trials)["replicate"].unique()) == [0, 1, 2]
@@ -62,14 +62,14 @@ def test_a_run_grows_to_more_replicates_and_never_shrinks(stopped: RunPaths) -> 
         plan_resume(stopped.root, replicates=2, trust=True)
 
 
-def test_every_fault_is_said_at_once(stopped: RunPaths) -> None:
+def test_every_fault_is_said_at_once(stopped: RunPaths[Path]) -> None:
     with pytest.raises(FaultsError) as caught:
         plan_resume(stopped.root, replicates=1, given={"max_concurrent": 0}, trust=True)
     assert len(caught.value.faults) == 2
     assert "--max-concurrent is 0" in caught.value.faults[1]
 
 
-def test_code_of_a_strangers_run_is_imported_only_if_trusted(stopped: RunPaths, tmp_path: Path) -> None:
+def test_code_of_a_strangers_run_is_imported_only_if_trusted(stopped: RunPaths[Path], tmp_path: Path) -> None:
     with pytest.raises(FaultsError, match=r"names code of its own, .*add --trust"):
         plan_resume(stopped.root)
     with pytest.raises(FaultsError, match="is no run directory"):
@@ -94,6 +94,6 @@ def test_nothing_that_a_strangers_plan_names_is_imported_wherever_it_stands(
         plan_resume(paths.root)
 
 
-def test_a_cluster_is_not_for_one_process(stopped: RunPaths) -> None:
+def test_a_cluster_is_not_for_one_process(stopped: RunPaths[Path]) -> None:
     with pytest.raises(FaultsError, match="--executor in-process runs here, but --address names a cluster"):
         plan_resume(stopped.root, given={"address": "192.0.2.1:6379"}, trust=True)

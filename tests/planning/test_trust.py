@@ -31,7 +31,7 @@ EVIL = "import pathlib\npathlib.Path(__file__).with_name('was_run').touch()\ndef
 
 
 @pytest.fixture
-def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPaths]:
+def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPaths[Path]]:
     """Run a study of a user's own, started in its folder; we are elsewhere afterwards."""
     home = tmp_path / "home"
     elsewhere.write_study(home, "mine.py", neighbour="my_neighbour")
@@ -53,7 +53,7 @@ def command(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedPro
 
 
 def test_a_users_own_study_is_imported_only_if_trusted_and_then_from_any_folder(
-    swept: RunPaths, tmp_path: Path
+    swept: RunPaths[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/my_neighbour.py").write_text("GAIN = -100.0\n")
@@ -66,7 +66,7 @@ def test_a_users_own_study_is_imported_only_if_trusted_and_then_from_any_folder(
     assert "all metrics bit for bit" in again.stdout
 
 
-def test_a_sample_of_trials_is_run_again_and_noted_for_the_report(swept: RunPaths, tmp_path: Path) -> None:
+def test_a_sample_of_trials_is_run_again_and_noted_for_the_report(swept: RunPaths[Path], tmp_path: Path) -> None:
     again = command("ablation.rerun", str(swept.root), "--sample", "3", "--trust", cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     noted = json.loads(swept.reruns.read_text())
@@ -84,12 +84,12 @@ def test_a_sample_of_trials_is_run_again_and_noted_for_the_report(swept: RunPath
         (["no/0/search/0"], "is no trial of"),
     ],
 )
-def test_a_trial_or_a_number_is_wanted(swept: RunPaths, tmp_path: Path, arguments: list[str], fault: str) -> None:
+def test_a_trial_or_a_number_is_wanted(swept: RunPaths[Path], tmp_path: Path, arguments: list[str], fault: str) -> None:
     refused = command("ablation.rerun", str(swept.root), *arguments, "--trust", cwd=tmp_path)
     assert refused.returncode == 2 and fault in refused.stderr
 
 
-def test_code_inside_a_run_directory_is_never_imported(swept: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_inside_a_run_directory_is_never_imported(swept: RunPaths[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     (swept.root / "mine.py").write_text(EVIL)
     file = study_file.read(swept)
     inside = UserCode(folder=str(swept.root), import_path=(str(swept.root),), study_file=str(swept.root / "mine.py"))
@@ -104,7 +104,7 @@ def test_code_inside_a_run_directory_is_never_imported(swept: RunPaths, monkeypa
 
 
 def test_code_inside_a_run_is_not_imported_by_any_way_that_leads_there(
-    swept: RunPaths, monkeypatch: pytest.MonkeyPatch
+    swept: RunPaths[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept = RunPaths(swept.root.rename(swept.root.with_name("foreign")))
     (swept.root / "evil.py").write_text(EVIL)
@@ -132,7 +132,7 @@ def test_a_shipped_study_is_run_again_in_this_folder_whatever_folder_its_run_nam
     assert sys.path == before
 
 
-def test_what_python_itself_has_is_not_run_either(swept: RunPaths) -> None:
+def test_what_python_itself_has_is_not_run_either(swept: RunPaths[Path]) -> None:
     file = study_file.read(swept)
     space = file.plan.space.model_copy(update={"trial": "os:system", "predictor": "os:system"})
     forged = file.model_copy(update={"plan": file.plan.model_copy(update={"space": space})})
@@ -166,7 +166,7 @@ def test_shipped_studies_need_no_trust(tmp_path: Path) -> None:
     allow_code(study_file.describe("sorting", plan, "quick", None, []), RunPaths(tmp_path), trust=False)
 
 
-def test_a_run_without_models_has_lost_none(swept: RunPaths) -> None:
+def test_a_run_without_models_has_lost_none(swept: RunPaths[Path]) -> None:
     assert lost_checkpoints(swept.root) == []
     with pytest.raises(FileNotFoundError, match="no finished confirm trial with a checkpoint"):
         load_best(swept.root, trust=True)

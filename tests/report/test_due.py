@@ -33,7 +33,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Build reports in this process, and list them."""
     pages: list[Path] = []
 
-    def write_report(paths: RunPaths, say: Messages) -> Path:
+    def write_report(paths: RunPaths[Path], say: Messages) -> Path:
         pages.append(build(paths.root))
         return pages[-1]
 

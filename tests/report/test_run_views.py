@@ -28,7 +28,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def toy(tmp_path_factory: pytest.TempPathFactory) -> RunPaths[Path]:
     return run_study(toy_plan(), tmp_path_factory.mktemp("toy") / "run")
 
 
@@ -72,7 +72,7 @@ def test_a_retried_trial_has_two_bars_and_time_between_sessions_is_cut_out(tmp_p
     assert found["status"].tolist() == ["retried", "retried", "completed"]
 
 
-def test_the_ledger_folds_into_the_tables_that_the_engine_writes(toy: RunPaths) -> None:
+def test_the_ledger_folds_into_the_tables_that_the_engine_writes(toy: RunPaths[Path]) -> None:
     study = load.study(toy.root)
     trials, epochs = live.tables(toy.root, study)
     written = load.trials(toy.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import permutations, product
 from pathlib import Path
 
@@ -115,11 +116,6 @@ def test_factors_of_the_same_last_name_give_arms_of_their_own() -> None:
     assert len(names) == len(set(names)) == 4
 
 
-def from_file_name(name: str) -> str:
-    """Read a trial id back, as whoever lists artifacts does."""
-    return name.replace("__", "/")
-
-
 @pytest.mark.parametrize(
     ("factor", "values", "reported"),
     [
@@ -141,15 +137,18 @@ def test_names_that_no_trial_id_can_hold_are_refused(factor: str, values: tuple[
     assert reported in str(caught.value) and "rename" in str(caught.value)
 
 
-def test_underscores_that_stand_alone_make_file_names_that_read_back() -> None:
+def test_file_names_hold_nothing_that_signers_and_readers_of_partitions_stumble_over() -> None:
     levels: Levels = {"my__group._wide_": "_a_b", "my__group.deep": 2}
-    factors = {"my__group._wide_": Choice(values=("_a_b", "_c")), "my__group.deep": Choice(values=(2, 4))}
-    space = small_space(factors=factors, reference=levels, baseline={"my__group._wide_": "_c", "my__group.deep": 4})
-    arms = space.arms("factorial")
-    assert any("_wide_=_c" in arm.name for arm in arms)
-    for arm in arms:
-        trial_id = f"{arm.name}/0/confirm/0"
-        assert from_file_name(file_safe(trial_id)) == trial_id
+    factors = {"my__group._wide_": Choice(values=("_a_b", "_c d")), "my__group.deep": Choice(values=(2, 4))}
+    baseline: Levels = {"my__group._wide_": "_c d", "my__group.deep": 4}
+    arms = [arm.name for arm in small_space(factors=factors, reference=levels, baseline=baseline).arms("factorial")]
+    assert any("_wide_=_c d" in name for name in arms)
+    # Equal but for what is replaced.
+    ids = [f"{name}/0/confirm/0" for name in (*arms, "x=1,y=2", "x-1-y-2", "x 1 y 2", "é", "è")]
+    names = [file_safe(trial_id) for trial_id in ids]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)
+    assert len(set(names)) == len(ids)
+    assert file_safe("reference/0/confirm/0") == "reference__0__confirm__0"
 
 
 @pytest.mark.parametrize(
@@ -261,12 +260,12 @@ def test_a_long_trial_id_is_shortened_to_a_name_that_every_file_system_takes_and
     assert all(len(f"{name}.hang.txt".encode()) <= 143 for name in names)
 
 
-def test_files_that_were_named_by_a_whole_long_id_are_still_found(tmp_path: Path) -> None:
+def test_files_that_were_named_by_their_whole_id_are_still_found(tmp_path: Path) -> None:
     trial_id = f"{'long-' * 30}/0/confirm/0"
     paths = RunPaths(tmp_path)
-    assert "~" in paths.log(trial_id).name
+    assert paths.log(trial_id).name == f"{file_safe(trial_id)}.txt" != f"{trial_id.replace('/', '__')}.txt"
     old = tmp_path / "logs" / f"{trial_id.replace('/', '__')}.txt"
     old.parent.mkdir()
     old.touch()
-    assert paths.log(trial_id) == old and "~" in paths.checkpoint_dir(trial_id).name
-    assert "~" in paths.log(f"{'x' * 300}/0/confirm/0").name
+    assert paths.log(trial_id) == old and paths.checkpoint_dir(trial_id).name == file_safe(trial_id)
+    assert len(paths.log(f"{'x' * 300}/0/confirm/0").name) < 143

@@ -48,19 +48,19 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def small(out: Path, tmp_path: Path) -> RunPaths:
+def small(out: Path, tmp_path: Path) -> RunPaths[Path]:
     """Run the small study again: a test may grow it."""
     return run_study(asked(), tmp_path / "small")
 
 
-def grow(paths: RunPaths, plan: Plan) -> None:
+def grow(paths: RunPaths[Path], plan: Plan) -> None:
     with Ledger(paths.ledger) as ledger:
         carry_out(open_study(study_file.read(paths), ledger, plan), paths)
     tables.materialise(paths)
 
 
 @pytest.mark.parametrize("change", [{"replicates": 5}, {"arms": ("baseline", "speed=*")}])
-def test_a_study_grows_and_nothing_finished_is_touched(small: RunPaths, change: dict[str, object]) -> None:
+def test_a_study_grows_and_nothing_finished_is_touched(small: RunPaths[Path], change: dict[str, object]) -> None:
     before = pd.read_parquet(small.trials).set_index("trial_id")
     written = small.study.read_bytes()
     larger = asked(**change)
@@ -73,14 +73,14 @@ def test_a_study_grows_and_nothing_finished_is_touched(small: RunPaths, change: 
     assert audit(small.root) == []
 
 
-def test_growing_says_how_much_had_been_seen(small: RunPaths) -> None:
+def test_growing_says_how_much_had_been_seen(small: RunPaths[Path]) -> None:
     grow(small, asked(replicates=4))
     (event,) = (event for event in read_events(small.ledger) if event.kind == "grown")
     assert event.payload["confirmed_before"] == 6  # two arms of three replicates
     assert study_file.plan_now(study_file.read(small), [event]).budget.replicates == 4
 
 
-def test_what_grew_goes_on_as_it_grew(small: RunPaths) -> None:
+def test_what_grew_goes_on_as_it_grew(small: RunPaths[Path]) -> None:
     grow(small, asked(replicates=4))
     with Ledger(small.ledger) as ledger:
         study = open_study(study_file.read(small), ledger)
@@ -100,7 +100,7 @@ def reworded(space: Space) -> Space:
     return space.model_copy(update=changes)
 
 
-def test_a_study_said_in_other_words_is_the_same_and_does_not_grow(small: RunPaths) -> None:
+def test_a_study_said_in_other_words_is_the_same_and_does_not_grow(small: RunPaths[Path]) -> None:
     plan = gone_on(small, space=reworded(SPACE))
     before = read_events(small.ledger)
     with Ledger(small.ledger) as ledger:
@@ -109,7 +109,7 @@ def test_a_study_said_in_other_words_is_the_same_and_does_not_grow(small: RunPat
     assert read_events(small.ledger) == before
 
 
-def test_a_study_grows_in_other_words(small: RunPaths) -> None:
+def test_a_study_grows_in_other_words(small: RunPaths[Path]) -> None:
     grow(small, gone_on(small, space=reworded(SPACE), replicates=4))
     assert audit(small.root) == []
     with Ledger(small.ledger) as ledger:
@@ -148,12 +148,12 @@ def test_any_other_change_is_refused_with_the_way_to_a_warm_start(
     assert all(f"another --name with --warm-start {out / 'small'}" in fault for fault in found)
 
 
-def test_a_damaged_study_file_is_a_fault_by_name(small: RunPaths) -> None:
+def test_a_damaged_study_file_is_a_fault_by_name(small: RunPaths[Path]) -> None:
     small.study.write_text(small.study.read_text().replace('"seed": 0', '"seed": 1'))
     assert any("study.json is damaged" in fault for fault in faults(small.root.parent))
 
 
-def test_a_ledger_that_cannot_be_listed_is_a_fault(small: RunPaths) -> None:
+def test_a_ledger_that_cannot_be_listed_is_a_fault(small: RunPaths[Path]) -> None:
     shutil.rmtree(small.ledger)
     small.ledger.write_bytes(b"no folder")
     (fault,) = faults(small.root.parent)
@@ -186,12 +186,12 @@ def source(out: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def warm(source: Path) -> RunPaths:
+def warm(source: Path) -> RunPaths[Path]:
     """Start a study from ``source`` and interrupt it."""
     return run_study(asked(warm_start=source), source.parent / "warm", most_epochs=5)
 
 
-def gone_on(paths: RunPaths, **changes: object) -> Plan:
+def gone_on(paths: RunPaths[Path], **changes: object) -> Plan:
     """Ask to go on with a run as it was started, but for the changes."""
     request = Request(**{**ASKED, **changes})  # type: ignore[arg-type]
     return plan_run(request, paths.root.name, paths.root.parent, Resources(), resume=True).checked.plan
@@ -200,7 +200,7 @@ def gone_on(paths: RunPaths, **changes: object) -> Plan:
 @pytest.mark.parametrize("fate", ["as it was", "gone", "confirmed otherwise"])
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_warm_study_goes_on_whatever_became_of_its_source(
-    source: Path, warm: RunPaths, fate: str, is_named: bool
+    source: Path, warm: RunPaths[Path], fate: str, is_named: bool
 ) -> None:
     if fate == "gone":
         shutil.rmtree(source)
@@ -217,7 +217,9 @@ def test_a_warm_study_goes_on_whatever_became_of_its_source(
     assert larger == recorded.model_copy(update={"budget": larger.budget}) and larger.budget.replicates == 4
 
 
-def test_a_warm_study_goes_on_from_no_other_source_and_other_faults_are_told_too(warm: RunPaths, out: Path) -> None:
+def test_a_warm_study_goes_on_from_no_other_source_and_other_faults_are_told_too(
+    warm: RunPaths[Path], out: Path
+) -> None:
     with pytest.raises(FaultsError) as error:
         gone_on(warm, warm_start=out / "small", seed=1)
     first, second = error.value.faults
@@ -225,19 +227,19 @@ def test_a_warm_study_goes_on_from_no_other_source_and_other_faults_are_told_too
     assert "seed is 1, but the run has 0" in second
 
 
-def test_a_study_that_was_not_started_warm_does_not_become_so(small: RunPaths, out: Path) -> None:
+def test_a_study_that_was_not_started_warm_does_not_become_so(small: RunPaths[Path], out: Path) -> None:
     with pytest.raises(FaultsError, match="was not started warm; leave --warm-start out"):
         gone_on(small, warm_start=out / "small")
 
 
-def test_a_warm_study_said_in_other_words_stays_warm(warm: RunPaths) -> None:
+def test_a_warm_study_said_in_other_words_stays_warm(warm: RunPaths[Path]) -> None:
     recorded = study_file.read(warm).plan
     plan = gone_on(warm, space=reworded(SPACE))
     assert plan.warm_start == recorded.warm_start is not None
     assert plan.space.nuisance["toy.offset"].default == recorded.space.nuisance["toy.offset"].default
 
 
-def test_a_warm_study_whose_range_has_moved_since_is_refused(warm: RunPaths) -> None:
+def test_a_warm_study_whose_range_has_moved_since_is_refused(warm: RunPaths[Path]) -> None:
     moved = SPACE.nuisance["toy.offset"].model_copy(update={"high": 2.5})
     space = SPACE.model_copy(update={"nuisance": {"toy.offset": moved}})
     with pytest.raises(FaultsError, match="the space's nuisance differs"):

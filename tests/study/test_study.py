@@ -29,36 +29,36 @@ from tests.toy_study import toy_plan
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunPaths[Path]:
     return run_study(toy_plan(), tmp_path_factory.mktemp("runs") / "finished")
 
 
-def trials(paths: RunPaths) -> pd.DataFrame:
+def trials(paths: RunPaths[Path]) -> pd.DataFrame:
     return pd.read_parquet(paths.trials)
 
 
-def test_every_planned_trial_is_accounted_for(finished: RunPaths) -> None:
+def test_every_planned_trial_is_accounted_for(finished: RunPaths[Path]) -> None:
     table = trials(finished)
     assert table["trial_id"].tolist() == [trial.trial_id for trial in toy_plan().trials()]
     assert set(table["status"]) == {"completed", "stopped"}
     assert audit(finished.root) == []
 
 
-def test_every_search_has_a_survivor_and_every_replicate_is_confirmed(finished: RunPaths) -> None:
+def test_every_search_has_a_survivor_and_every_replicate_is_confirmed(finished: RunPaths[Path]) -> None:
     table = trials(finished)
     survivors = table[(table["phase"] == "search") & (table["status"] == "completed")]
     assert len(survivors.groupby(["arm", "replicate"])) == len(toy_plan().arms) * 3
     assert (table[table["phase"] == "confirm"]["status"] == "completed").all()
 
 
-def test_a_replicate_goes_on_to_its_confirm_run_while_others_still_search(finished: RunPaths) -> None:
+def test_a_replicate_goes_on_to_its_confirm_run_while_others_still_search(finished: RunPaths[Path]) -> None:
     events = read_events(finished.ledger)
     first_confirm = next(event.seq for event in events if event.trial_id and "/confirm/" in event.trial_id)
     last_search = max(event.seq for event in events if event.trial_id and "/search/" in event.trial_id)
     assert first_confirm < last_search
 
 
-def test_all_arms_start_their_searches_from_the_same_points(finished: RunPaths) -> None:
+def test_all_arms_start_their_searches_from_the_same_points(finished: RunPaths[Path]) -> None:
     table = trials(finished)
     plan = toy_plan()
     first = table[(table["phase"] == "search") & (table["index"] < plan.startup_trials)]
@@ -68,7 +68,9 @@ def test_all_arms_start_their_searches_from_the_same_points(finished: RunPaths) 
 
 
 @pytest.mark.parametrize("kept_epochs", [1, 40, 150, 290])
-def test_an_interrupted_study_goes_on_to_the_same_result(tmp_path: Path, finished: RunPaths, kept_epochs: int) -> None:
+def test_an_interrupted_study_goes_on_to_the_same_result(
+    tmp_path: Path, finished: RunPaths[Path], kept_epochs: int
+) -> None:
     root = tmp_path / "interrupted"
     run_study(toy_plan(), root, at_a_time=1, most_epochs=kept_epochs)
     assert {"pending"} <= set(trials(RunPaths(root))["status"])
@@ -79,7 +81,7 @@ def test_an_interrupted_study_goes_on_to_the_same_result(tmp_path: Path, finishe
     pd.testing.assert_frame_equal(trials(resumed)[kept], trials(whole)[kept])
 
 
-def test_a_ledger_cut_anywhere_goes_on_to_a_sound_end(tmp_path: Path, finished: RunPaths) -> None:
+def test_a_ledger_cut_anywhere_goes_on_to_a_sound_end(tmp_path: Path, finished: RunPaths[Path]) -> None:
     events = read_events(finished.ledger)
     for cut in range(1, len(events), 101):
         paths = RunPaths(tmp_path / str(cut))
@@ -95,7 +97,7 @@ def test_a_ledger_cut_anywhere_goes_on_to_a_sound_end(tmp_path: Path, finished: 
         assert set(trials(paths)["status"]) == {"completed", "stopped"}
 
 
-def test_a_ledger_whose_decision_does_not_follow_is_refused(tmp_path: Path, finished: RunPaths) -> None:
+def test_a_ledger_whose_decision_does_not_follow_is_refused(tmp_path: Path, finished: RunPaths[Path]) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         for event in read_events(finished.ledger):
             turned = {"goes_on": not event.payload["goes_on"]} if event.kind == "decided" else {}
@@ -116,7 +118,7 @@ def test_numbers_of_other_libraries_are_taken(tmp_path: Path) -> None:
     assert epoch.payload["metrics"] == {"val_score": 0.5, "count": 3.0}
 
 
-def test_a_finished_study_does_nothing_more(finished: RunPaths) -> None:
+def test_a_finished_study_does_nothing_more(finished: RunPaths[Path]) -> None:
     before = trials(finished)
     again = run_study(toy_plan(), finished.root)
     pd.testing.assert_frame_equal(before, trials(again))
@@ -231,7 +233,7 @@ def _add_epoch(state: TrialState) -> None:
     state.epochs.append(EpochRow(epoch=1, seq=0, epoch_s=0.1, images=1, metrics={"val_score": 0.25}))
 
 
-def fail_first(paths: RunPaths, plan: Plan, trial_ids: tuple[str, ...]) -> None:
+def fail_first(paths: RunPaths[Path], plan: Plan, trial_ids: tuple[str, ...]) -> None:
     """Run a study in which the named trials fail at once."""
     study_file.write(study_file.describe(paths.root.name, plan, "quick", None, ["tests"]), paths)
     with Ledger(paths.ledger) as ledger:
@@ -262,7 +264,7 @@ def small_plan() -> Plan:
     return plan.model_copy(update={"budget": budget, "arms": plan.arms[:2], "comparisons": ()})
 
 
-def reopened(paths: RunPaths) -> list[str | None]:
+def reopened(paths: RunPaths[Path]) -> list[str | None]:
     with Ledger(paths.ledger) as ledger:
         study = Study(study_file.read(paths).plan, ledger)
         study.reopen_failed()
@@ -394,7 +396,7 @@ def test_an_epoch_that_the_same_attempt_tells_otherwise_fails_the_trial(tmp_path
         assert study.records[trial_id].reason == "epoch 1 was reported twice, with other metrics"
 
 
-def test_a_ledger_whose_proposal_does_not_follow_is_refused(tmp_path: Path, finished: RunPaths) -> None:
+def test_a_ledger_whose_proposal_does_not_follow_is_refused(tmp_path: Path, finished: RunPaths[Path]) -> None:
     moved = "baseline/0/search/2"
     with Ledger(tmp_path / "ledger") as ledger:
         for event in read_events(finished.ledger):
@@ -406,7 +408,7 @@ def test_a_ledger_whose_proposal_does_not_follow_is_refused(tmp_path: Path, fini
         Study(toy_plan(), ledger)
 
 
-def test_a_ledger_of_another_study_is_refused(tmp_path: Path, finished: RunPaths) -> None:
+def test_a_ledger_of_another_study_is_refused(tmp_path: Path, finished: RunPaths[Path]) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         for event in read_events(finished.ledger):
             append(ledger, event.kind, event.trial_id, **event.payload)

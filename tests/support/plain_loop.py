@@ -18,7 +18,7 @@ from ablation.trial import EpochRecord, build_config, import_object
 from ablation.user_code import UserCode
 
 
-def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | None = None) -> RunPaths:
+def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | None = None) -> RunPaths[Path]:
     """Carry out a plan, or its first ``most_epochs`` epochs as if killed then, and write its tables."""
     paths = RunPaths(root)
     if not paths.study.is_file():
@@ -29,7 +29,7 @@ def run_study(plan: Plan, root: Path, *, at_a_time: int = 2, most_epochs: int | 
     return paths
 
 
-def carry_out(study: Study, paths: RunPaths, *, at_a_time: int = 2, most_epochs: int | None = None) -> None:
+def carry_out(study: Study, paths: RunPaths[Path], *, at_a_time: int = 2, most_epochs: int | None = None) -> None:
     """Run what a study has left, or its first ``most_epochs`` epochs."""
     code = CodeRecord.of_trial(study.plan.space.trial, UserCode.here())
     study.open_session(process=0, resources={}, code=code)
@@ -48,7 +48,7 @@ def carry_out(study: Study, paths: RunPaths, *, at_a_time: int = 2, most_epochs:
 
 
 def _take_epoch(
-    study: Study, assignment: Assignment, records: Iterator[EpochRecord], paths: RunPaths, elapsed_s: float
+    study: Study, assignment: Assignment, records: Iterator[EpochRecord], paths: RunPaths[Path], elapsed_s: float
 ) -> bool:
     trial_id = assignment.trial.trial_id
     try:
@@ -65,7 +65,7 @@ def _take_epoch(
     )
 
 
-def _start(plan: Plan, assignment: Assignment, paths: RunPaths) -> Iterator[EpochRecord]:
+def _start(plan: Plan, assignment: Assignment, paths: RunPaths[Path]) -> Iterator[EpochRecord]:
     trial = assignment.trial
     run_trial = import_object(plan.space.trial)
     context = trial.context(paths.checkpoint_dir(trial.trial_id), paths.artifact_dir(trial.trial_id))

@@ -35,7 +35,7 @@ def write_full_run(root: Path) -> Path:
     return run
 
 
-def write_ledger(paths: RunPaths, trial_ids: list[str]) -> None:
+def write_ledger(paths: RunPaths[Path], trial_ids: list[str]) -> None:
     """Write when trials began and ended, and nothing else."""
     now_s = [1000.0]
     with Ledger(paths.ledger, clock=lambda: now_s[0]) as ledger:

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from ablation.arrays import Int, UInt8
 from ablation.faults import FaultsError
-from ablation.ledger.storage import sync_folder
+from ablation.node_cache import cache_folder as cache_folder
+from ablation.store import sync_folder
 from ablation.tcl.data import partial
 from ablation.tcl.data.colours import FLATTENED, ROUNDED, SCALED, TURNED
 from ablation.tcl.data.source import Source, SourcePart
@@ -61,14 +62,6 @@ class Decoded(NamedTuple):
     train: Split
     test: Split
     remarks: dict[str, int]
-
-
-def cache_folder() -> Path:
-    """Say where this machine keeps decoded data: ABLATION_CACHE, else ``ablation`` in XDG_CACHE_HOME or ~/.cache."""
-    if own := os.environ.get("ABLATION_CACHE"):
-        return Path(own).expanduser().absolute()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared).expanduser().absolute() if shared else Path.home() / ".cache") / "ablation"
 
 
 def settle_folder() -> None:

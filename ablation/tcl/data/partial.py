@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ablation.ledger.storage import sync_folder
+from ablation.store import sync_folder
 
 LOCK = ".lock"
 UNLOCKED_AGE_S = 3600.0

@@ -1,0 +1,150 @@
+"""Where a trial's files are written: in the run directory, or on the worker's own disk if the run lies in a store.
+
+The author of a model writes plain files either way. After each epoch those that changed go into the store in the
+background; a trial that starts again, here or on another machine, begins with what the store has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from ablation.engine.uploads import StoreError, Uploads
+from ablation.node_cache import cache_folder
+from ablation.paths import RunPaths
+from ablation.store import AnyPath, StorePath, files_below, name_in, put_whole, read_all
+
+Version = tuple[int, int, int]
+
+
+def local_side(paths: RunPaths) -> RunPaths[Path]:
+    """Return a run directory here: itself, or what this machine keeps of one in a store while trials run."""
+    if isinstance(paths.root, Path):
+        return RunPaths(paths.root)
+    digest = hashlib.sha256(paths.root.uri.encode()).hexdigest()[:16]
+    return RunPaths(cache_folder() / "runs" / digest)
+
+
+def newest_log(paths: RunPaths, trial_id: str) -> AnyPath:
+    """Return a trial's log: this machine's if the trial ran here, since it may be ahead of the store's."""
+    here = local_side(paths).log(trial_id)
+    return here if here.is_file() else paths.log(trial_id)
+
+
+def hand_over(paths: RunPaths, written: Path) -> None:
+    """Put a file of a run's local side into its store, if it lies in one; for people, so that losing it is no fault."""
+    if isinstance(paths.root, StorePath) and written.is_file():
+        with suppress(OSError):
+            put_whole(paths.root / name_in(local_side(paths).root, written), written.read_bytes())
+
+
+def remove_local_side(paths: RunPaths) -> None:
+    """Remove what this machine kept of a run in a store."""
+    if isinstance(paths.root, StorePath):
+        shutil.rmtree(local_side(paths).root, ignore_errors=True)
+
+
+class TrialFiles:
+    """The files of the trials that a process runs, one trial after the other. Nothing to do for a run on this disk."""
+
+    def __init__(self, run: RunPaths) -> None:
+        self.run = run
+        self.paths = local_side(run)
+        self._is_stored = isinstance(run.root, StorePath)
+        self._uploads = Uploads()
+        self._sent: dict[Path, Version] = {}  # files of this trial as the store has them, or soon will
+
+    def begin(self, trial_id: str) -> None:
+        """Fetch what an earlier attempt left; raises StoreError if the store stays away."""
+        if not self._is_stored:
+            return
+        self._sent = {}
+        self._clear(trial_id)
+        try:
+            with ThreadPoolExecutor(1) as other:  # two requests take as long as one
+                log = other.submit(_read, self.run.log(trial_id))
+                stored = self.run.checkpoint_dir(trial_id)
+                found = read_all(files_below(stored, deep=True))
+        except OSError as error:
+            raise StoreError(" ".join(str(error).split())) from error
+        for path, content in found.items():
+            here = self.paths.checkpoint_dir(trial_id) / name_in(stored, path)
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.write_bytes(content)
+            self._sent[here] = _version(here)
+        here = self.paths.log(trial_id)
+        # An attempt that ended here abruptly may have written more than it sent.
+        if not here.is_file() or here.stat().st_size < len(log.result()):
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.write_bytes(log.result())
+
+    def send(self, trial_id: str, *, is_awaited: bool = False) -> None:
+        """Send what has changed on its way; ``is_awaited``: until it is there. Raises StoreError if it stays away."""
+        if not self._is_stored:
+            return
+        self._uploads.check()
+        present = {path: _version(path) for path in self._present(trial_id)}
+        for path, version in present.items():
+            if self._sent.get(path) != version:
+                self._uploads.put(self._stored(path), path.read_bytes())
+        for path in self._sent.keys() - present.keys():
+            self._uploads.remove(self._stored(path))
+        self._sent = present
+        if is_awaited:
+            self._uploads.wait()
+
+    def end(self, trial_id: str, *, is_over: bool) -> None:
+        """Send the rest of a trial that this process is through with; its checkpoints only if it is not over.
+
+        A search trial that is over has its checkpoints removed by the driver; a confirm trial's have been awaited.
+        """
+        if not self._is_stored:
+            return
+        with suppress(StoreError):  # said with the next trial's first epoch
+            if is_over:
+                self._uploads.forget(self._stored(self.paths.checkpoint_dir(trial_id)))
+                shutil.rmtree(self.paths.checkpoint_dir(trial_id), ignore_errors=True)
+                self._sent = {path: version for path, version in self._sent.items() if path.exists()}
+            self.send(trial_id)
+        self._clear(trial_id)
+        self.paths.log(trial_id).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Wait until all is in the store; what a store that stays away lacks is trained again."""
+        if self._is_stored:
+            try:
+                self._uploads.wait()
+            except StoreError as error:
+                print(f"the store lacks the newest checkpoints: {error}")
+
+    def _clear(self, trial_id: str) -> None:
+        for folder in (self.paths.checkpoint_dir(trial_id), self.paths.artifact_dir(trial_id)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _present(self, trial_id: str) -> Iterator[Path]:
+        for folder in (self.paths.checkpoint_dir(trial_id), self.paths.artifact_dir(trial_id)):
+            yield from (path for path in folder.rglob("*") if path.is_file())
+        log = self.paths.log(trial_id)
+        if log.is_file():
+            yield log
+
+    def _stored(self, path: Path) -> StorePath:
+        root = self.run.root
+        assert isinstance(root, StorePath)
+        return root / name_in(self.paths.root, path)
+
+
+def _version(path: Path) -> Version:
+    about = path.stat()
+    return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def _read(path: AnyPath) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
