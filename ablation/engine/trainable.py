@@ -50,7 +50,7 @@ class TrialActor(tune.Trainable):
         try:
             if not self._output.is_redirected:
                 worker.fetch()
-                self._output.to(worker.paths.log(worker.assignment.trial.trial_id))
+                self._output.to(worker.files.log(worker.assignment.trial.trial_id))
                 faulthandler.enable(file=STDERR)  # of a crash, the log has the stack
             with self._watched():
                 if worker.records is None and self._hang.stat().st_size:
@@ -66,7 +66,7 @@ class TrialActor(tune.Trainable):
 
     @property
     def _hang(self) -> Path:
-        return trace_of(self._worker.paths.log(self._worker.assignment.trial.trial_id))
+        return trace_of(self._worker.files.log(self._worker.assignment.trial.trial_id))
 
     def _hung(self) -> str:
         """Say that this trial's process was ended by the watchdog, and put the traceback it left into the log."""

@@ -1,22 +1,30 @@
 """Where a trial's files are written: in the run directory, or on the worker's own disk if the run lies in a store.
 
 The author of a model writes plain files either way. After each epoch those that changed go into the store in the
-background; a trial that starts again, here or on another machine, begins with what the store has.
+background; a trial that starts again, here or on another machine, begins with what the store has. Checkpoints and
+artifacts lie in a folder of the process's own until then; logs in one for all, since who reads a log after its writer
+was killed is another process.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from ablation.checkpoint import newest_path
 from ablation.engine.uploads import StoreError, Uploads
 from ablation.node_cache import cache_folder
 from ablation.paths import RunPaths
 from ablation.store import AnyPath, StorePath, files_below, name_in, put_whole, read_all
+
+LOCK = ".lock"
 
 Version = tuple[int, int, int]
 
@@ -43,9 +51,37 @@ def hand_over(paths: RunPaths, written: Path) -> None:
 
 
 def remove_local_side(paths: RunPaths) -> None:
-    """Remove what this machine kept of a run in a store."""
+    """Remove what this machine kept of a run in a store; a process that is still at work on it keeps its own."""
     if isinstance(paths.root, StorePath):
-        shutil.rmtree(local_side(paths).root, ignore_errors=True)
+        here = local_side(paths)
+        shutil.rmtree(here.logs, ignore_errors=True)
+        _sweep(here.root)
+        with suppress(OSError):
+            here.root.rmdir()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the folders of processes that are gone; a living one holds the lock of its own."""
+    for work in folder.glob("work-*"):
+        with suppress(OSError), (work / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(work, ignore_errors=True)
+
+
+class _Work:
+    """A folder of this process's own, for as long as it lives."""
+
+    def __init__(self, folder: Path) -> None:
+        _sweep(folder)
+        self.path = folder / f"work-{os.getpid()}-{secrets.token_hex(4)}"
+        self.path.mkdir(parents=True)
+        self._lock = (self.path / LOCK).open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
 
 
 class TrialFiles:
@@ -53,15 +89,41 @@ class TrialFiles:
 
     def __init__(self, run: RunPaths) -> None:
         self.run = run
-        self.paths = local_side(run)
-        self._is_stored = isinstance(run.root, StorePath)
+        self._here = local_side(run)
+        self._work: _Work | None = None
         self._uploads = Uploads()
         self._sent: dict[Path, Version] = {}  # files of this trial as the store has them, or soon will
+
+    def checkpoint_dir(self, trial_id: str) -> Path:
+        """Return where a trial writes its checkpoints."""
+        return self._own.checkpoint_dir(trial_id)
+
+    def artifact_dir(self, trial_id: str) -> Path:
+        """Return where a confirm trial leaves its artifacts."""
+        return self._own.artifact_dir(trial_id)
+
+    def log(self, trial_id: str) -> Path:
+        """Return where a trial's output goes."""
+        return self._here.log(trial_id)
+
+    def newest_checkpoint(self, trial_id: str) -> str | None:
+        """Return where in the run a trial's newest checkpoint lies, or will lie soon; None if it has none."""
+        newest = newest_path(self.checkpoint_dir(trial_id))
+        return None if newest is None else name_in(self._own.root, newest)
+
+    @property
+    def _is_stored(self) -> bool:
+        return isinstance(self.run.root, StorePath)
+
+    @property
+    def _own(self) -> RunPaths[Path]:
+        return self._here if self._work is None else RunPaths(self._work.path)
 
     def begin(self, trial_id: str) -> None:
         """Fetch what an earlier attempt left; raises StoreError if the store stays away."""
         if not self._is_stored:
             return
+        self._work = self._work or _Work(self._here.root)
         self._sent = {}
         self._clear(trial_id)
         try:
@@ -72,11 +134,11 @@ class TrialFiles:
         except OSError as error:
             raise StoreError(" ".join(str(error).split())) from error
         for path, content in found.items():
-            here = self.paths.checkpoint_dir(trial_id) / name_in(stored, path)
+            here = self.checkpoint_dir(trial_id) / name_in(stored, path)
             here.parent.mkdir(parents=True, exist_ok=True)
             here.write_bytes(content)
             self._sent[here] = _version(here)
-        here = self.paths.log(trial_id)
+        here = self.log(trial_id)
         # An attempt that ended here abruptly may have written more than it sent.
         if not here.is_file() or here.stat().st_size < len(log.result()):
             here.parent.mkdir(parents=True, exist_ok=True)
@@ -105,13 +167,14 @@ class TrialFiles:
         if not self._is_stored:
             return
         with suppress(StoreError):  # said with the next trial's first epoch
-            if is_over:
-                self._uploads.forget(self._stored(self.paths.checkpoint_dir(trial_id)))
-                shutil.rmtree(self.paths.checkpoint_dir(trial_id), ignore_errors=True)
+            stored = self.run.checkpoint_dir(trial_id)
+            if is_over and isinstance(stored, StorePath):
+                self._uploads.forget(stored)
+                shutil.rmtree(self.checkpoint_dir(trial_id), ignore_errors=True)
                 self._sent = {path: version for path, version in self._sent.items() if path.exists()}
             self.send(trial_id)
         self._clear(trial_id)
-        self.paths.log(trial_id).unlink(missing_ok=True)
+        self.log(trial_id).unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Wait until all is in the store; what a store that stays away lacks is trained again."""
@@ -120,22 +183,25 @@ class TrialFiles:
                 self._uploads.wait()
             except StoreError as error:
                 print(f"the store lacks the newest checkpoints: {error}")
+        if self._work is not None:
+            self._work.remove()
+            self._work = None
 
     def _clear(self, trial_id: str) -> None:
-        for folder in (self.paths.checkpoint_dir(trial_id), self.paths.artifact_dir(trial_id)):
+        for folder in (self.checkpoint_dir(trial_id), self.artifact_dir(trial_id)):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _present(self, trial_id: str) -> Iterator[Path]:
-        for folder in (self.paths.checkpoint_dir(trial_id), self.paths.artifact_dir(trial_id)):
+        for folder in (self.checkpoint_dir(trial_id), self.artifact_dir(trial_id)):
             yield from (path for path in folder.rglob("*") if path.is_file())
-        log = self.paths.log(trial_id)
+        log = self.log(trial_id)
         if log.is_file():
             yield log
 
     def _stored(self, path: Path) -> StorePath:
         root = self.run.root
         assert isinstance(root, StorePath)
-        return root / name_in(self.paths.root, path)
+        return root / name_in(self._own.root if path.is_relative_to(self._own.root) else self._here.root, path)
 
 
 def _version(path: Path) -> Version:

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ablation.checkpoint import newest_path
 from ablation.code_record import CodeRecord
 from ablation.engine.process_state import ProcessState
 from ablation.engine.trial_files import TrialFiles
@@ -75,7 +74,6 @@ class Worker:
         if self._files is None or self._files.run.root != environment.run_dir:
             self._files = TrialFiles(RunPaths(environment.run_dir))
         self.files = self._files
-        self.paths = self.files.paths
         self.records: Iterator[EpochRecord] | None = None
         self._has_files = False
         self._began = time.monotonic()
@@ -159,8 +157,7 @@ class Worker:
         self, record: EpochRecord | None = None, failure: str | None = None, unwritable: str | None = None
     ) -> StepReport:
         """Return a report of the trial as it stands."""
-        newest = newest_path(self.paths.checkpoint_dir(self.assignment.trial.trial_id))
-        checkpoint = None if newest is None else newest.relative_to(self.paths.root).as_posix()
+        checkpoint = self.files.newest_checkpoint(self.assignment.trial.trial_id)
         code, self._code = self._code, None
         return StepReport(record, time.monotonic() - self._began, checkpoint, code, failure, unwritable)
 
@@ -184,8 +181,8 @@ class Worker:
     def _context(self) -> TrialContext:
         trial, environment = self.assignment.trial, self.environment
         return trial.context(
-            self.paths.checkpoint_dir(trial.trial_id),
-            self.paths.artifact_dir(trial.trial_id),
+            self.files.checkpoint_dir(trial.trial_id),
+            self.files.artifact_dir(trial.trial_id),
             data=environment.data,
             data_fingerprint=environment.data_fingerprint,
             data_decoding=environment.data_decoding,

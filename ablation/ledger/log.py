@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from ablation.ledger import parts
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 FLUSH_EVERY_S = 1.0
 FLUSH_TRIES = 5  # in a row: a store behind a network may be away for a moment
 COMPACT_ABOVE = 64  # parts
+REMOVED_A_FLUSH = 8  # parts in a store, in which one after the other takes seconds
 LARGE_PART_EVENTS = 20_000  # a part of that many is left as it is
 CLAIM = re.compile(r"session-(\d+)-([0-9a-f]+)\.json")
 
@@ -176,7 +178,8 @@ class Ledger:
         if len(ranges) - start > COMPACT_ABOVE // 2:
             put_part(self._folder, read_live(self._folder, ranges[start:]), is_merged=True)
         # The newest first: a crash in between leaves a log without gaps.
-        for part in reversed(list(superseded_parts(list_parts(self._folder), self._folder))):
+        left = reversed(list(superseded_parts(list_parts(self._folder), self._folder)))
+        for part in islice(left, None if self._folder.is_here else REMOVED_A_FLUSH):
             self._folder.delete(part.name)
 
     def _flush_regularly(self) -> None:

@@ -15,6 +15,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 
 from ablation.ledger.events import Event, from_payload
 from ablation.ledger.storage import Folder
+from ablation.store import AT_A_TIME
 from ablation.version import VERSION
 
 SCHEMA_VERSION = 1
@@ -185,7 +187,10 @@ def _read_whole(folder: Folder, part: Part) -> bytes:
 
 def read_live(folder: Folder, ranges: Sequence[LiveRange]) -> list[Event]:
     """Read what counts of parts; raises DamagedPartError at the first that is damaged."""
-    return [event for live in ranges for event in read_part(folder, live.part) if event.seq <= live.last]
+    # A part that lies far away is waited for, so several are at a time; here decoding takes the time.
+    with ThreadPoolExecutor(1 if folder.is_here else AT_A_TIME) as threads:
+        parts = threads.map(lambda live: read_part(folder, live.part), ranges)
+        return [event for live, events in zip(ranges, parts, strict=True) for event in events if event.seq <= live.last]
 
 
 def read_part(folder: Folder, part: Part) -> list[Event]:
