@@ -17,6 +17,10 @@ from ablation.interrupts import quit_when_interrupted
 from ablation.version import VERSION
 
 PROGRAM = "ablation"
+TYPED = (
+    "COMP_WORDS",
+    "_TYPER_COMPLETE_ARGS",
+)  # the line so far while a shell completes it: bash; zsh, fish, PowerShell
 # name: import path, and what it is for, so that the list needs none of them
 COMMANDS = {
     "run": ("ablation.run:main", "Find out which parts of a model matter: plan, search, confirm, report."),
@@ -35,7 +39,8 @@ def _list() -> typer.Typer:
     """Return the app that lists the commands, completes them in a shell and knows the version."""
     app = typer.Typer(no_args_is_help=True)
     app.callback()(_ablation)
-    completed = next(iter(os.environ.get("COMP_WORDS", "").split()[1:]), None)
+    typed = next((text for name in TYPED if (text := os.environ.get(name))), "")
+    completed = next(iter(typed.split()[1:]), None)
     for name, (path, about) in COMMANDS.items():
         called = resolve_name(path) if name == completed else _not_called
         app.command(name=name, help=about)(called)

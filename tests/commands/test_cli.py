@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,22 @@ def test_each_command_explains_itself(name: str) -> None:
         [sys.executable, "-m", "ablation.cli", name, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert f"ablation {name}" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "variables"),
+    [
+        ("bash", {"COMP_WORDS": "ablation status --js", "COMP_CWORD": "2"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "ablation status --js"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "ablation status --js", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+        ("bash", {"COMP_WORDS": "ablation stat", "COMP_CWORD": "1"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "ablation stat"}),
+    ],
+)
+def test_shells_complete_commands_and_their_options(shell: str, variables: dict[str, str]) -> None:
+    asked = {**os.environ, **variables, "_ABLATION_COMPLETE": f"complete_{shell}", "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run([BIN / "ablation"], env=asked, capture_output=True, text=True, check=True)
+    assert ("--json" if "--js" in str(variables) else "status") in shown.stdout
 
 
 def test_the_version_is_the_installed_ones() -> None:
