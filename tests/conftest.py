@@ -21,7 +21,7 @@ MARKS = {
         "planning/test_user_code"
     ),
     "browser": "report/test_page",
-    "s3": "ledger/test_s3 engine/test_store_run",
+    "s3": "ledger/test_s3 engine/test_store_run tcl/test_data_bucket",
     "slow": (
         "analysis/test_inference report/test_report analysis/test_sampling tcl/test_backbones planning/test_begin "
         "engine/test_chaos commands/test_cli planning/test_code_record planning/test_command_line "

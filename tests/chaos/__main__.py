@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.chaos import damage, disk, elsewhere, kills, misbehaving, nodes, successive
+from tests.chaos import damage, disk, elsewhere, kills, misbehaving, nodes, stores, successive
 
 Scenario = Callable[[Path], dict[str, Any]]
 
@@ -42,6 +42,7 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "interrupt-group-term": lambda folder: misbehaving.interrupt(folder, signal.SIGTERM, seed, os.killpg),
         "interrupt-group-hup": lambda folder: misbehaving.interrupt(folder, signal.SIGHUP, seed, os.killpg),
         "successive-runs": lambda folder: successive.run_in_a_row(folder, times(50)),
+        "store-away": lambda folder: stores.lose_the_store(folder, seed),
         "two-drivers": lambda folder: misbehaving.two_drivers(folder, seed),
         "clock-back": lambda folder: misbehaving.set_clock_back(folder, seed),
         "another-folder": elsewhere.start_from_another_folder,

@@ -80,7 +80,7 @@ def set_clock_back(folder: Path, seed: int) -> dict[str, Any]:
     """Set the driver's clock back an hour in mid-sweep, kill it, and resume with a clock that is right."""
     paths = RunPaths(folder / "clock")
     options = ("--seed", str(seed))
-    driver = start_driver(paths, *options, program="tests.chaos.turned_clock", **{AFTER_S: "9"})
+    driver = start_driver(paths, *options, program="tests.chaos.turned_clock", environment={AFTER_S: "9"})
     is_killed = wait_until(lambda: _goes_back(paths), driver) and wait_for_events(
         paths, event_count(paths) + 20, driver
     )
@@ -107,7 +107,7 @@ def lose_an_image(folder: Path, seed: int) -> dict[str, Any]:
     paths, pictures, cache = RunPaths(folder / "vanished"), folder / "pictures", folder / "cache"
     _draw_pictures(pictures, seed)
     options = ("--data", f"folder:{pictures}", "--arms", "reference", "--replicates", "2", "--trials", "1")
-    driver = start_driver(paths, *options, "--epochs", "2", space="tcl", ABLATION_CACHE=str(cache))
+    driver = start_driver(paths, *options, "--epochs", "2", space="tcl", environment={"ABLATION_CACHE": str(cache)})
     wait_until(paths.study.is_file, driver)
     (pictures / "train" / "left" / "3.png").unlink()
     shutil.rmtree(cache)

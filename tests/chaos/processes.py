@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ablation.ledger.log import read_events
 from ablation.paths import RunPaths
+from ablation.store import as_typed, files_below
 
 ROOT = Path(__file__).parents[2]
 MARK = "ABLATION_CHAOS_MARK"
@@ -59,20 +60,26 @@ class Driver:
 
 
 def start_driver(
-    paths: RunPaths[Path],
+    paths: RunPaths,
     *options: str,
     space: str = "tests.chaos.trial:SPACE",
     program: str = "ablation.run",
     netns: str | None = None,
-    **environment: str,
+    beside: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Driver:
-    """Start, or go on with, a study in a run directory, by the command line or what stands in for it."""
+    """Start, or go on with, a study in a run directory, by the command line or what stands in for it.
+
+    What it prints goes into a file beside the run, or in the folder ``beside`` if that lies in a store.
+    """
     mark = uuid.uuid4().hex
     command = [sys.executable, "-m", program, "--space", space, "--no-report"]
-    command += ["--out", str(paths.root.parent), "--name", paths.root.name, *options]
+    command += ["--out", as_typed(paths.root.parent), "--name", paths.root.name, *options]
     command += ["--resume"] if paths.study.exists() else []
-    log = paths.root.parent / f"{paths.root.name}-{mark}.log"
-    process = spawn(command, log, netns, {**environment, MARK: mark})
+    folder = beside or paths.root.parent
+    assert isinstance(folder, Path)
+    log = folder / f"{paths.root.name}-{mark}.log"
+    process = spawn(command, log, netns, {**(environment or {}), MARK: mark})
     return Driver(process, mark, log)
 
 
@@ -136,14 +143,14 @@ def wait_until(holds: Callable[[], bool], driver: Driver, timeout_s: float = 400
     return True
 
 
-def wait_for_events(paths: RunPaths[Path], count: int, driver: Driver) -> bool:
+def wait_for_events(paths: RunPaths, count: int, driver: Driver) -> bool:
     """Wait until that many events are on disk; False where the driver ended before."""
     return wait_until(lambda: event_count(paths) >= count, driver)
 
 
-def event_count(paths: RunPaths[Path]) -> int:
-    """Count the events that are on disk by the names of the parts."""
-    return max((int(path.name.split("-")[2]) + 1 for path in paths.ledger.glob("*.parquet")), default=0)
+def event_count(paths: RunPaths) -> int:
+    """Count the events that are written by the names of the parts."""
+    return max((int(path.name.split("-")[2]) + 1 for path in files_below(paths.ledger, "*.parquet")), default=0)
 
 
 def epoch_times(paths: RunPaths[Path]) -> Iterator[tuple[int, float]]:

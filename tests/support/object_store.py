@@ -118,9 +118,15 @@ def line_to(endpoint: str, round_trip_s: float = 0.0) -> Iterator[Line]:
         yield line
     finally:
         line.cut()
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_closed(server, line), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
+
+
+async def _closed(server: asyncio.Server, line: Line) -> None:
+    server.close()
+    await asyncio.gather(*line._open, return_exceptions=True)
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, delay_s: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ablation.faults import FaultsError, nearest
+from ablation.tcl.data.bucket import copied
 from ablation.tcl.data.fer2013 import open_fer2013
 from ablation.tcl.data.folder import open_folder
 from ablation.tcl.data.rafdb import open_rafdb
@@ -27,10 +28,15 @@ def open_source(uri: str) -> Source:
     scheme, _, argument = uri.partition(":")
     if scheme not in SOURCES:
         raise FaultsError([f"data is {uri!r}, but {scheme!r} is no kind of data; {nearest(scheme, SOURCES)}"])
-    return SOURCES[scheme](argument)
+    return SOURCES[scheme](str(copied(argument)) if _is_address(argument) else argument)
 
 
 def absolute(uri: str) -> str:
     """Return a URI that means the same in every folder."""
     scheme, _, argument = uri.partition(":")
-    return f"{scheme}:{Path(argument).expanduser().absolute()}" if scheme in WITH_PATHS and argument else uri
+    is_path = scheme in WITH_PATHS and argument and not _is_address(argument)
+    return f"{scheme}:{Path(argument).expanduser().absolute()}" if is_path else uri
+
+
+def _is_address(argument: str) -> bool:
+    return "://" in argument
