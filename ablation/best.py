@@ -3,51 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from scipy import special
 
-from ablation import study_file
-from ablation.paths import RunPaths
-from ablation.reuse import confirmed_rows
-from ablation.store import AnyPath, located
+from ablation.best_trial import Selection, best_trials
+from ablation.run_dir import RunLocation, run_dir
 from ablation.terminal import console, exit_on_errors
 
 CONFIDENCE = 0.95
 
 
-def facts(run: AnyPath | str, arm: str | None = None) -> dict[str, Any]:
+def facts(run: RunLocation, arm: str | None = None) -> dict[str, Any]:
     """Return the best confirm trial by validation, of one arm or of all, with its arm's test score over replicates.
 
     ``test`` is the mean over the arm's replicates, of those all of whose planned seeds completed, as on the page; None
     if there is none. ``low`` and ``high`` are the ends of Student's t interval, None for fewer than two. Raises
-    FileNotFoundError without a finished confirm trial, ValueError for an arm that has none.
+    FileNotFoundError without a finished confirm trial, FaultsError for an arm that has none.
     """
-    root = located(run)
-    paths = RunPaths(root)
-    plan = study_file.read(paths).plan
-    rows = confirmed_rows(paths, plan)
-    arms = list(dict.fromkeys(str(row["arm"]) for row in rows))
-    if not rows:
-        raise FileNotFoundError(f"{run} has no finished confirm trial yet; let the sweep go on")
-    if arm is not None and arm not in arms:
-        raise ValueError(f"--arm is {arm!r}, but the arms with a finished confirm trial are {', '.join(arms)}")
-    best = next(row for row in rows if arm is None or row["arm"] == arm)
-    config = {name.removeprefix("config."): value for name, value in best.items() if name.startswith("config.")}
+    where = run_dir(run)
+    plan, trials = where.study().plan, best_trials(where, Selection(arm))
+    best = trials[0]
+    rows = [trial.row for trial in trials if trial.arm == best.arm]
+    config = {name.removeprefix("config."): value for name, value in best.row.items() if name.startswith("config.")}
     return {
-        "trial_id": best["trial_id"],
-        "arm": best["arm"],
-        "metric": plan.metric,
-        "validation": best[plan.primary.validation_column],
-        **_test([row for row in rows if row["arm"] == best["arm"]], plan.primary.test_column, plan.budget.seeds),
+        "trial_id": best.trial_id,
+        "arm": best.arm,
+        "metric": best.metric,
+        "validation": best.score,
+        **_test(rows, plan.primary.test_column, plan.budget.seeds),
         "config": {name: value for name, value in config.items() if value is not None},
-        "checkpoint": None if best["checkpoint"] is None else str(root / best["checkpoint"]),
+        "checkpoint": None if best.checkpoint is None else str(best.checkpoint),
     }
 
 
-def _test(rows: list[dict[str, Any]], metric: str, seeds: int) -> dict[str, Any]:
+def _test(rows: list[Mapping[str, Any]], metric: str, seeds: int) -> dict[str, Any]:
     by_replicate: dict[int, list[float]] = {}
     for row in rows:
         by_replicate.setdefault(row["replicate"], []).append(float(row[metric]))
@@ -67,7 +60,7 @@ def show(
     """Print the best configuration by validation, its arm's test score with interval, and how to load the model."""
     with exit_on_errors(FileNotFoundError, ValueError):
         found = facts(run, arm)
-        predictor = study_file.read(RunPaths(located(run))).plan.space.predictor
+        predictor = run_dir(run).study().plan.space.predictor
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -85,7 +78,8 @@ def show(
         out.print("load it:\n  from ablation import checkpoint\n  from ablation.store import located")
         out.print(f"  checkpoint.load(located({found['checkpoint']!r}))")
     else:
-        out.print(f"load it:\n  from ablation.reuse import load_best\n  model = load_best({str(run)!r})")
+        named = "" if arm is None else f", arm={arm!r}"
+        out.print(f"load it:\n  from ablation import load_best\n  model = load_best({run!r}{named})")
 
 
 if __name__ == "__main__":

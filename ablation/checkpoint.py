@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from ablation import node_cache
 from ablation.reporting import ReportingContext
-from ablation.store import AnyPath, StorePath, files_below, put_whole
+from ablation.store import AnyPath, StorePath, put_whole
+from ablation.tensor_file import Framework, unpack
 from ablation.trial import EpochRecord, TrialContext
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 
 KEPT = 2
 NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{12})\.safetensors")
-
-
-Framework = Literal["torch", "numpy"]
+RECORDS = TypeAdapter(tuple[EpochRecord, ...])
 
 
 class DamagedCheckpointError(ValueError):
@@ -110,31 +109,10 @@ def newest_path(directory: Path) -> Path | None:
     return next(iter(_by_age(directory)), None)
 
 
-def of_epoch_like(path: AnyPath) -> list[AnyPath]:
-    """List the other checkpoints of the same epoch in a checkpoint's folder."""
-    named = NAME.fullmatch(path.name)
-    others = files_below(path.parent, f"epoch-{named[1]}-*.safetensors") if named is not None else []
-    return [other for other in others if other != path]
-
-
-def check(path: AnyPath) -> Path:
-    """Return the file, or this machine's copy of one in a store, if its bytes are what its name says.
-
-    Raises FileNotFoundError if there is no such file, DamagedCheckpointError if they are not.
-    """
-    if isinstance(path, Path):
-        return _whole(path, path)
-    copy = node_cache.copy_of(path)
-    with suppress(FileNotFoundError, DamagedCheckpointError):
-        return _whole(copy, path)
-    return _whole(node_cache.fetch(path), path)
-
-
-def _whole(file: Path, path: AnyPath) -> Path:
-    named = NAME.fullmatch(path.name)
-    if named is None or _digest(file.read_bytes()) != named[2]:
-        raise DamagedCheckpointError(f"{path} is damaged: its content does not match its name; restore or delete it")
-    return file
+def names_like(name: str) -> str:
+    """Return the pattern of the names of all checkpoints of the same epoch."""
+    named = NAME.fullmatch(name)
+    return name if named is None else f"epoch-{named[1]}-*.safetensors"
 
 
 def load(path: AnyPath, framework: Framework = "torch") -> Checkpoint:
@@ -143,22 +121,38 @@ def load(path: AnyPath, framework: Framework = "torch") -> Checkpoint:
     Raises DamagedCheckpointError if a byte was changed or is missing (a renamed file is not held against its
     digest), FileNotFoundError if there is none.
     """
-    from safetensors import SafetensorError, safe_open
+    if isinstance(path, StorePath):
+        with suppress(FileNotFoundError, DamagedCheckpointError):
+            return parse(node_cache.copy_of(path).read_bytes(), str(path), framework)
+        return parse(node_cache.fetch(path).read_bytes(), str(path), framework)
+    return parse(path.read_bytes(), str(path), framework)
 
-    file_path = check(path) if isinstance(path, StorePath) or NAME.fullmatch(path.name) is not None else path
+
+def parse(content: bytes, name: str, framework: Framework = "torch") -> Checkpoint:
+    """Read a checkpoint's bytes, wherever they come from; ``name`` is its path, whose digest they are held to.
+
+    Raises DamagedCheckpointError that names it, and what is wrong.
+    """
+    named = NAME.fullmatch(name.rpartition("/")[2])
+    if named is not None and _digest(content) != named[2]:
+        raise DamagedCheckpointError(f"{name} is damaged: its content does not match its name; restore or delete it")
     try:
-        with safe_open(file_path, framework="pt" if framework == "torch" else "np", device="cpu") as file:
-            header = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        header, tensors = unpack(content, framework)
+        about = json.loads(header["about"])
+        if not isinstance(about, dict):
+            raise ValueError(f"what it says of itself is a {type(about).__name__}, but must be a mapping")
         return Checkpoint(
             epoch=int(header["epoch"]),
             identity=header["identity"],
-            records=tuple(EpochRecord(**record) for record in json.loads(header["records"])),
+            records=RECORDS.validate_python(json.loads(header["records"])),
             tensors=tensors,
-            about=json.loads(header["about"]),
+            about=about,
         )
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DamagedCheckpointError(f"{path} is no checkpoint of this project ({error}); give another") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        what = " ".join(str(error).split())
+        raise DamagedCheckpointError(
+            f"{name} is no checkpoint of this project ({type(error).__name__}: {what}); give another"
+        ) from error
 
 
 def newest(

@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from ablation import study_file, tables
+from ablation.best_trial import again, lost_checkpoints
 from ablation.console.messages import Account, Messages, messages_for
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
@@ -36,7 +37,6 @@ from ablation.planning.rehearsal_process import try_confirm_trial
 from ablation.planning.request import Request, checked_options
 from ablation.power import SpreadAsked
 from ablation.resources import Resources
-from ablation.reuse import again, lost_checkpoints
 from ablation.run_dir import run_dir
 from ablation.store import AnyPath, as_typed, located
 from ablation.study_file import DamagedStudyError

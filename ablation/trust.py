@@ -47,6 +47,12 @@ def is_shipped(file: StudyFile) -> bool:
     return set(_named(file)) <= _shipped()
 
 
+def shipped_predictors() -> set[str]:
+    """Return the import paths of the predictors of shipped studies."""
+    spaces = [find_space(name) for name in known_spaces()]
+    return {space.predictor for space in spaces if space.predictor is not None}
+
+
 def _is_inside(location: Path, root: AnyPath) -> bool:
     return isinstance(root, Path) and location.is_relative_to(root)  # nothing can be imported from a store
 

@@ -5,6 +5,7 @@ Shapes: B images, K classes, D embedding dimensions, H×W positions of the last 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from ablation.arrays import Float
 from ablation.faults import FaultsError, nearest
 from ablation.tcl import config
 from ablation.tcl.attention import ATTENTION, AttentionPooling
-from ablation.tcl.backbones import Backbone, build_backbone, initialise
+from ablation.tcl.backbones import BACKBONES, Backbone, build_backbone, initialise
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,23 @@ class Network(nn.Module):
         with torch.autocast(images_BCHW.device.type, enabled=False):
             logits_BK = self.head(pooled.features_BD)
         return Output(pooled.features_BD, logits_BK, pooled.attention_BD, pooled.pixel_map_BHW)
+
+
+def network_of(model: config.Model, num_classes: int, tensors: Mapping[str, Tensor]) -> Network:
+    """Build the network that a configuration names around tensors by name, in eval mode and channels_last.
+
+    Shapes are compared before any memory is taken. Raises RuntimeError naming tensors that are missing, unknown or of
+    another shape, ValueError for one of another type.
+    """
+    with torch.device("meta"):
+        backbone = BACKBONES[model.backbone](model.width)
+        pooling = ATTENTION[model.attention].build(backbone.channels)
+        network = Network(backbone, pooling, nn.Linear(backbone.channels, num_classes))
+    for name, expected in network.state_dict().items():
+        if name in tensors and tensors[name].dtype != expected.dtype:
+            raise ValueError(f"{name} is of {tensors[name].dtype}, but must be of {expected.dtype}")
+    network.load_state_dict(dict(tensors), assign=True)
+    return network.to(memory_format=torch.channels_last).eval()
 
 
 def build_network(model: config.Model, num_classes: int, generator: torch.Generator) -> Network:

@@ -1,4 +1,7 @@
-"""From a checkpoint of the model under study to predictions for image files."""
+"""From a checkpoint of the model under study to predictions, embeddings and attention for pictures.
+
+Shapes: N pictures, S their side in pixels, K classes, D embedding dimensions, H×W the last feature map.
+"""
 
 from __future__ import annotations
 
@@ -10,57 +13,93 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
-from ablation.arrays import UInt8
+from ablation.arrays import Float, UInt8
 from ablation.checkpoint import Checkpoint, without_prefix
-from ablation.faults import FaultsError
-from ablation.reuse import InputWarning, Prediction
+from ablation.reuse import BrokenInputsError, InputWarning, Prediction
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.named_warnings import about, kept_warnings
-from ablation.tcl.data.photographs import decode
-from ablation.tcl.evaluate import outputs
-from ablation.tcl.network import build_network
+from ablation.tcl.data.photographs import decode, fit
+from ablation.tcl.evaluate import Outputs, outputs
+from ablation.tcl.network import network_of
+
+Picture = Path | npt.NDArray[np.generic]
 
 
 class ExpressionPredictor:
-    """Name the facial expression in photographs of aligned faces."""
+    """Name the facial expression in photographs of aligned faces.
+
+    A picture is a file of any size and mode, or an array: (H, W, 3) or (H, W, 4) of uint8, or (H, W) of any type that
+    Pillow knows. Both are turned, coloured and scaled as training data are.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         config = TclConfig.model_validate(checkpoint.about["config"])
         self.class_names = tuple(checkpoint.about["class_names"])
-        self.size_px = config.data.size_px
-        # The weights come from the checkpoint, whatever the trial started from.
-        model = config.model.model_copy(update={"weights": "none"})
-        self.network = build_network(model, len(self.class_names), torch.Generator().manual_seed(0))
-        self.network.load_state_dict(without_prefix("network", checkpoint.tensors))
-        self.network.to(memory_format=torch.channels_last).eval()
+        if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
+            raise ValueError("class_names are not all names")
+        self.config, self.size_px = config, config.data.size_px
+        self.network = network_of(config.model, len(self.class_names), without_prefix("network", checkpoint.tensors))
 
-    def predict(self, paths: Sequence[Path]) -> list[Prediction]:
-        """Predict each image file; raises FaultsError naming every file that is no image.
+    def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
+        """Predict each picture; raises BrokenInputsError naming every one that is none.
 
         Warns with InputWarning of what was done to pictures beside a change of size, and of files that are damaged.
         """
-        images = self._decoded(paths)
-        exact = torch.autocast("cpu", enabled=False)
-        logits_NK = outputs(self.network, torch.from_numpy(np.stack(images)), exact).logits_NK
-        probabilities_NK = logits_NK.softmax(1)
+        probabilities_NK = self._outputs(pictures).logits_NK.softmax(1)
         return [
-            Prediction(path=path, probabilities=dict(zip(self.class_names, row, strict=True)))
-            for path, row in zip(paths, probabilities_NK.tolist(), strict=True)
+            Prediction(picture if isinstance(picture, Path) else None, dict(zip(self.class_names, row, strict=True)))
+            for picture, row in zip(pictures, probabilities_NK.tolist(), strict=True)
         ]
 
-    def _decoded(self, paths: Sequence[Path]) -> list[UInt8[npt.NDArray[np.uint8], "S S 3"]]:
-        images, faults, remarks = [], [], Counter[str]()
+    def embed(self, pictures: Sequence[Picture]) -> Float[npt.NDArray[np.float32], "N D"]:
+        """Return the embedding, which the head classifies; raises and warns as ``predict``."""
+        return np.asarray(self._outputs(pictures).features_ND.numpy())
+
+    def attention(self, pictures: Sequence[Picture]) -> Float[npt.NDArray[np.float32], "N H W"]:
+        """Return pixel attention, >= 0 with sum 1 over positions; raises and warns as ``predict``.
+
+        Raises ValueError if the arm has no pixel attention.
+        """
+        maps_NHW = self._outputs(pictures).pixel_map_NHW
+        if maps_NHW is None:
+            kind = self.config.model.attention
+            raise ValueError(f"model.attention is {kind!r}, which has no map; load an arm with 'pixel' or 'selective'")
+        return np.asarray(maps_NHW.numpy())
+
+    def _outputs(self, pictures: Sequence[Picture]) -> Outputs:
+        exact = torch.autocast("cpu", enabled=False)
+        return outputs(self.network, torch.from_numpy(self.decoded(pictures)), exact)
+
+    def decoded(self, pictures: Sequence[Picture]) -> UInt8[npt.NDArray[np.uint8], "N S S 3"]:
+        """Return pictures as training data are decoded; raises and warns as ``predict``."""
+        images, broken, remarks = [], dict[int, str](), Counter[str]()
         with kept_warnings() as warned:
-            for path in paths:
+            for index, picture in enumerate(pictures):
                 try:
-                    with about(path):
-                        images.append(decode(path, self.size_px, remarks))
+                    with about(picture if isinstance(picture, Path) else f"array {index}"):
+                        images.append(_decoded(picture, self.size_px, remarks))
                 except OSError as error:
-                    faults.append(f"{path} cannot be read as an image ({error}); give a JPEG or PNG file")
-        reported = [f"{count} of {len(paths)} pictures {remark}" for remark, count in sorted(remarks.items()) if count]
+                    broken[index] = f"{picture} cannot be read as an image ({error}); give a JPEG or PNG file"
+                except (TypeError, ValueError) as error:
+                    broken[index] = f"array {index} is no picture ({error}); give uint8 (H, W, 3) or grey (H, W)"
+        if broken:
+            raise BrokenInputsError(broken)
+        reported = [
+            f"{count} of {len(pictures)} pictures {remark}" for remark, count in sorted(remarks.items()) if count
+        ]
         for remark in (*warned, *reported):
-            warnings.warn(remark, InputWarning, stacklevel=3)
-        if faults:
-            raise FaultsError(faults)
-        return images
+            warnings.warn(remark, InputWarning, stacklevel=4)
+        return np.stack(images)
+
+
+def _decoded(picture: Picture, size_px: int, remarks: Counter[str]) -> UInt8[npt.NDArray[np.uint8], "S S 3"]:
+    if isinstance(picture, Path):
+        return decode(picture, size_px, remarks)
+    array = np.asarray(picture)
+    if array.ndim == 3 and array.dtype != np.uint8:
+        raise TypeError(f"its type is {array.dtype} and its shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"its shape is {array.shape}")
+    return fit(Image.fromarray(array), size_px, remarks)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ablation.best_trial import LostCheckpointWarning, best_available, best_trials, lost_checkpoints
 from ablation.paths import RunPaths
 from ablation.planning.request import Request, check_request
 from ablation.rerun import rerun
-from ablation.reuse import LostCheckpointWarning, best_available, best_trials, load_best, lost_checkpoints
+from ablation.reuse import load_best
 from ablation.store import remove_folder
 from tests.support.plain_loop import run_study
 
@@ -26,14 +27,14 @@ def test_a_lost_or_damaged_best_gives_way_to_the_next_and_comes_back_when_made_a
     assert best.score >= second.score >= third.score
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert best_available(swept.root) == best
+        assert best_available(swept.root)[0] == best
     assert isinstance(best.checkpoint, Path) and isinstance(second.checkpoint, Path)
     best.checkpoint.unlink()  # the one of the epoch before stays, and is no stand-in
     assert list(best.checkpoint.parent.iterdir())
     second.checkpoint.write_bytes(second.checkpoint.read_bytes()[:-1])
     assert lost_checkpoints(swept.root) == [best.trial_id]
     with pytest.warns(LostCheckpointWarning) as reported:
-        assert best_available(swept.root) == third
+        assert best_available(swept.root)[0] == third
     missing, damaged = (str(warning.message) for warning in reported)
     assert (
         f"{best.trial_id} is missing; python -m ablation.rerun" in missing
@@ -41,7 +42,8 @@ def test_a_lost_or_damaged_best_gives_way_to_the_next_and_comes_back_when_made_a
     )
     assert f"{second.trial_id} cannot be used" in damaged and f"{third.trial_id} is used instead" in damaged
     assert rerun(swept.root, best.trial_id, trust=True, keep=True).is_exact
-    again = best_available(swept.root)
+    again, _ = best_available(swept.root)
+    assert again.checkpoint is not None
     assert again.trial_id == best.trial_id and again.checkpoint.parent == best.checkpoint.parent
     assert lost_checkpoints(swept.root) == []
 
@@ -51,6 +53,7 @@ def test_with_every_checkpoint_lost_all_commands_that_make_them_are_named(
 ) -> None:
     trials = best_trials(swept.root)
     for trial in trials:
+        assert trial.checkpoint is not None
         remove_folder(trial.checkpoint.parent)
     with pytest.raises(FileNotFoundError) as reported:
         best_available(swept.root)

@@ -10,11 +10,12 @@ import pytest
 from pyarrow import fs
 from typer.testing import CliRunner
 
-from ablation import status, tables
+from ablation import best, status, tables
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger, OvertakenError, read_events
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
+from ablation.reuse import load_best, load_checkpoint
 from ablation.run_dir import run_dir
 from ablation.store import files_below, located, name_in, put_whole
 from analysis import load
@@ -26,6 +27,7 @@ from tests.support.made_runs import write_run
 from tests.support.object_store import BUCKET, served, settings
 from tests.support.plain_loop import run_study
 from tests.support.report_runs import write_full_run
+from tests.support.tiny_faces import make_pictures, run_tiny
 from tests.toy_study import toy_plan
 
 
@@ -177,3 +179,14 @@ def test_the_status_of_a_run_in_a_bucket_is_that_of_the_disk(run: Path, bucket: 
     there = status.facts(run_dir(upload(run, f"{bucket}/runs/status")))
     here = status.facts(run_dir(run))
     assert {**there, "run": ""} == {**here, "run": "", "answer": ()}
+
+
+def test_the_best_model_is_used_where_it_lies(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ABLATION_CACHE", str(tmp_path / "cache"))
+    here = run_tiny(tmp_path / "tiny", make_pictures(tmp_path / "pictures"))
+    address = upload(here.root, f"{bucket}/runs/tiny")
+    pictures = sorted((tmp_path / "pictures" / "test").rglob("*.png"))
+    far = load_best(address)
+    assert far.predict(pictures) == load_best(here.root).predict(pictures)
+    assert best.facts(address)["checkpoint"] == far.provenance["checkpoints"][0]
+    assert load_checkpoint(far.provenance["checkpoints"][0]).predict(pictures) == far.predict(pictures)

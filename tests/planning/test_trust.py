@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ablation import study_file
+from ablation.best_trial import lost_checkpoints
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger
@@ -19,7 +20,7 @@ from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.planning.request import Request, check_request
 from ablation.rerun import rerun
-from ablation.reuse import load_best, lost_checkpoints
+from ablation.reuse import load_best
 from ablation.trust import allow_code
 from ablation.user_code import UserCode
 from tests.chaos import elsewhere

@@ -14,9 +14,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablation import predict
+from ablation.best_trial import BestTrial
 from ablation.checkpoint import Checkpoint
 from ablation.faults import FaultsError
-from ablation.reuse import BestTrial, InputWarning, Prediction
+from ablation.reuse import BestModel, InputWarning, Prediction
 from ablation.tcl.config import Data, TclConfig
 from ablation.tcl.data.colours import FLATTENED, SCALED, TURNED
 from ablation.tcl.network import build_network
@@ -86,9 +87,9 @@ def test_the_command_says_on_stderr_what_the_model_warns_of(tmp_path: Path, monk
             warnings.warn("1 of 1 pictures [odd]", InputWarning, stacklevel=1)
             return [Prediction(path, {"glad": 1.0}) for path in paths]
 
-    best = BestTrial("arm/0/confirm/0", "arm", 0.5, "accuracy", tmp_path)
-    monkeypatch.setattr(predict, "best_available", lambda run: best)
-    monkeypatch.setattr(predict, "load_model", lambda *_, **__: Warner())
+    best = BestTrial("arm/0/confirm/0", "arm", 0, 0, 0.5, "accuracy", tmp_path)
+    model = BestModel((best,), (Warner(),), {}, {}, {})
+    monkeypatch.setattr(predict, "load_best", lambda *_, **__: model)
     app = typer.Typer()
     app.command()(predict.predict)
     done = CliRunner().invoke(app, [str(tmp_path), "a.png"])
