@@ -136,7 +136,7 @@ def located(text: str | AnyPath) -> AnyPath:
     parts = urlsplit(str(text))
     if parts.scheme == "file":
         return Path(unquote(parts.path))
-    if "@" in parts.netloc:
+    if parts.password is not None:
         shown = parts._replace(netloc=f"…@{parts.netloc.rpartition('@')[2]}").geturl()
         rule = "what has keys in it ends up in records and in a shell's history"
         raise FaultsError([f"{shown} has keys in it, but {rule}; give them by the environment (AWS_ACCESS_KEY_ID, …)"])

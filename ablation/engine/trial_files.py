@@ -8,10 +8,7 @@ was killed is another process.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +17,10 @@ from pathlib import Path
 
 from ablation.checkpoint import newest_path
 from ablation.engine.uploads import StoreError, Uploads
+from ablation.engine.work_folder import WorkFolder, sweep
 from ablation.node_cache import cache_folder
 from ablation.paths import RunPaths
 from ablation.store import AnyPath, StorePath, files_below, name_in, put_whole, read_all
-
-LOCK = ".lock"
 
 Version = tuple[int, int, int]
 
@@ -55,33 +51,9 @@ def remove_local_side(paths: RunPaths) -> None:
     if isinstance(paths.root, StorePath):
         here = local_side(paths)
         shutil.rmtree(here.logs, ignore_errors=True)
-        _sweep(here.root)
+        sweep(here.root)
         with suppress(OSError):
             here.root.rmdir()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the folders of processes that are gone; a living one holds the lock of its own."""
-    for work in folder.glob("work-*"):
-        with suppress(OSError), (work / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(work, ignore_errors=True)
-
-
-class _Work:
-    """A folder of this process's own, for as long as it lives."""
-
-    def __init__(self, folder: Path) -> None:
-        _sweep(folder)
-        self.path = folder / f"work-{os.getpid()}-{secrets.token_hex(4)}"
-        self.path.mkdir(parents=True)
-        self._lock = (self.path / LOCK).open("wb")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-
-    def remove(self) -> None:
-        """Remove it with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
 
 
 class TrialFiles:
@@ -90,7 +62,7 @@ class TrialFiles:
     def __init__(self, run: RunPaths) -> None:
         self.run = run
         self._here = local_side(run)
-        self._work: _Work | None = None
+        self._work: WorkFolder | None = None
         self._uploads = Uploads()
         self._sent: dict[Path, Version] = {}  # files of this trial as the store has them, or soon will
 
@@ -123,7 +95,7 @@ class TrialFiles:
         """Fetch what an earlier attempt left; raises StoreError if the store stays away."""
         if not self._is_stored:
             return
-        self._work = self._work or _Work(self._here.root)
+        self._work = self._work or WorkFolder(self._here.root)
         self._sent = {}
         self._clear(trial_id)
         try:

@@ -161,7 +161,7 @@ class Ledger:
         if newest > self.session:
             other = _claimant(self._folder, name)
             raise OvertakenError(
-                f"another driver ({other}) has taken over {self._folder.path}: this one, session {self.session}, "
+                f"another driver ({other}) has taken over {self._folder}: this one, session {self.session}, "
                 f"writes no more, and the other, session {newest}, goes on from what it found"
             )
 

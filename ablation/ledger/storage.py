@@ -7,9 +7,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from ablation.store import AnyPath, StorePath, located, put_object
-from ablation.store import put_whole as put_whole
-from ablation.store import sync_folder as sync_folder
+from ablation.store import AnyPath, StorePath, located, put_object, put_whole
 
 
 @dataclass(frozen=True)
@@ -19,10 +17,12 @@ class Folder:
     Attributes:
         filesystem: where it lies.
         path: its path there.
+        scheme: what its address begins with, such as ``s3://``; empty for a folder here.
     """
 
     filesystem: fs.FileSystem
     path: str
+    scheme: str = ""
 
     @classmethod
     def at(cls, location: Folder | AnyPath | str) -> Folder:
@@ -31,7 +31,7 @@ class Folder:
             return location
         path = located(location)
         if isinstance(path, StorePath):
-            return cls(path.filesystem, path.as_posix())
+            return cls(path.filesystem, path.as_posix(), str(path).removesuffix(path.as_posix()))
         return cls(fs.LocalFileSystem(), str(path.resolve()))
 
     @property
@@ -40,7 +40,7 @@ class Folder:
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def __str__(self) -> str:
-        return self.path
+        return f"{self.scheme}{self.path}"
 
     def locate(self, name: str) -> str:
         """Format where an object lies."""

@@ -15,6 +15,7 @@ from ablation import study_file
 from ablation.best_trial import best_available, lost_checkpoints
 from ablation.engine.results import Results
 from ablation.engine.trial_files import local_side
+from ablation.engine.work_folder import LOCK, WorkFolder
 from ablation.engine.worker import StepReport, TrialEnvironment, Worker
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger
@@ -206,3 +207,15 @@ def test_copies_of_checkpoints_make_room_for_newer_ones(
         copy = copy_of(path)
         os.utime(copy, (number, number))
     assert [copy_of(path).exists() for path in checkpoints if isinstance(path, StorePath)] == [False, True, True]
+
+
+def test_a_process_sweeps_what_dead_ones_left_and_nothing_of_the_living(tmp_path: Path) -> None:
+    living = WorkFolder(tmp_path)
+    dead = tmp_path / "work-1-dead"
+    dead.mkdir()
+    (dead / LOCK).touch()
+    other = WorkFolder(tmp_path)
+    assert living.path.is_dir() and other.path.is_dir() and not dead.exists()
+    living.remove()
+    other.remove()
+    assert list(tmp_path.iterdir()) == []
