@@ -30,6 +30,7 @@ COMMANDS = {
     "best": ("ablation.best:show", "Print the best configuration, its score and its checkpoint."),
     "report": ("analysis.report.__main__:main", "Write the report of one or more studies."),
     "predict": ("ablation.predict:predict", "Predict with a study's best model."),
+    "export": ("ablation.export:main", "Write a study's best model for use without this project."),
     "rerun": ("ablation.rerun:show", "Run one trial again and compare it with what was recorded."),
     "audit": ("analysis.audit.__main__:main", "Check a run directory against itself."),
 }

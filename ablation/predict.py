@@ -50,7 +50,7 @@ def predict(
         if run.endswith(SUFFIX) and (arm or metric or ensemble):
             raise FaultsError([f"{run} is one checkpoint; --arm, --metric and --ensemble are for a run"])
         paths = list(_paths(files))
-        with _notes(LostCheckpointWarning):
+        with notes(LostCheckpointWarning):
             if run.endswith(SUFFIX):
                 model = load_checkpoint(run, trust=trust)
             else:
@@ -59,7 +59,7 @@ def predict(
         write = _write_nothing if as_json else _write_csv if as_csv else _write_lines
         typer.echo(_whose(model), err=True)
         for start in range(0, len(paths), BATCH):
-            with _notes(InputWarning):
+            with notes(InputWarning):
                 predicted = found.take(model, paths[start : start + BATCH])
             write(predicted, is_first=not found.predictions)
             found.predictions += predicted
@@ -130,7 +130,7 @@ def _write_json(model: BestModel, found: Predicted) -> None:
 
 
 @contextmanager
-def _notes(category: type[Warning]) -> Iterator[None]:
+def notes(category: type[Warning]) -> Iterator[None]:
     """Say warnings of a category on stderr as notes, when the block ends."""
     with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always", category)

@@ -17,11 +17,13 @@ from PIL import Image
 
 from ablation.arrays import Float, UInt8
 from ablation.checkpoint import Checkpoint, without_prefix
+from ablation.exportable import Exportable
 from ablation.reuse import BrokenInputsError, InputWarning, Prediction
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.named_warnings import about, kept_warnings
 from ablation.tcl.data.photographs import decode, fit
 from ablation.tcl.evaluate import Outputs, outputs
+from ablation.tcl.exporting import exportable
 from ablation.tcl.network import network_of
 
 Picture = Path | npt.NDArray[np.generic]
@@ -41,6 +43,15 @@ class ExpressionPredictor:
             raise ValueError("class_names are not all names")
         self.config, self.size_px = config, config.data.size_px
         self.network = network_of(config.model, len(self.class_names), without_prefix("network", checkpoint.tensors))
+
+    @classmethod
+    def exportable(cls, predictors: Sequence[ExpressionPredictor]) -> Exportable:
+        """Put models, the best first, into one plain module; raises ValueError if their pictures differ in size."""
+        sizes = {one.size_px for one in predictors}
+        if len(sizes) > 1:
+            raise ValueError(f"the models take pictures of {sorted(sizes)} px, and one module takes one size")
+        members = [(one.network, one.config.model) for one in predictors]
+        return exportable(members, predictors[0].class_names, predictors[0].size_px)
 
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """Predict each picture; raises BrokenInputsError naming every one that is none.

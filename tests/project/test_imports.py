@@ -39,12 +39,13 @@ FLOORS = (
     "paths store node_cache faults terminal seeds machine git interrupts resources trial reporting spaces "
     "space_file user_code code_record version plan_versions arrays tensor_file torch_state",
     "ledger",
-    "plan study_file study_result run_dir power tables failures checkpoint best_trial reuse trust reruns agreement",
+    "plan study_file study_result run_dir power tables failures checkpoint best_trial reuse exportable trust reruns "
+    "agreement",
     "study",
     "engine",
     "planning",
     "console",
-    "run status rerun predict best resume cli",
+    "run status rerun predict best resume export export_formats model_card cli",
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 MODELS = ("tcl", "sorting")
@@ -113,8 +114,9 @@ def test_nothing_outside_a_model_under_study_imports_it_or_torch_at_the_top() ->
     for model in ("tcl", "sorting"):
         assert all(path.startswith(f"ablation/{model}/") for path in importers(f"ablation.{model}"))
     # checkpoint.py names tensors, slots.py asks for GPUs; neither needs torch to be imported. torch_state.py is for
-    # those who hand over a torch module.
-    generic = ("ablation/checkpoint.py", "ablation/torch_state.py", "ablation/engine/slots.py")
+    # those who hand over a torch module; export_formats.py is imported once one is to be written.
+    exporting = ("ablation/exportable.py", "ablation/export_formats.py")
+    generic = ("ablation/checkpoint.py", "ablation/torch_state.py", "ablation/engine/slots.py", *exporting)
     allowed = ("ablation/tcl/", "ablation/sorting/", *generic)
     assert all(path.startswith(allowed) for path in importers("torch"))
 
