@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ablation import study_file
+from ablation import checkpoint, study_file
 from ablation.best_trial import best_available, lost_checkpoints
 from ablation.engine.results import Results
 from ablation.engine.trial_files import local_side
@@ -111,6 +111,7 @@ def test_audit_rerun_and_the_best_model_work_from_the_store(whole: RunPaths) -> 
     best, _ = best_available(whole.root)
     assert isinstance(best.checkpoint, StorePath)
     assert copy_of(best.checkpoint).read_bytes() == best.checkpoint.read_bytes()
+    assert checkpoint.load(best.checkpoint, "numpy").epoch == SMALL.epochs
     assert rerun(whole.root, best.trial_id, trust=True).is_exact
 
 
