@@ -88,6 +88,16 @@ class RunPaths(Generic[P]):
         """Folder of all trials' checkpoints."""
         return _in(self.root, "checkpoints")
 
+    @property
+    def preflight(self) -> P:
+        """Folder in which the nodes of a cluster show that they write to this run; gone when a sweep ends."""
+        return _in(self.root, "preflight")
+
+    @property
+    def preflight_marker(self) -> P:
+        """What the driver has left for the nodes to read."""
+        return _in(self.preflight, "driver")
+
     def checkpoint_dir(self, trial_id: str) -> P:
         """Folder of one trial's checkpoints."""
         return _own(self.checkpoints, trial_id)

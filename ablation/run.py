@@ -260,7 +260,7 @@ def run_prepared(
         file = study_file.read(paths).with_data_at((study.checked.data or {}).get("uri"))
         ended: str = sweep(
             file, paths, study.resources, plan, retry_failed=retry_failed,
-            watch=partial(Progress, resources=study.resources, paths=paths),
+            watch=partial(Progress, resources=study.resources, paths=paths, console=say.console), tell=say.nodes,
         )  # fmt: skip
         summary = tables.materialise(paths)
     except (LedgerError, UnwritableError, ConflictError, NoStartError, OtherCodeError) as error:

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from ablation.console.json_lines import print_json_line
+from ablation.console.nodes_text import node_facts, print_nodes
 from ablation.console.plan_text import header_facts, print_header
 from ablation.console.stderr import Stderr, stderr_console
+from ablation.engine.node_faults import CheckedNode
 from ablation.failures import Failures, in_words, last_lines
 from ablation.paths import RunPaths
 from ablation.planning.request import CheckedStudy
@@ -51,7 +53,15 @@ class Account:
 
 
 class Messages(Protocol):
-    """Say what happens to a study before and after its sweep; none of this raises if nobody listens any more."""
+    """Say what happens to a study before and after its sweep; none of this raises if nobody listens any more.
+
+    ``console`` is where text goes, also a sweep's own; None if there is none.
+    """
+
+    @property
+    def console(self) -> Console | None:
+        """Return it."""
+        ...
 
     def faults(self, faults: Iterable[str]) -> None:
         """Say all that is wrong with what was asked for."""
@@ -61,6 +71,9 @@ class Messages(Protocol):
 
     def rehearsed(self, fault: str) -> None:
         """Say what went wrong in a confirm trial that was tried before the sweep, which goes on."""
+
+    def nodes(self, nodes: Sequence[CheckedNode]) -> None:
+        """Say which of a cluster's nodes can run trials, and what is wrong with the others."""
 
     def halted(self, error: Exception, root: AnyPath) -> None:
         """Say what keeps the sweep from going on."""
@@ -103,6 +116,10 @@ class TextMessages:
     def rehearsed(self, fault: str) -> None:
         """Print it as a note."""
         self.console.print(f"note: tried before the sweep: {fault}")
+
+    def nodes(self, nodes: Sequence[CheckedNode]) -> None:
+        """Print a line or a table."""
+        print_nodes(self.console, nodes)
 
     def halted(self, error: Exception, root: AnyPath) -> None:
         """Print the error, which names the run."""
@@ -156,6 +173,7 @@ class JsonMessages:
     """Print for programs: docs/results.md describes each kind of line."""
 
     stream: Stderr
+    console: None = None
 
     def faults(self, faults: Iterable[str]) -> None:
         """Print a line a fault."""
@@ -169,6 +187,11 @@ class JsonMessages:
     def rehearsed(self, fault: str) -> None:
         """Print a line."""
         print_json_line(self.stream, "rehearsed", {"fault": fault})
+
+    def nodes(self, nodes: Sequence[CheckedNode]) -> None:
+        """Print a line a node."""
+        for node in nodes:
+            print_json_line(self.stream, "node", node_facts(node))
 
     def halted(self, error: Exception, root: AnyPath) -> None:
         """Print the error."""

@@ -33,6 +33,7 @@ from ray._private import services
 from ablation.engine.address import AddressError
 from ablation.engine.connecting import other_versions, reach
 from ablation.engine.executor import NoStartError
+from ablation.engine.placement import avoided
 from ablation.engine.slots import Slots, fitting_slots
 from ablation.machine import usable_cpus
 from ablation.resources import Resources
@@ -78,8 +79,9 @@ def cluster_gpus(address: str) -> float:
 
 def slots(resources: Resources) -> Slots:
     """Count the trials that the connected Ray can run at once; raises NoStartError if there is no room for one."""
-    there = ray.cluster_resources()
-    cpus, gpus = there.get("CPU", 1), there.get("GPU", 0)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in avoided()]
+    there = {name: sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
+    cpus, gpus = there["CPU"], there["GPU"]
     found = fitting_slots(resources, cpus, gpus, "" if resources.address else usable_cpus().limit)
     if found.count < 1:
         raise NoStartError(

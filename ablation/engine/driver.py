@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 
 from ablation import tables
 from ablation.code_record import CodeRecord
-from ablation.engine.executor import executor_for
+from ablation.engine.executor import TellNodes, executor_for
+from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
@@ -48,11 +49,12 @@ def sweep(
     *,
     retry_failed: bool = False,
     watch: Watch | None = None,
+    tell: TellNodes = lambda nodes: None,
 ) -> SweepEnd:
     """Run every trial that the ledger does not know as ended, and say how it ended.
 
     A ``plan`` that the study's own is a part of makes it grow; ``retry_failed`` opens failed trials again; what
-    ``watch`` returns sees each event.
+    ``watch`` returns sees each event, and ``tell`` hears of a cluster's nodes as they are checked.
     "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
     that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
     went wrong in the study itself: OvertakenError if another driver took over, LedgerError or UnwritableError if
@@ -74,7 +76,7 @@ def sweep(
         study.open_session(os.getpid(), resources.model_dump(), code)
         stop.study = study
         executor = executor_for(resources)
-        with executor.started() as slots:
+        with executor.started(_needs(file, study.plan, paths), tell) as slots:
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             _install_signal_handlers(stop)
             with _watched(study, slots, watch):
@@ -112,6 +114,17 @@ def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:
         paths.checkpoint_dir(trial_id)
         for trial_id, state in study.records.items()
         if state.has_ended and study.state.trials[trial_id].phase == "search"
+    )
+
+
+def _needs(file: StudyFile, plan: Plan, paths: RunPaths) -> Needs:
+    return Needs(
+        run_dir=paths.root.resolve(),
+        marker="",
+        run_trial=plan.space.trial,
+        user_code=UserCode.here(),
+        dataset=plan.space.dataset,
+        data=file.planned_data,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from ablation.engine.node_facts import Needs
+from ablation.engine.node_faults import CheckedNode
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
@@ -12,6 +15,8 @@ from ablation.engine.worker import TrialEnvironment
 from ablation.paths import RunPaths
 from ablation.resources import Resources
 from ablation.study.study import Study
+
+TellNodes = Callable[[Sequence[CheckedNode]], None]
 
 
 class NoStartError(ConnectionError):
@@ -21,8 +26,12 @@ class NoStartError(ConnectionError):
 class Executor(Protocol):
     """Run trials where there is room for them."""
 
-    def started(self) -> AbstractContextManager[Slots]:
-        """Start whatever runs trials, and leave it at the end; raises NoStartError."""
+    def started(self, needs: Needs, tell: TellNodes) -> AbstractContextManager[Slots]:
+        """Start whatever runs trials, and leave it at the end.
+
+        On a cluster each node is asked for what trials ``need``, and ``tell`` hears what it says. Raises NoStartError,
+        FaultsError if no node has what they need, UnwritableError if nothing can be written where the run lies.
+        """
         ...
 
     def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 # First, since it sets what Ray reads when it is imported.
 from ablation.engine.cluster import connected, slots
@@ -12,6 +13,10 @@ from ablation.engine.cluster import connected, slots
 # isort: split
 from ray import tune
 
+from ablation.engine.executor import TellNodes
+from ablation.engine.node_facts import Needs
+from ablation.engine.placement import FitNodes
+from ablation.engine.preflight import Preflight
 from ablation.engine.results import Results
 from ablation.engine.scheduler import MOST_RETRIES, StopWhenDue, StudyCallback, StudyScheduler, StudySearcher
 from ablation.engine.slots import Slots
@@ -34,9 +39,13 @@ class OnRay:
         self._resources = resources
 
     @contextmanager
-    def started(self) -> Iterator[Slots]:
-        """Start Ray on this machine, or join a cluster; raises NoStartError."""
+    def started(self, needs: Needs, tell: TellNodes) -> Iterator[Slots]:
+        """Start Ray on this machine, or join a cluster, whose nodes are checked."""
         with ExitStack() as self._until_ray_ends, connected(self._resources.address):
+            self._preflight = None
+            if self._resources.address is not None:
+                self._preflight = Preflight(needs, self._resources.gpus_per_trial != 0, tell)
+                self._until_ray_ends.enter_context(self._preflight.kept_up())
             self._slots = slots(self._resources)
             yield self._slots
 
@@ -45,6 +54,8 @@ class OnRay:
     ) -> None:
         """Run what the study hands out until nothing is left or ``stop`` is due."""
         count = self._slots.count
+        if self._preflight is not None:
+            environment = replace(environment, fitness=self._preflight.fitness)
         here = local_side(paths)
         remove_empty_traces(here.logs)  # a driver that was killed left them
         self._until_ray_ends.callback(remove_empty_traces, here.logs)
@@ -52,7 +63,7 @@ class OnRay:
         self._until_ray_ends.enter_context(worker_losses_in(here.worker_losses))
         with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm() as workers:
             tune.Tuner(
-                tune.with_resources(TrialActor, self._slots.per_trial),
+                tune.with_resources(TrialActor, FitNodes(self._slots.per_trial)),
                 tune_config=tune.TuneConfig(
                     search_alg=StudySearcher(study, count, environment, stop),
                     scheduler=StudyScheduler(results),

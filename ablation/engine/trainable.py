@@ -9,6 +9,7 @@ from typing import Any
 
 from ray import tune
 
+from ablation.engine.fitness import Fitness
 from ablation.engine.output import STDERR, UNREADABLE_AS, Output
 from ablation.engine.watchdog import trace_of, watched
 from ablation.engine.worker import StepReport, Worker, is_unwritable
@@ -18,7 +19,13 @@ class TrialActor(tune.Trainable):
     """Run the trial that ``config`` names: ``{"assignment": Assignment, "environment": TrialEnvironment}``."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take the first trial; it starts with the first step, where a failure can be reported."""
+        """Take the first trial; it starts with the first step, where a failure can be reported.
+
+        Raises UnfitNodeError on a node that has joined a moment ago and that the preflight is about to refuse.
+        """
+        fitness: Fitness | None = config["environment"].fitness
+        if fitness is not None:
+            fitness.check()
         self._output = Output()
         self._worker = Worker()
         self._worker.start(**config)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ablation.code_record import CodeRecord
+from ablation.engine.fitness import Fitness
 from ablation.engine.process_state import ProcessState
 from ablation.engine.trial_files import TrialFiles
 from ablation.engine.uploads import StoreError
@@ -29,7 +30,10 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class TrialEnvironment:
-    """What all trials of a study share: their code, where they write, what they read, how long an epoch may take."""
+    """What all trials of a study share: their code, where they write, what they read, how long an epoch may take.
+
+    ``fitness`` is what a worker of a cluster holds its node to; None where that needs no asking.
+    """
 
     run_dir: AnyPath
     run_trial: str
@@ -41,6 +45,7 @@ class TrialEnvironment:
     user_code: UserCode
     watchdog_s: float
     data_decoding: int | None = None
+    fitness: Fitness | None = None
 
 
 @dataclass(frozen=True)

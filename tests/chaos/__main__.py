@@ -32,6 +32,7 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "driver-alone": lambda folder: kills.kill_driver_alone(folder, times(20), seed),
         "workers": lambda folder: kills.kill_workers(folder, times(50), seed),
         "node": lambda folder: nodes.lose_a_node(folder, seed),
+        "preflight": lambda folder: nodes.refuse_nodes(folder, seed),
         "files": lambda folder: damage.damage_files(folder, times(20), seed),
         "disk-ledger": lambda folder: disk.full_disk(folder, seed, "ledger"),
         "disk-checkpoints": lambda folder: disk.full_disk(folder, seed, "checkpoints"),

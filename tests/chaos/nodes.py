@@ -1,15 +1,18 @@
-"""A cluster of three hosts on one machine (network namespaces), one of which is lost in mid-sweep."""
+"""A cluster of three hosts on one machine (network namespaces): one is lost in mid-sweep, or some cannot run trials."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ablation.paths import RunPaths
@@ -31,6 +34,79 @@ def lose_a_node(folder: Path, seed: int) -> dict[str, Any]:
     faults = checks.final_faults(paths)
     faults += [f"exit code {code}: {driver.reported[-500:]}"] if code else []
     return {"processes_killed": lost, "faults": faults}
+
+
+STUDY = """
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablation import EpochRecord, Space, TrialContext
+from ablation.faults import FaultsError
+from pydantic import BaseModel
+from tests.chaos.trial import SPACE as CHAOS, ChaosConfig, run_trial as train
+
+class Summary(BaseModel):
+    uri: str
+    fingerprint: str = "0"
+
+def prepare(uri: str, config: ChaosConfig) -> Summary:
+    look_for_data(uri, {})
+    return Summary(uri=uri)
+
+def look_for_data(uri: str, planned: Mapping[str, Any]) -> None:
+    if not Path(uri).is_file():
+        raise FaultsError([f"{uri} is not here"])
+
+def run_trial(config: ChaosConfig, context: TrialContext):
+    yield from train(config, context)
+
+SPACE = CHAOS.model_copy(update={"trial": "study:run_trial", "dataset": "study:prepare"})
+"""
+
+
+def refuse_nodes(folder: Path, seed: int) -> dict[str, Any]:
+    """Let one host have a private run folder and another torch, one no data and another study: they get no trial."""
+    study, runs, data = (folder / name for name in ("study", "runs", "data"))
+    for place in (study, runs, data, folder / "edited", folder / "installed/torch-0.0.dist-info"):
+        place.mkdir(parents=True)
+    (study / "study.py").write_text(STUDY)
+    (folder / "edited/study.py").write_text(f"{STUDY}# edited\n")
+    (data / "pictures").write_text("some")
+    (folder / "installed/torch-0.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.0\n")
+    differences = {
+        2: Difference(f"mount -t tmpfs none {runs}", {"PYTHONPATH": str(folder / "installed")}),
+        3: Difference(f"mount -t tmpfs none {data} && mount --bind {folder / 'edited'} {study}"),
+    }
+    with hosts() as marks, _ray_nodes(folder, marks, differences):
+        paths = RunPaths(runs / "preflight")
+        driver = start_driver(
+            paths, "--address", f"{NETWORK}.1:{PORT}", "--seed", str(seed), "--data", str(data / "pictures"),
+            "--log-format", "json", netns=f"{BRIDGE}1", space=str(study / "study.py"),
+        )  # fmt: skip
+        code = driver.wait()
+    lines = [json.loads(line) for line in driver.reported.splitlines() if line.startswith("{")]
+    said = {line["node"]: [fault["what"] for fault in line["faults"]] for line in lines if line["kind"] == "node"}
+    faults = checks.final_faults(paths) if code == 0 else [f"exit code {code}: {driver.reported[-500:]}"]
+    expected: dict[int, list[str]] = {
+        1: [],
+        2: [f"{paths.root} is not the driver's there", "torch 0.0"],
+        3: [f"{data}/pictures is not here", "study.py has changed"],
+    }
+    for host, words in expected.items():
+        found = said.get(f"{NETWORK}.{host}")
+        if found is None or len(found) != len(words) or any(word not in " ".join(found) for word in words):
+            faults.append(f"host {host}: {found}, but expected {words}")
+    faults += ["the preflight's folder is left"] if paths.preflight.exists() else []
+    return {"said": said, "faults": faults}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a host has otherwise: a shell command in a mount namespace of its own, and variables."""
+
+    command: str = "true"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -57,7 +133,9 @@ def hosts() -> Iterator[dict[int, str]]:
 
 
 @contextlib.contextmanager
-def _ray_nodes(folder: Path, marks: dict[int, str]) -> Iterator[None]:
+def _ray_nodes(
+    folder: Path, marks: dict[int, str], differences: Mapping[int, Difference] = MappingProxyType({})
+) -> Iterator[None]:
     ray = str(Path(sys.executable).parent / "ray")
     for host in HOSTS:
         address = f"{NETWORK}.{host}"
@@ -68,7 +146,9 @@ def _ray_nodes(folder: Path, marks: dict[int, str]) -> Iterator[None]:
         ]  # fmt: skip
         command += ["--include-dashboard=false"] if host == 1 else []
         log = folder / f"node-{host}.log"
-        if spawn(command, log, f"{BRIDGE}{host}", {MARK: marks[host]}).wait(180):
+        difference = differences.get(host, Difference())
+        command = ["unshare", "-m", "sh", "-c", f'{difference.command} && exec "$@"', "sh", *command]
+        if spawn(command, log, f"{BRIDGE}{host}", {**difference.environment, MARK: marks[host]}).wait(180):
             raise RuntimeError(log.read_text())
     yield
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
+from ablation.engine.executor import TellNodes
 from ablation.engine.in_process import InProcess
+from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
@@ -55,7 +57,7 @@ class _Quiet(InProcess):
         self._ended = ended
 
     @contextmanager
-    def started(self) -> Iterator[Slots]:
+    def started(self, needs: Needs, tell: TellNodes) -> Iterator[Slots]:
         yield Slots(1, 1.0, 0.0)
 
     def run(

@@ -76,6 +76,11 @@ def folder_of(fingerprint: str, size_px: int, version: int = CACHE_VERSION) -> P
     return cache_folder() / f"v{version}-{fingerprint}-{size_px}px"
 
 
+def has_any(fingerprint: str) -> bool:
+    """Say whether the data of a fingerprint is decoded here, at whatever size and by whatever version."""
+    return any(cache_folder().glob(f"v*-{fingerprint}-*px"))
+
+
 def find(fingerprint: str, size_px: int, decoding: int = CACHE_VERSION) -> Decoded | None:
     """Map the data of a fingerprint at a size, as decoding of that version has it; None if it is not decoded here.
 

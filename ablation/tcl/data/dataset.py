@@ -152,6 +152,15 @@ def prepare_dataset(uri: str, config: TclConfig, planned: Mapping[str, Any] | No
     )
 
 
+def look_for_data(uri: str, planned: Mapping[str, Any]) -> None:
+    """See whether this machine can have the data that was planned, without decoding any; raise FaultsError if not."""
+    if "://" in uri or cache.has_any(planned["fingerprint"]):
+        return  # what lies in a store would be copied from there, which takes its time
+    source = open_source(uri)
+    if not source.faults and source.fingerprint != planned["fingerprint"]:
+        raise FaultsError([f"{uri!r} has other content here: its fingerprint is {source.fingerprint}"])
+
+
 def _planned_or_new(uri: str, size_px: int, planned: Mapping[str, Any] | None) -> tuple[Dataset, list[str]]:
     """Open the data as it was planned, if it was, with remarks on the source; other content is opened as it is.
 
