@@ -98,6 +98,10 @@ class RunPaths(Generic[P]):
         """What the driver has left for the nodes to read."""
         return _in(self.preflight, "driver")
 
+    def initial(self, name: str) -> P:
+        """A run's own copy of the checkpoint at which the weights of all its trials begin."""
+        return _in(_in(self.root, "initial"), name)
+
     def checkpoint_dir(self, trial_id: str) -> P:
         """Folder of one trial's checkpoints."""
         return _own(self.checkpoints, trial_id)

@@ -54,6 +54,23 @@ class WarmStart(Frozen):
     defaults: Levels
 
 
+class InitFrom(Frozen):
+    """An earlier run's best checkpoint, at which the weights of all trials begin.
+
+    ``checkpoint`` is its address, whose name holds its digest; ``matched`` says by arm how much of a network it fills.
+    """
+
+    run: str
+    trial_id: str
+    checkpoint: str
+    matched: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's file name, options of its address left out."""
+        return self.checkpoint.partition("?")[0].rpartition("/")[2]
+
+
 class Plan(Frozen):
     """A study that can be run: same effort for every arm, comparisons and seeds fixed beforehand.
 
@@ -78,6 +95,7 @@ class Plan(Frozen):
     arms: tuple[Arm, ...]
     comparisons: tuple[tuple[str, str], ...]
     warm_start: WarmStart | None = None
+    init_from: InitFrom | None = None
 
     @model_validator(mode="after")
     def _metric_is_known(self) -> Self:

@@ -24,7 +24,7 @@ from ablation.ledger.log import LedgerError, read_events
 from ablation.ledger.records import ConflictError, EpochRow, TrialState, fold
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
-from ablation.store import AnyPath, located, put_whole
+from ablation.store import AnyPath, as_typed, located, put_whole
 from ablation.study.contract import refusal_of
 from ablation.study_file import StudyFile
 from ablation.terminal import console, exit_on_errors
@@ -92,7 +92,7 @@ def _run_again(
     differing: list[Difference] = []
     compared = 0
     with tempfile.TemporaryDirectory(prefix="ablation-rerun-") as scratch:
-        records = _records(recorded, _context(recorded, Path(scratch), device, threads))
+        records = _records(recorded, _context(recorded, paths, Path(scratch), device, threads))
         failure_again: str | None = None
         try:
             for row in rows:
@@ -185,14 +185,17 @@ def _resources(events: Sequence[Event], trial_id: str) -> Mapping[str, Any]:
     return found
 
 
-def _context(recorded: Recorded, scratch: Path, device: str | None, threads: int | None) -> TrialContext:
-    trial, resources = recorded.trial, recorded.resources
+def _context(
+    recorded: Recorded, paths: RunPaths, scratch: Path, device: str | None, threads: int | None
+) -> TrialContext:
+    trial, resources, start = recorded.trial, recorded.resources, recorded.file.plan.init_from
     return trial.context(
         scratch / "checkpoints",
         scratch / "artifacts",
         data=recorded.file.data_uri,
         data_fingerprint=recorded.file.data_fingerprint,
         data_decoding=recorded.file.data_decoding,
+        init_from=None if start is None else as_typed(paths.initial(start.name)),
         device=device or ("cpu" if resources.get("gpus_per_trial") == 0 else "auto"),
         cpu_threads=threads or max(1, int(resources.get("cpus_per_trial", 1))),
         checkpoint_epochs=recorded.file.plan.rungs,

@@ -92,6 +92,9 @@ def main(
     warm_start: Annotated[
         str | None, typer.Option(metavar="RUN", help="Start every search from what that run confirmed.")
     ] = None,
+    init_from: Annotated[
+        str | None, typer.Option(metavar="RUN[:ARM]", help="Start all weights at that run's best checkpoint.")
+    ] = None,
     watchdog_minutes: Annotated[float, typer.Option(help="Longest epoch; a trial that takes longer fails.")] = 60.0,
     max_equal_failures: Annotated[
         int, typer.Option(help="Pause when so many trials fail alike and none works; 0: never.")
@@ -118,6 +121,7 @@ def main(
             request = Request(
                 space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds,
                 epochs, seed, tuple(settings or ()), None if warm_start is None else located(warm_start),
+                init_from,
             )  # fmt: skip
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
@@ -169,6 +173,7 @@ def run(
     seed: int = 0,
     settings: str | Iterable[str] = (),
     warm_start: AnyPath | str | None = None,
+    init_from: str | None = None,
     name: str | None = None,
     out: AnyPath | str = "runs",
     resources: Resources | None = None,
@@ -196,6 +201,7 @@ def run(
         seed: the study's seed.
         settings: hyperparameters to fix in all arms, each ``"name=value"``.
         warm_start: an earlier run; every search starts at what it confirmed.
+        init_from: an earlier run, or ``RUN:ARM``; all weights start at its best checkpoint.
         name: name of the run; default: space, date and a counter.
         out: folder of the runs, or an address such as ``s3://bucket/runs``.
         resources: what a trial may take, the limits of the whole, and the executor.
@@ -210,7 +216,7 @@ def run(
     """
     request = Request(
         space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs, seed,
-        _listed(settings), None if warm_start is None else located(warm_start),
+        _listed(settings), None if warm_start is None else located(warm_start), init_from,
     )  # fmt: skip
     study = plan_run(request, name, located(out), resources or Resources(), resume, accept_changes=accept_changes)
     code = run_prepared(study, report, retry_failed=retry_failed)

@@ -63,6 +63,7 @@ class TrialContext:
         data_fingerprint: what the URI's content was when the study was planned; a mismatch is an error.
         data_decoding: version of the rules by which pictures were decoded then; None: today's.
         checkpoint_dir: the trial's own folder, which exists; it may hold checkpoints of an interrupted attempt.
+        init_from: address of a checkpoint at which the weights begin, from ``--init-from``; None: drawn.
         artifact_dir: where a confirm trial leaves its Parquet artifacts, which exists; None in the search phase.
         device: a torch device name, or ``auto``.
         cpu_threads: threads the trial may use for computing.
@@ -82,6 +83,7 @@ class TrialContext:
     device: str = "auto"
     cpu_threads: int = 1
     checkpoint_epochs: tuple[int, ...] = ()
+    init_from: str | None = None
 
 
 RunTrial = Callable[[Any, TrialContext], Iterator[EpochRecord]]

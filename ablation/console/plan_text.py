@@ -37,6 +37,9 @@ def print_header(out: Console, checked: CheckedStudy) -> None:
         f"{len(plan.arms)} {arms} × {budget.replicates} replicates × ({_runs_in_words(budget)}) "
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
+    if (start := checked.plan.init_from) is not None:
+        matched = ", ".join(dict.fromkeys(start.matched.values()))
+        out.print(f"weights start from {start.trial_id} of {start.run}: {matched}")
     if checked.data is not None:
         classes = checked.data.get("class_names", ())
         out.print(f"data {checked.data['uri']}{': ' if classes else ''}{', '.join(classes)}")

@@ -24,7 +24,7 @@ from ablation.ledger.log import Event, Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.resources import Resources
-from ablation.store import remove_folders
+from ablation.store import as_typed, remove_folders
 from ablation.study.growth import open_study
 from ablation.study.study import Study
 from ablation.study_file import StudyFile
@@ -135,6 +135,7 @@ def _environment(file: StudyFile, plan: Plan, paths: RunPaths, resources: Resour
         data=file.data_uri,
         data_fingerprint=file.data_fingerprint,
         data_decoding=file.data_decoding,
+        init_from=None if plan.init_from is None else as_typed(paths.initial(plan.init_from.name).absolute()),
         device="cuda" if slots.gpus else "cpu",
         cpu_threads=max(1, int(slots.cpus)),
         checkpoint_epochs=plan.rungs,

@@ -46,6 +46,7 @@ class TrialEnvironment:
     watchdog_s: float
     data_decoding: int | None = None
     fitness: Fitness | None = None
+    init_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ class Worker:
             device=environment.device,
             cpu_threads=environment.cpu_threads,
             checkpoint_epochs=environment.checkpoint_epochs,
+            init_from=environment.init_from,
         )
 
 

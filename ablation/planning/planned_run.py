@@ -30,7 +30,7 @@ from ablation.plan import Plan
 from ablation.planning.request import CheckedStudy, Request, check_request
 from ablation.planning.warm_start import source_faults
 from ablation.resources import Resources
-from ablation.store import AnyPath, StorePath, as_typed, files_below, make_folder, put_whole
+from ablation.store import AnyPath, StorePath, as_typed, files_below, located, make_folder, put_all, put_whole
 from ablation.study_file import DamagedStudyError, StudyFile
 from ablation.user_code import UserCode
 from search_spaces.space import Space
@@ -82,7 +82,8 @@ def plan_run(
     existing = existing_run(paths, found) if resume and paths.study.is_file() else None
     asked = request
     if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more
-        asked = replace(request, warm_start=None)
+        asked = replace(request, warm_start=None, init_from=None)
+        found += ["--init-from is for a new run; leave it out to go on with one"] if request.init_from else []
     if existing is not None and request.trials is None:
         # A study without search stays so; one that searched nothing, as was planned once, keeps what it had.
         trials = existing.plan.budget.trials
@@ -122,6 +123,10 @@ def create_run(study: PlannedRun) -> None:
         root = study.paths.root
         described = study_file.describe(root.name, checked.plan, checked.budget_name, checked.data, _command())
         study_file.write(described, study.paths)
+        if checked.plan.init_from is not None:
+            start = checked.plan.init_from
+            # A study goes on though the run that it was started from is gone.
+            put_all({study.paths.initial(start.name): located(start.checkpoint).read_bytes()})
     except OSError as error:
         raise UnwritableError(study.paths.root, f"it cannot be started: {error}") from error
 

@@ -65,6 +65,7 @@ def probe(
             data=None if data is None else data["uri"],
             data_fingerprint=None if data is None else data["fingerprint"],
             data_decoding=None if data is None else data.get("decoding"),
+            init_from=None if plan.init_from is None else plan.init_from.checkpoint,
             device="cuda" if slots.gpus else "cpu",
             cpu_threads=max(1, int(slots.cpus)),
         )

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ablation.faults import FaultsError, nearest
-from ablation.plan import Plan, WarmStart
+from ablation.plan import InitFrom, Plan, WarmStart
+from ablation.planning.init_from import init_from
 from ablation.planning.settings import read_settings, with_fixed
 from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_defaults
 from ablation.spaces import find_space
@@ -39,6 +40,7 @@ class Request:
     seed: int = 0
     settings: tuple[str, ...] = ()
     warm_start: AnyPath | None = None
+    init_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ def check_request(
         rule = "but differences between arms have a spread from 2 on; give more, or --arms reference to compare nothing"
         faults.append(f"--replicates is {budget.replicates}, {rule}")
     faults += _config_faults(effective, arms, run_trial)
+    start = None if existing is None else existing.init_from
+    if existing is None and request.init_from is not None and not faults:
+        start = _init_from(request.init_from, effective, arms, run_trial, faults)
     data = _data(request.data, effective, arms, run_trial, faults, planned_data)
     if faults:
         raise FaultsError(dict.fromkeys(faults))
@@ -102,6 +107,7 @@ def check_request(
         arms=arms,
         comparisons=comparisons,
         warm_start=warm_start,
+        init_from=start,
     )
     return CheckedStudy(plan, name, reason, data)
 
@@ -148,6 +154,16 @@ def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: 
 def _warm_start(run: AnyPath, space: Space, faults: list[str]) -> WarmStart | None:
     try:
         return warm_start_from(space, run)
+    except FaultsError as error:
+        faults += error.faults
+        return None
+
+
+def _init_from(
+    asked: str, space: Space, arms: Iterable[Arm], run_trial: RunTrial, faults: list[str]
+) -> InitFrom | None:
+    try:
+        return init_from(asked, space, arms, run_trial)
     except FaultsError as error:
         faults += error.faults
         return None

@@ -138,7 +138,7 @@ def build_backbone(name: str, *, width: int, weights: str, generator: torch.Gene
     initialise(backbone, generator)
     if weights != "none":
         state = _imagenet_state(name) if weights == "imagenet" else read_state(Path(weights))
-        match = load_weights(backbone, state, source=weights)
+        match = load_weights(backbone, state, source=f"model.weights {weights!r}")
         print(f"{weights}: {match.matched} of {match.total} tensors of {name} matched ({match.share:.0%})")
     return backbone
 
@@ -213,9 +213,7 @@ def load_weights(backbone: nn.Module, state: Mapping[str, Tensor], *, source: st
     if match.share < LEAST_SHARE:
         rule = f"must match at least {LEAST_SHARE:.0%} of the backbone's tensors; is it for this model.backbone?"
         strangers = ", ".join(list(state)[:3]) or "no tensor at all"
-        reported = (
-            f"model.weights {source!r} matches {match.matched} of {match.total}, but {rule} It holds {strangers} …"
-        )
+        reported = f"{source} matches {match.matched} of {match.total}, but {rule} It holds {strangers} …"
         raise FaultsError([reported, *match.unmatched])
     backbone.load_state_dict(fitting, strict=False)
     return match

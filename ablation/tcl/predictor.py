@@ -19,11 +19,13 @@ from ablation.arrays import Float, UInt8
 from ablation.checkpoint import Checkpoint, without_prefix
 from ablation.exportable import Exportable
 from ablation.reuse import BrokenInputsError, InputWarning, Prediction
+from ablation.tcl.backbones import build_backbone
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.named_warnings import about, kept_warnings
 from ablation.tcl.data.photographs import decode, fit
 from ablation.tcl.evaluate import Outputs, outputs
 from ablation.tcl.exporting import exportable
+from ablation.tcl.initial import start_backbone
 from ablation.tcl.network import network_of
 
 Picture = Path | npt.NDArray[np.generic]
@@ -43,6 +45,13 @@ class ExpressionPredictor:
             raise ValueError("class_names are not all names")
         self.config, self.size_px = config, config.data.size_px
         self.network = network_of(config.model, len(self.class_names), without_prefix("network", checkpoint.tensors))
+
+    @classmethod
+    def start(cls, config: TclConfig, checkpoint: Checkpoint) -> str:
+        """Say how much of a configured network a checkpoint fills; raises FaultsError if that is under 90 %."""
+        generator = torch.Generator().manual_seed(0)
+        backbone = build_backbone(config.model.backbone, width=config.model.width, weights="none", generator=generator)
+        return start_backbone(backbone, config.model, checkpoint)
 
     @classmethod
     def exportable(cls, predictors: Sequence[ExpressionPredictor]) -> Exportable:

@@ -24,6 +24,7 @@ from ablation.tcl.config import TclConfig
 from ablation.tcl.data.batches import Augmentation, Batches, split_validation
 from ablation.tcl.data.dataset import Dataset, open_dataset
 from ablation.tcl.evaluate import outputs, scores
+from ablation.tcl.initial import start_network
 from ablation.tcl.loss import TripletCenterLoss
 from ablation.tcl.network import build_network
 from ablation.tcl.optimizer import MomentumSGD
@@ -79,6 +80,8 @@ class Training:
         num_classes = len(dataset.class_names)
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "initial weights"))
         self.network = build_network(config.model, num_classes, generator).to(self.device)
+        if context.init_from is not None:
+            start_network(self.network, config.model, context.init_from, tuple(dataset.class_names))
         self.network.to(memory_format=torch.channels_last)
         self.metric_loss = _metric_loss(config, num_classes, self.network.dim, generator, self.device)
         self.optimizer = MomentumSGD(

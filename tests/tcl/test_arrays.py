@@ -37,10 +37,13 @@ MODULES = sorted(
     module.name
     for model in MODELS
     for module in pkgutil.walk_packages(importlib.import_module(model).__path__, f"{model}.")
+    if module.name != "ablation.tcl.standalone"  # which is copied to where nothing of this project is
 )
 LETTERS = re.compile(r"[a-z][a-z0-9_]*_([A-Z0-9]*[A-Z][A-Z0-9]*)")
 
-# Parameters, results and fields that hold arrays of every shape: states by a parameter's name.
+# Of a predictor, which takes pictures of every size.
+METHODS = ("_outputs", "attention", "decoded", "embed", "predict")
+# Parameters, results and fields that hold arrays of every shape: states by a parameter's name, pictures.
 BARE = {
     "ablation.sorting.optimizer.AdamW.load_state_dict(state)",
     "ablation.sorting.optimizer.AdamW.state_dict(return)",
@@ -52,8 +55,11 @@ BARE = {
     "ablation.tcl.backbones.load_weights(state)",
     "ablation.tcl.backbones.read_state(return)",
     "ablation.tcl.negatives._without_autocast(tensor)",
+    "ablation.tcl.network.network_of(tensors)",
     "ablation.tcl.optimizer.MomentumSGD.load_state_dict(state)",
     "ablation.tcl.optimizer.MomentumSGD.state_dict(return)",
+    *(f"ablation.tcl.predictor.ExpressionPredictor.{name}(pictures)" for name in METHODS),
+    "ablation.tcl.predictor._decoded(picture)",
 }
 
 
