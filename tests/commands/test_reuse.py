@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablation.best_trial import LostCheckpointWarning, best_available, best_trials, lost_checkpoints
+from ablation.checkpoint import load
 from ablation.paths import RunPaths
 from ablation.planning.request import Request, check_request
 from ablation.rerun import rerun
@@ -29,6 +30,7 @@ def test_a_lost_or_damaged_best_gives_way_to_the_next_and_comes_back_when_made_a
         warnings.simplefilter("error")
         assert best_available(swept.root)[0] == best
     assert isinstance(best.checkpoint, Path) and isinstance(second.checkpoint, Path)
+    original = load(best.checkpoint, "numpy").tensors
     best.checkpoint.unlink()  # the one of the epoch before stays, and is no stand-in
     assert list(best.checkpoint.parent.iterdir())
     second.checkpoint.write_bytes(second.checkpoint.read_bytes()[:-1])
@@ -44,6 +46,8 @@ def test_a_lost_or_damaged_best_gives_way_to_the_next_and_comes_back_when_made_a
     assert rerun(swept.root, best.trial_id, trust=True, keep=True).is_exact
     again, _ = best_available(swept.root)
     assert again.checkpoint is not None
+    made = load(again.checkpoint, "numpy").tensors
+    assert made.keys() == original.keys() and all(made[name].tobytes() == original[name].tobytes() for name in made)
     assert again.trial_id == best.trial_id and again.checkpoint.parent == best.checkpoint.parent
     assert lost_checkpoints(swept.root) == []
 
