@@ -6,8 +6,8 @@ import gc
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,21 @@ OBJECT_STORE_BYTES = 256 * 2**20
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, code: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Start Ray on this machine, or join the cluster at an address, unless this process has; leave it at the end.
 
-    Raises NoStartError.
+    ``code`` is the runtime environment that brings it to the nodes. Raises NoStartError.
     """
     started_here = not ray.is_initialized()
     if started_here:
         # "local", not None: that would join whatever cluster this machine last heard of.
         try:
-            settings = {"address": reach(address)} if address else {"address": "local", **_local_settings()}
-            with left_for_ours(), _own_process_groups():
+            settings: dict[str, Any] = {"address": "local", **_local_settings()}
+            if address is not None:
+                settings = {"address": reach(address), "runtime_env": dict(code or {})}
+            # A cluster's workers import from the folder in which a driver joins, if they have one of that name, before
+            # what the driver sends: from none, so that they run its own code.
+            with left_for_ours() if address is None else chdir("/"), _own_process_groups():
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **settings)
         except AddressError as error:
             raise NoStartError(str(error)) from error

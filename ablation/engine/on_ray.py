@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 # First, since it sets what Ray reads when it is imported.
 from ablation.engine.cluster import connected, slots
@@ -22,7 +23,9 @@ from ablation.engine.scheduler import MOST_RETRIES, StopWhenDue, StudyCallback, 
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
 from ablation.engine.trainable import TrialActor
+from ablation.engine.travel import travelling
 from ablation.engine.trial_files import hand_over, local_side
+from ablation.engine.tune_here import tuner_here
 from ablation.engine.warm_workers import kept_warm
 from ablation.engine.watchdog import remove_empty_traces
 from ablation.engine.worker import TrialEnvironment
@@ -41,9 +44,12 @@ class OnRay:
     @contextmanager
     def started(self, needs: Needs, tell: TellNodes) -> Iterator[Slots]:
         """Start Ray on this machine, or join a cluster, whose nodes are checked."""
-        with ExitStack() as self._until_ray_ends, connected(self._resources.address):
-            self._preflight = None
-            if self._resources.address is not None:
+        with ExitStack() as self._until_ray_ends:
+            address, code, self._preflight = self._resources.address, None, None
+            if address is not None:
+                code = self._until_ray_ends.enter_context(travelling(needs))
+            self._until_ray_ends.enter_context(connected(address, code))
+            if address is not None:
                 self._preflight = Preflight(needs, self._resources.gpus_per_trial != 0, tell)
                 self._until_ray_ends.enter_context(self._preflight.kept_up())
             self._slots = slots(self._resources)
@@ -62,7 +68,8 @@ class OnRay:
         self._until_ray_ends.callback(hand_over, paths, here.worker_losses)
         self._until_ray_ends.enter_context(worker_losses_in(here.worker_losses))
         with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch, kept_warm() as workers:
-            tune.Tuner(
+            tuner_here(
+                Path(scratch),
                 tune.with_resources(TrialActor, FitNodes(self._slots.per_trial)),
                 tune_config=tune.TuneConfig(
                     search_alg=StudySearcher(study, count, environment, stop),

@@ -22,6 +22,7 @@ from ablation.engine.fitness import Fitness
 from ablation.engine.node_facts import Needs, NodeFacts, look_around
 from ablation.engine.node_faults import CheckedNode, NodeFault, clock_difference_s, faults_of
 from ablation.engine.placement import avoid, forget_avoided
+from ablation.engine.travel import arrived
 from ablation.faults import FaultsError
 from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
@@ -133,8 +134,12 @@ def _has_room(node: dict[str, Any]) -> bool:
 
 def _ask(needs: Needs, node_id: str) -> Any:
     there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    task = ray.remote(num_cpus=0, max_retries=0)(look_around)
-    return task.options(scheduling_strategy=there).remote(needs, node_id, _gpus)
+    task = ray.remote(num_cpus=0, max_retries=0)(_look_there)
+    return task.options(scheduling_strategy=there).remote(needs, node_id)
+
+
+def _look_there(needs: Needs, name: str) -> NodeFacts:
+    return look_around(replace(needs, user_code=arrived(needs.user_code)), name, _gpus)
 
 
 def _gpus() -> int:

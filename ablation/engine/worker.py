@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from ablation.code_record import CodeRecord
 from ablation.engine.fitness import Fitness
 from ablation.engine.process_state import ProcessState
+from ablation.engine.travel import arrived
 from ablation.engine.trial_files import TrialFiles
 from ablation.engine.uploads import StoreError
 from ablation.paths import RunPaths
@@ -176,10 +177,11 @@ class Worker:
     def _run_trial(self) -> RunTrial:
         """Import the trial where the study is at home; this process is kept as it is then, for the trials to come."""
         environment = self.environment
-        environment.user_code.enter()
+        user_code = arrived(environment.user_code)
+        user_code.enter()
         run_trial: RunTrial = import_object(environment.run_trial)
         if self._state is None:
-            self._code = CodeRecord.of_trial(environment.run_trial, environment.user_code)
+            self._code = CodeRecord.of_trial(environment.run_trial, user_code)
             self._state = ProcessState()
         self._state.seed(self.assignment.trial.seed)
         return run_trial
