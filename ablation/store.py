@@ -154,9 +154,13 @@ def as_typed(path: AnyPath) -> str:
     return path.uri if isinstance(path, StorePath) else str(path)
 
 
-@lru_cache(maxsize=64)
 def _opened(address: str) -> tuple[Any, str]:
-    """Open a file system once a process, since each has connections of its own."""
+    """Open a file system once a process, and again where keys or endpoint of the environment have changed since."""
+    return _connected(address, tuple(item for item in os.environ.items() if item[0].startswith("AWS_")))
+
+
+@lru_cache(maxsize=64)
+def _connected(address: str, environment: tuple[tuple[str, str], ...]) -> tuple[Any, str]:
     fs: Any = import_module("pyarrow.fs")
     filesystem, root = fs.FileSystem.from_uri(address)
     if filesystem.type_name == "s3":

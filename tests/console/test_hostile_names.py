@@ -132,6 +132,7 @@ ARGUMENTS = {
     "ablation run": ("--space", "[/x].py"),
     "ablation plan": ("--space", "[/x].py", "--plan"),
     "ablation predict": ("[/x]", "[/x].png"),
+    "ablation export": ("[/x]", "--out", "[/x]-out"),
     "ablation rerun": ("[/x]", "[/x]/0/search/0"),
 }
 
