@@ -37,7 +37,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     monkeypatch.setattr("ray.init", ray.init)
     monkeypatch.setattr("ray.shutdown", ray.shutdown)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "NodeID": "one", "Resources": {"CPU": 1.0}}])
     return ray
 
 

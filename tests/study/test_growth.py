@@ -160,11 +160,6 @@ def test_a_ledger_that_cannot_be_listed_is_a_fault(small: RunPaths[Path]) -> Non
     assert f"--resume cannot read the run {small.root}" in fault and "make that possible and try again" in fault
 
 
-def test_a_folder_that_is_no_folder_is_refused() -> None:
-    with pytest.raises(FaultsError, match="must be a folder: checkpoints are plain files"):
-        plan_run(Request(**ASKED), "x", Path("s3://bucket/runs"), Resources(), resume=False)  # type: ignore[arg-type]
-
-
 def test_a_warm_start_is_the_median_of_what_was_confirmed_in_every_arm(out: Path) -> None:
     trials = pd.read_parquet(out / "small/trials.parquet")
     confirmed = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
