@@ -148,7 +148,7 @@ def load_best(
         arm: only trials of this arm.
         metric: by this metric of the space; default: the study's primary one.
         seed: only trials of this seed, the last number of a ``trial_id``.
-        phase: ``search`` for a search trial, whose score is optimistic; it has a checkpoint with ``--keep all`` only.
+        phase: ``search`` for a search trial, whose score is optimistic; it has a checkpoint only until it ends.
         ensemble: all replicates of the arm, or of the best trial's, the best seed of each.
         trust: import code that the run names, if it is no shipped study.
 
