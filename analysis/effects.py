@@ -15,15 +15,17 @@ from ablation.power import detectable_difference
 from analysis import inference
 from analysis.inference import Array
 from analysis.load import PlannedStudy
+from analysis.question import Question
 from analysis.statistics import effect_sizes
+from analysis.study import BASELINE as BASELINE
+from analysis.study import REFERENCE as REFERENCE
 
-REFERENCE, BASELINE = "reference", "baseline"
 LARGEST = 1e150  # of a test metric: squares of larger values overflow, so they count as infinite
 
 
-def arm_names(study: PlannedStudy, trials: pd.DataFrame) -> list[str]:
-    """List the planned arms in order, then arms that only the trials know."""
-    return list(dict.fromkeys([*(arm.name for arm in study.arms), *trials["arm"].unique()]))
+def arm_names(study: Question, table: pd.DataFrame) -> list[str]:
+    """List the arms in the question's order, then arms that only the table knows; it may be trials or replicates."""
+    return list(dict.fromkeys([*(arm.name for arm in study.arms), *table["arm"].unique()]))
 
 
 def replicates(study: PlannedStudy, trials: pd.DataFrame) -> pd.DataFrame:
@@ -80,18 +82,19 @@ def pairs(table: pd.DataFrame, arm: str, against: str, metric: str) -> tuple[pd.
     return whole, tuple(int(replicate) for replicate in both.index.difference(whole.index))
 
 
-def arms_table(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def arms_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Describe each arm: every test metric's mean with t interval, and the paired difference to the reference.
 
     Columns: arm, role, planned and n (replicates), missing (replicates without a value, as text), ``<metric>``,
     ``<metric>_low``, ``<metric>_high``, difference, difference_low, difference_high, pairs. ``table`` is what
     ``replicates`` returned.
     """
-    names = arm_names(study, trials)
+    names, home = arm_names(study, table), study.reference_arm
+    roles = {study.baseline_arm: BASELINE, home: REFERENCE}
     values_AR, replicates = matrix(table, names, study.metric)
     planned_AR = matrix(table.assign(planned=1.0), names, "planned")[0] == 1
     known_AR = ~np.isnan(values_AR)
-    frame = pd.DataFrame({"arm": names, "role": [name if name in (REFERENCE, BASELINE) else "" for name in names]})
+    frame = pd.DataFrame({"arm": names, "role": [roles.get(name, "") for name in names]})
     frame["planned"], frame["n"] = planned_AR.sum(axis=1), known_AR.sum(axis=1)
     frame["missing"] = [
         _format(replicate for replicate, is_lost in zip(replicates, lost_R, strict=True) if is_lost)
@@ -100,13 +103,13 @@ def arms_table(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -
     for metric in study.metrics:
         mean = inference.mean_interval(matrix(table, names, metric)[0])
         frame[metric], frame[f"{metric}_low"], frame[f"{metric}_high"] = mean
-    home_AR = matrix(table, [REFERENCE if name != REFERENCE else "" for name in names], study.metric)[0]
+    home_AR = matrix(table, [home if name != home else "" for name in names], study.metric)[0]
     paired = inference.paired_difference(values_AR, home_AR)
     frame["difference"], frame["difference_low"], frame["difference_high"] = paired.difference, paired.low, paired.high
     return frame.assign(pairs=paired.n)
 
 
-def comparisons_table(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
+def comparisons_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Test the declared comparisons of the primary metric: paired t, Holm over the whole list, exact sign flips.
 
     Columns: arm, against, n (pairs), dropped (replicates without a pair, as text), difference, low, high, sd, p,
@@ -145,14 +148,14 @@ def comparisons_table(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     return frame[columns]
 
 
-def differences_table(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def differences_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Describe every metric's paired difference of every arm to the reference and to the baseline, with t interval.
 
     Columns: arm, against, metric, n (pairs), difference, low, high, declared (whether the plan compares the two; only
     the primary metric of those is tested, in ``comparisons_table``). Description: no p, no correction.
     """
-    names = arm_names(study, trials)
-    homes = [name for name in (REFERENCE, BASELINE) if name in names]
+    names = arm_names(study, table)
+    homes = [name for name in (study.reference_arm, study.baseline_arm) if name in names]
     listed = [(arm, home) for home in homes for arm in names if arm != home]
     if not listed:
         return pd.DataFrame(columns=["arm", "against", "metric", "n", "difference", "low", "high", "declared"])
@@ -167,18 +170,18 @@ def differences_table(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
-def responses(study: PlannedStudy, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def responses(study: Question, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Follow the primary metric along each numeric factor through the reference's levels of all the others.
 
     Only factors with three or more numeric levels among such arms are here. Columns: level, arm, n, mean, low, high;
     sorted by level, the reference's own included.
     """
     arms = {arm.name: arm for arm in study.arms}
-    if REFERENCE not in arms:
+    if study.reference_arm not in arms:
         return {}
-    home = dict(arms[REFERENCE].levels)
+    home = dict(arms[study.reference_arm].levels)
     found = {}
-    for factor in study.space.factors:
+    for factor in study.factors:
         rows = []
         for arm in arms.values():
             level = arm.levels.get(factor)

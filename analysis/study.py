@@ -10,15 +10,18 @@ from typing import Any
 from ablation.plan import Plan, PlannedTrial
 from ablation.run_dir import RunLocation, run_dir
 from ablation.study_file import StudyFile
+from search_spaces.conditions import When
+from search_spaces.domains import Choice, Levels
 from search_spaces.metrics import Metric
 from search_spaces.space import IS_RECORDED, Arm, Level, Space
 
 PHASES = ("search", "confirm")
+REFERENCE, BASELINE = "reference", "baseline"  # names of the arms that every space has
 
 
 @dataclass(frozen=True)
 class PlannedStudy:
-    """A planned study.
+    """A planned study, which is a ``Question``: what effects are estimated of.
 
     Attributes:
         file: study.json, as it was written when the study was planned.
@@ -52,6 +55,36 @@ class PlannedStudy:
     def start(self, name: str) -> Level:
         """Return where searches start: a factor's reference level, a hyperparameter's default."""
         return self.space.default(name)
+
+    @property
+    def reference_arm(self) -> str:
+        """Name of the reference."""
+        return REFERENCE
+
+    @property
+    def baseline_arm(self) -> str:
+        """Name of the baseline."""
+        return BASELINE
+
+    @property
+    def factors(self) -> Mapping[str, Choice]:
+        """Scientific factors with their levels."""
+        return self.space.factors
+
+    @property
+    def reference_levels(self) -> Levels:
+        """Level of each factor in the reference."""
+        return self.space.reference
+
+    @property
+    def baseline_levels(self) -> Levels:
+        """Level of each factor in the baseline."""
+        return self.space.baseline
+
+    @property
+    def conditions(self) -> tuple[When, ...]:
+        """Which combinations of levels have no meaning, and what stands for them."""
+        return self.space.conditions
 
     @property
     def comparisons(self) -> tuple[tuple[str, str], ...]:

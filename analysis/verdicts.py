@@ -12,8 +12,8 @@ import pandas as pd
 from ablation.power import replicates_needed
 from analysis import inference
 from analysis.effects import REFERENCE
-from analysis.load import PlannedStudy
 from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value
+from analysis.question import Question
 
 Kind = Literal["better", "worse", "undecided", "untested"]
 
@@ -32,7 +32,7 @@ class Verdict:
     replicates_for_asked: int | None = None
 
 
-def verdict(row: Mapping[Any, Any], study: PlannedStudy, unit: Unit) -> Verdict:
+def verdict(row: Mapping[Any, Any], study: Question, unit: Unit) -> Verdict:
     """Judge a row of ``effects.comparisons_table``; ``unit`` writes its differences.
 
     Better or worse is said only of what stays significant after Holm. To the rest it is said how many replicates would
@@ -72,7 +72,7 @@ def word(verdict: Verdict, n: int) -> str:
     return {"undecided": "cannot be told apart", "untested": untested}.get(verdict.kind, verdict.kind)
 
 
-def verdicts(study: PlannedStudy, comparisons: pd.DataFrame, unit: Unit) -> list[Verdict]:
+def verdicts(study: Question, comparisons: pd.DataFrame, unit: Unit) -> list[Verdict]:
     """Judge every declared comparison, in order."""
     return [verdict(row, study, unit) for row in comparisons.to_dict("records")]
 

@@ -11,25 +11,25 @@ from itertools import combinations
 
 import pandas as pd
 
-from analysis.effects import BASELINE, REFERENCE, pairs, values
+from analysis.effects import pairs, values
 from analysis.inference import paired_difference
-from analysis.load import PlannedStudy
+from analysis.question import Question
 from search_spaces.conditions import meaning
 
 MOST_COMPONENTS = 12  # 4,096 subsets
 DIFFERENCE = ("difference", "low", "high", "n")
 
 
-def components(study: PlannedStudy) -> tuple[str, ...]:
+def components(study: Question) -> tuple[str, ...]:
     """List the factors in which baseline and reference differ; empty if the study lacks either arm."""
     planned = {arm.name for arm in study.arms}
-    home, start = study.space.reference, study.space.baseline
-    if not {REFERENCE, BASELINE} <= planned:
+    home, start = study.reference_levels, study.baseline_levels
+    if not {study.reference_arm, study.baseline_arm} <= planned:
         return ()
-    return tuple(name for name in study.space.factors if home.get(name) != start.get(name))
+    return tuple(name for name in study.factors if home.get(name) != start.get(name))
 
 
-def components_table(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
+def components_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Set each component's gain over the baseline beside its loss from the reference.
 
     Columns: component, level (the reference's), instead (the baseline's), added (the arm that is the baseline with it),
@@ -40,10 +40,11 @@ def components_table(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     whole = frozenset(components(study))
     arm_of = _lookup(study, whole)
     rows = []
+    start, home = study.baseline_arm, study.reference_arm
     for name in components(study):
-        row: dict[str, object] = {"component": name, "level": str(study.space.reference[name])}
-        row["instead"] = str(study.space.baseline[name])
-        for side, subset, against in (("added", {name}, BASELINE), ("removed", whole - {name}, REFERENCE)):
+        row: dict[str, object] = {"component": name, "level": str(study.reference_levels[name])}
+        row["instead"] = str(study.baseline_levels[name])
+        for side, subset, against in (("added", {name}, start), ("removed", whole - {name}, home)):
             arm = arm_of(subset)
             row[side] = "" if arm is None or arm == against else arm
             row |= {f"{side}_{key}": value for key, value in _difference(study, table, row[side], against).items()}
@@ -52,7 +53,7 @@ def components_table(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["component", "level", "instead", *sides])
 
 
-def ablation_path(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
+def ablation_path(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Walk from the baseline to the reference, one component a step, through trained arms, the largest gain first.
 
     Columns: step (from 0), component (added in this step, empty at 0), arm, mean, difference, low, high, n (paired, to
@@ -67,8 +68,8 @@ def ablation_path(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     ways = _reachable(names, arm_of)
     if not names or frozenset[str]() not in ways:
         return pd.DataFrame(columns=columns)
-    at, arm = frozenset[str](), BASELINE
-    rows = [_step(study, table, 0, "", BASELINE, None)]
+    at, arm = frozenset[str](), study.baseline_arm
+    rows = [_step(study, table, 0, "", arm, None)]
     sign = study.primary.sign
     while at != whole:
         following = [name for name in names if name not in at and at | {name} in ways and arm_of(at | {name}) != arm]
@@ -96,20 +97,20 @@ def _reachable(names: tuple[str, ...], arm_of: Callable[[Iterable[str]], str | N
     return ways
 
 
-def _lookup(study: PlannedStudy, whole: frozenset[str]) -> Callable[[Iterable[str]], str | None]:
+def _lookup(study: Question, whole: frozenset[str]) -> Callable[[Iterable[str]], str | None]:
     """Return a function from a subset of components to the arm that is the baseline with these, if it was planned."""
     known = {frozenset(arm.levels.items()): arm.name for arm in study.arms}
-    home, start = study.space.reference, study.space.baseline
+    home, start = study.reference_levels, study.baseline_levels
 
     def arm_of(subset: Iterable[str]) -> str | None:
         levels = {**start, **{name: home[name] for name in subset}}
-        return known.get(frozenset(meaning(levels, study.space.conditions).levels.items()))
+        return known.get(frozenset(meaning(levels, study.conditions).levels.items()))
 
     return arm_of
 
 
 def _step(
-    study: PlannedStudy, table: pd.DataFrame, step: int, component: str, arm: str, before: str | None
+    study: Question, table: pd.DataFrame, step: int, component: str, arm: str, before: str | None
 ) -> dict[str, object]:
     mean = float(values(table, arm, study.metric).mean())
     return {"step": step, "component": component, "arm": arm, "mean": mean} | _difference(
@@ -117,7 +118,7 @@ def _step(
     )
 
 
-def _difference(study: PlannedStudy, table: pd.DataFrame, arm: object, against: str) -> dict[str, object]:
+def _difference(study: Question, table: pd.DataFrame, arm: object, against: str) -> dict[str, object]:
     if not arm:
         return dict(zip(DIFFERENCE, (float("nan"),) * 3 + (0,), strict=True))
     whole, _ = pairs(table, str(arm), against, study.metric)

@@ -16,7 +16,7 @@ import pandas as pd
 from analysis import inference
 from analysis.effects import matrix
 from analysis.inference import Array
-from analysis.load import PlannedStudy
+from analysis.question import Question
 
 MARGINAL_COLUMNS = (
     *("factor", "level", "home", "blocks", "n", "mean", "mean_low", "mean_high"),
@@ -40,7 +40,7 @@ class Grid:
     left_out: tuple[str, ...]
 
 
-def marginals(study: PlannedStudy, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+def marginals(study: Question, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
     """Average the primary metric over the other factors at each level, and compare levels within replicates.
 
     Returns the table (factor, level, home, blocks, n, mean, mean_low, mean_high, difference, low, high), and by factor
@@ -50,7 +50,7 @@ def marginals(study: PlannedStudy, table: pd.DataFrame) -> tuple[pd.DataFrame, d
     """
     values = _values(study, table)
     rows, left_out = [], {}
-    for factor in study.space.factors:
+    for factor in study.factors:
         cells = _cells(study, (factor,))
         grid = _largest_grid(study, factor, {(key[0], block): arm for (key, block), arm in cells.items()})
         if grid is None:
@@ -69,7 +69,7 @@ def marginals(study: PlannedStudy, table: pd.DataFrame) -> tuple[pd.DataFrame, d
     return pd.DataFrame(rows, columns=list(MARGINAL_COLUMNS)), left_out
 
 
-def interactions(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
+def interactions(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Estimate how far the effect of one factor's level depends on another factor's level.
 
     Columns: factor, level, home, other, other_level, other_home, blocks, n, interaction, low, high. The interaction is
@@ -78,7 +78,7 @@ def interactions(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     """
     values = _values(study, table)
     rows = []
-    for factor, other in combinations(study.space.factors, 2):
+    for factor, other in combinations(study.factors, 2):
         cells = _cells(study, (factor, other))
         levels, other_levels = (_seen(study, cells, index, name) for index, name in enumerate((factor, other)))
         if len(levels) < 2 or len(other_levels) < 2:
@@ -99,7 +99,7 @@ def interactions(study: PlannedStudy, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(INTERACTION_COLUMNS))
 
 
-def _cells(study: PlannedStudy, factors: Sequence[str]) -> dict[tuple[tuple[Level, ...], Block], str]:
+def _cells(study: Question, factors: Sequence[str]) -> dict[tuple[tuple[Level, ...], Block], str]:
     """Place each arm that has levels of all ``factors`` by these and by the rest of its levels."""
     cells: dict[tuple[tuple[Level, ...], Block], str] = {}
     for arm in study.arms:
@@ -109,7 +109,7 @@ def _cells(study: PlannedStudy, factors: Sequence[str]) -> dict[tuple[tuple[Leve
     return cells
 
 
-def _largest_grid(study: PlannedStudy, factor: str, cells: Mapping[tuple[Level, Block], str]) -> Grid | None:
+def _largest_grid(study: Question, factor: str, cells: Mapping[tuple[Level, Block], str]) -> Grid | None:
     """Find the complete sub-grid with most arms; of equals the one with more levels. None below two by two."""
     levels_of: dict[Block, frozenset[Level]] = {}
     for level, block in cells:
@@ -119,7 +119,7 @@ def _largest_grid(study: PlannedStudy, factor: str, cells: Mapping[tuple[Level, 
     for seen in set(levels_of.values()):
         candidates |= {seen} | {seen & other for other in candidates}
     best: tuple[tuple[int, int], frozenset[Level], list[Block]] | None = None
-    order = study.space.factors[factor].values
+    order = study.factors[factor].values
     for levels in sorted(candidates, key=lambda found: sorted(order.index(level) for level in found)):
         blocks = [block for block, seen in levels_of.items() if levels <= seen]
         size = (len(levels) * len(blocks), len(levels))
@@ -139,18 +139,18 @@ def _blocks(cells: Mapping[tuple[tuple[Level, ...], Block], str]) -> list[Block]
 
 
 def _seen(
-    study: PlannedStudy, cells: Mapping[tuple[tuple[Level, ...], Block], str], index: int, factor: str
+    study: Question, cells: Mapping[tuple[tuple[Level, ...], Block], str], index: int, factor: str
 ) -> tuple[Level, ...]:
     present = {key[index] for key, _ in cells}
-    return tuple(level for level in study.space.factors[factor].values if level in present)
+    return tuple(level for level in study.factors[factor].values if level in present)
 
 
-def _home(study: PlannedStudy, factor: str, levels: Sequence[Level]) -> int:
-    reference = study.space.reference.get(factor)
+def _home(study: Question, factor: str, levels: Sequence[Level]) -> int:
+    reference = study.reference_levels.get(factor)
     return levels.index(reference) if reference in levels else 0
 
 
-def _values(study: PlannedStudy, table: pd.DataFrame) -> dict[str, Array]:
+def _values(study: Question, table: pd.DataFrame) -> dict[str, Array]:
     names = [arm.name for arm in study.arms]
     return dict(zip(names, matrix(table, names, study.metric)[0], strict=True))
 

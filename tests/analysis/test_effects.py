@@ -27,8 +27,8 @@ def tables(run: Path) -> tuple[load.PlannedStudy, pd.DataFrame, pd.DataFrame]:
 
 
 def test_planted_differences_are_found_with_their_interval_and_p(tmp_path: Path) -> None:
-    study, trials, table = tables(write_run(tmp_path / "run", value=planted))
-    arms = effects.arms_table(study, trials, table).set_index("arm")
+    study, _, table = tables(write_run(tmp_path / "run", value=planted))
+    arms = effects.arms_table(study, table).set_index("arm")
     wood = arms.loc["material=wood"]
     reach = 4.302652729911275 * 0.01 / 3**0.5
     assert (wood["difference"], wood["difference_low"]) == pytest.approx((-0.02, -0.02 - reach))
@@ -50,18 +50,18 @@ def test_holm_runs_over_the_declared_list(tmp_path: Path) -> None:
 
 def test_confirm_seeds_of_a_replicate_are_averaged_before_anything_else(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", seeds=2, value=lambda arm, replicate, seed: REFERENCE[replicate] - 0.1 * seed)
-    study, trials, table = tables(run)
+    study, _, table = tables(run)
     values = effects.values(table, "reference", "strength")
     assert values.tolist() == pytest.approx([0.65, 0.75, 0.85])
-    assert effects.arms_table(study, trials, table)["n"].tolist() == [3] * 5
+    assert effects.arms_table(study, table)["n"].tolist() == [3] * 5
 
 
 def test_a_replicate_without_result_leaves_the_pair_and_is_said(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", statuses={"material=wood/1/confirm/0": ("failed", "no_survivor")})
-    study, trials, table = tables(run)
+    study, _, table = tables(run)
     row = effects.comparisons_table(study, table).set_index("arm").loc["material=wood"]
     assert (row["n"], row["dropped"]) == (2, "1")
-    arm = effects.arms_table(study, trials, table).set_index("arm").loc["material=wood"]
+    arm = effects.arms_table(study, table).set_index("arm").loc["material=wood"]
     assert (arm["n"], arm["planned"], arm["missing"]) == (2, 3, "1")
 
 
@@ -77,7 +77,7 @@ def test_a_study_with_nothing_confirmed_has_no_numbers_and_no_errors(tmp_path: P
     trials.loc[trials["phase"] == "confirm", "status"] = "pending"
     trials.drop(columns=["metric.test_strength", "metric.test_beauty"]).to_parquet(run / "trials.parquet")
     study, trials, table = tables(run)
-    assert effects.arms_table(study, trials, table)["n"].tolist() == [0] * 5
+    assert effects.arms_table(study, table)["n"].tolist() == [0] * 5
     assert effects.comparisons_table(study, table)["significant"].tolist() == [False] * 4
 
 

@@ -46,7 +46,7 @@ def test_it_would_go_on_with_the_study_as_it_ships_today() -> None:
 
 def test_the_logs_arms_are_the_examples() -> None:
     study, trials = load.study(EXAMPLE), load.trials(EXAMPLE)
-    table = arms_table(study, trials, replicates(study, trials)).to_dict("records")
+    table = arms_table(study, replicates(study, trials)).to_dict("records")
     found = rows("| arm | test accuracy, % |")
     assert [row[0] for row in found] == [reported["arm"] for reported in table]
     for (_, accuracy, interval, recall, recall_interval), reported in zip(found, table, strict=True):

@@ -12,7 +12,6 @@ import pandas as pd
 from analysis import effects
 from analysis.answer import answer
 from analysis.caveats import caveats
-from analysis.effects import REFERENCE
 from analysis.report.effects import figures as effects_figures
 from analysis.report.figures import Figure, Section, View
 from analysis.report.inputs import Inputs
@@ -47,12 +46,13 @@ def _answer(inputs: Inputs) -> View:
 
 def _differences(inputs: Inputs) -> View:
     found, metric = inputs.evidence, inputs.study.metric
-    differing = _differing(found.arms, found.comparisons)
+    home = inputs.study.reference_arm
+    differing = _differing(found.arms, found.comparisons, home)
     if differing.empty:
         return View()
     shown, points = inputs.shown(differing), {}
     for arm in shown["arm"]:
-        whole, _ = effects.pairs(found.replicates, arm, REFERENCE, metric)
+        whole, _ = effects.pairs(found.replicates, arm, home, metric)
         points[arm] = (whole["arm"] - whole["against"]).tolist()
     drawn = effects_figures.forest(shown, points, metric, inputs.unit)
     return View({"forest": Figure((drawn,), differing, "arms")})
@@ -103,8 +103,8 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def _differing(arms: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
-    sure = set(comparisons.loc[comparisons["significant"] & (comparisons["against"] == REFERENCE), "arm"])
+def _differing(arms: pd.DataFrame, comparisons: pd.DataFrame, home: str) -> pd.DataFrame:
+    sure = set(comparisons.loc[comparisons["significant"] & (comparisons["against"] == home), "arm"])
     rows = arms[arms["difference"].notna()]
     ends = {"difference_low": "low", "difference_high": "high"}
     columns = ["arm", "difference", "difference_low", "difference_high"]
