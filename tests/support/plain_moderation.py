@@ -1,0 +1,52 @@
+"""The moderated paired t a second time, one comparison after another, from the paper's formulas and scipy's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, variance
+
+from scipy import optimize, special, stats
+
+
+def prior(variances: Sequence[float], dfs: Sequence[float]) -> tuple[float, float]:
+    """Return s0² and d0 (Smyth 2004, section 6.2), the log variances' scatter taken 1.25-fold; no Newton."""
+    kept = [(v, d) for v, d in zip(variances, dfs, strict=True) if v > 0]
+    if len(kept) < 2:
+        return math.nan, 0.0
+    e = [math.log(v) - special.psi(d / 2) + math.log(d / 2) for v, d in kept]
+    excess = 1.25 * variance(e) - fmean(special.zeta(2, d / 2) for _, d in kept)
+    if excess <= 0:
+        return math.exp(fmean(e)), math.inf
+    half = optimize.brentq(lambda y: math.log(special.zeta(2, y)) - math.log(excess), 1e-8, 1e12, xtol=1e-12)
+    return math.exp(fmean(e) + special.psi(half) - math.log(half)), 2 * half
+
+
+def p_and_ends(
+    difference: float, own: float, n: int, s0: float, d0: float, in_question: int
+) -> tuple[float, float, float]:
+    """Return a comparison's p and the ends of its 95 % interval."""
+    d = n - 1
+    b = min(d0, d * min(max((in_question - 3) / 4, 0), 2))
+    used = max(own, (b * s0 + d * own) / (b + d) if b else own)
+    error = math.sqrt(used / n)
+    reach = float(stats.t.ppf(0.975, b + d)) * error
+    return 2 * float(stats.t.sf(abs(difference) / error, b + d)), difference - reach, difference + reach
+
+
+def adjusted(samples: Sequence[Sequence[float]]) -> list[float]:
+    """Adjust every comparison's p, given the differences of each; NaN if a comparison cannot be tested."""
+    tested = [index for index, sample in enumerate(samples) if len(sample) > 1 and variance(sample) > 0]
+    s0, d0 = prior([variance(samples[i]) for i in tested], [len(samples[i]) - 1 for i in tested])
+    found, reached, largest = [math.nan] * len(samples), 0.0, dict.fromkeys(tested, 0.0)
+    left, length = list(tested), len(samples)
+    while left:
+        for i in left:
+            p, _, _ = p_and_ends(fmean(samples[i]), variance(samples[i]), len(samples[i]), s0, d0, len(left))
+            largest[i] = max(largest[i], p)
+        first = min(left, key=largest.__getitem__)
+        reached = min(1.0, max(reached, length * largest[first]))
+        found[first] = reached
+        left.remove(first)
+        length -= 1
+    return found
