@@ -7,7 +7,7 @@ stated by the user. The formulas are our own: ``TTestPower.solve_power`` of stat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from statistics import fmean, variance
@@ -43,7 +43,7 @@ def power_of_paired_t(difference: float, sd: float, n: int, alpha: float = ALPHA
     0.803
     """
     _check(n, sd)
-    return _power(abs(difference) / sd * n**0.5, n - 1, alpha)
+    return power_of_t(abs(difference) / sd * n**0.5, n - 1, alpha)
 
 
 def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
@@ -55,7 +55,7 @@ def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float 
     11.34
     """
     _check(n, sd)
-    return sd * _noncentrality(n - 1, alpha, power) / math.sqrt(n)
+    return sd * noncentrality(n - 1, alpha, power) / math.sqrt(n)
 
 
 def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power: float = POWER) -> int:
@@ -66,32 +66,44 @@ def replicates_needed(difference: float, sd: float, alpha: float = ALPHA, power:
     >>> replicates_needed(difference=1.0, sd=1.0)
     10
     """
+    wanted = f"difference is {difference} at sd {sd}"
+    return fewest(lambda n: power_of_paired_t(difference, sd, n, alpha) >= power, wanted)
+
+
+def fewest(is_enough: Callable[[int], bool], wanted: str) -> int:
+    """Find the smallest n from 2 up that is enough, where every larger one is, too.
+
+    Raises ValueError, which says what was ``wanted``, if 100,000 are not.
+    """
     few, enough = 1, 2
-    while power_of_paired_t(difference, sd, enough, alpha) < power:
+    while not is_enough(enough):
         few, enough = enough, 2 * enough
         if enough > MOST_REPLICATES:
-            rule = f"must be within reach of {MOST_REPLICATES} pairs; ask for a larger one"
-            raise ValueError(f"difference is {difference} at sd {sd}, but {rule}")
+            raise ValueError(
+                f"{wanted}, but must be within reach of {MOST_REPLICATES} replicates; ask for a larger one"
+            )
     while enough - few > 1:
         middle = (few + enough) // 2
-        few, enough = (middle, enough) if power_of_paired_t(difference, sd, middle, alpha) < power else (few, middle)
+        few, enough = (few, middle) if is_enough(middle) else (middle, enough)
     return enough
 
 
-def _power(noncentrality: float, df: int, alpha: float) -> float:
+def power_of_t(noncentrality: float, df: float, alpha: float = ALPHA) -> float:
+    """Compute the chance that a two-sided t test at ``alpha`` rejects: a true difference in standard errors."""
     edge = special.stdtrit(df, 1 - alpha / 2)
     wrong_side = special.nctdtr(df, noncentrality, -edge)  # NaN if it is too small to be computed
     return float(1 - special.nctdtr(df, noncentrality, edge) + np.nan_to_num(wrong_side))
 
 
 @cache
-def _noncentrality(df: int, alpha: float, power: float) -> float:
+def noncentrality(df: float, alpha: float, power: float) -> float:
+    """Find the true difference, in standard errors, that a two-sided t test at ``alpha`` finds with ``power``."""
     low, high = 0.0, 1.0
-    while _power(high, df, alpha) < power:
+    while power_of_t(high, df, alpha) < power:
         high *= 2
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _power(middle, df, alpha) < power else (low, middle)
+        low, high = (middle, high) if power_of_t(middle, df, alpha) < power else (low, middle)
     return high
 
 

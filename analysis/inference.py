@@ -21,7 +21,7 @@ Counts = NDArray[np.int64]
 
 CONFIDENCE = 0.95
 MOST_SIGN_FLIPS = 44  # two halves of 2^22 sums each: 32 MiB a half
-_NO_SPREAD = 1e-12  # relative: what differences of equal decimals leave behind in float64
+NO_SPREAD = 1e-12  # relative: what differences of equal decimals leave behind in float64
 
 
 class Interval(NamedTuple):
@@ -133,7 +133,7 @@ def _one_sample(values_R: Array, confidence: float, scale: Array | float = 0.0) 
         centred_R = np.where(known_R, filled_R - mean[..., None], 0.0)
         sd = np.where(n > 1, np.sqrt((centred_R**2).sum(axis=-1) / df), np.nan)
         size = np.maximum(np.abs(filled_R).max(axis=-1, initial=0.0), scale)
-        sd = np.where(sd <= _NO_SPREAD * size, 0.0, sd)
+        sd = np.where(sd <= NO_SPREAD * size, 0.0, sd)
         error = np.where(sd == 0.0, np.nan, sd / np.sqrt(np.maximum(n, 1)))
         reach = error * special.stdtrit(df, 0.5 + confidence / 2)
         t = mean / error

@@ -78,7 +78,7 @@ def test_replicates_needed_is_the_first_number_with_enough_power() -> None:
 
 
 def test_no_number_of_replicates_detects_nothing() -> None:
-    with pytest.raises(ValueError, match="within reach of 100000 pairs"):
+    with pytest.raises(ValueError, match="within reach of 100000 replicates"):
         replicates_needed(0.0, 1.0)
 
 

@@ -16,7 +16,7 @@ MODULES = (
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
     "ablation.engine.address",
     "ablation.engine.node_faults",
-    *("analysis.effects", "analysis.inference", "analysis.statistics.effect_sizes"),
+    *("analysis.effects", "analysis.inference", "analysis.statistics.effect_sizes", "analysis.statistics.welch"),
 )
 
 
