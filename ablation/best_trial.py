@@ -14,7 +14,7 @@ from ablation.plan import Plan
 from ablation.run_dir import RunDir, RunLocation, run_dir
 from ablation.store import AnyPath, as_typed, files_below
 from ablation.trial import Phase
-from ablation.trust import is_shipped
+from ablation.trust import needs_trust
 from search_spaces.metrics import Metric
 
 REQUIRED = ("trial_id", "arm", "replicate", "phase", "index", "status", "checkpoint")
@@ -134,7 +134,7 @@ def lost_checkpoints(run: RunLocation) -> list[str]:
 def again(run: RunLocation, trial_id: str) -> str:
     """Return the command that makes a trial's checkpoint again."""
     where = run_dir(run)
-    trust = [] if is_shipped(where.study()) else ["--trust"]
+    trust = ["--trust"] * needs_trust(where.study(), where.paths)
     return shlex.join(["python", "-m", "ablation.rerun", as_typed(where.paths.root), trial_id, "--keep", *trust])
 
 

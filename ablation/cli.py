@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from ablation.interrupts import quit_when_interrupted
+from ablation.retry_option import WithRetry
 from ablation.version import VERSION
 
 PROGRAM = "ablation"
@@ -79,7 +80,7 @@ def main() -> None:
     if typed == "plan":
         sys.argv.append("--plan")
     app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
-    app.command(help=about)(resolve_name(path))
+    app.command(help=about, cls=WithRetry)(resolve_name(path))
     app()
 
 

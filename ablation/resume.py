@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 import typer
 
+from ablation.console.go_on import go_on_with
 from ablation.console.messages import messages_for
 from ablation.faults import FaultsError
-from ablation.interrupts import INTERRUPTED, as_keyboard_interrupts
+from ablation.interrupts import INTERRUPTED, NOTHING_BEGUN, as_keyboard_interrupts
 from ablation.ledger.log import read_events
 from ablation.ledger.records import fold
 from ablation.planning.planned_run import PlannedRun
 from ablation.planning.resumed_run import plan_resume
+from ablation.retry_option import RetryFailed, kinds_asked, run_command
 from ablation.run import run_prepared
 from ablation.store import located
 
@@ -22,7 +23,7 @@ def main(
     run: Annotated[str, typer.Argument(help="A run directory, or its address.")],
     replicates: Annotated[int | None, typer.Option(help="Let the study grow to so many replicates.")] = None,
     data: Annotated[str | None, typer.Option(help="Where its data is now, if it has moved.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    retry_failed: RetryFailed = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on with other code or versions; marked.")
     ] = False,
@@ -44,25 +45,28 @@ def main(
     }  # fmt: skip
     given = {name: value for name, value in asked.items() if value is not None}
     say = messages_for(log_format)
-    moved = [] if data is None else ["--data", data]
-    again = shlex.join(["ablation", "resume", run, *moved, *["--trust"] * trust])
-    code = INTERRUPTED
+    study: PlannedRun | None = None
+    faults: list[str] = []
     try:
         with as_keyboard_interrupts():
+            retry = kinds_asked(retry_failed, faults)
             study = plan_resume(
-                located(run), replicates=replicates, data=data, given=given, accept_changes=accept_changes, trust=trust
-            )
+                located(run), replicates=replicates, data=data, given=given, faults=faults,
+                accept_changes=accept_changes, trust=trust,
+            )  # fmt: skip
             if plan:
                 typer.echo(left_in_words(study))
                 return
-            code = run_prepared(study, report, retry_failed=retry_failed, go_on=again)
+            code = run_prepared(study, report, retry=retry)
     except FaultsError as error:
         say.faults(error.faults)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
-        pass
-    if code == INTERRUPTED:
-        say.go_on(again)
+        code = INTERRUPTED
+    if code == INTERRUPTED and study is not None:
+        say.go_on(go_on_with(study))
+    elif code == INTERRUPTED:
+        say.faults([NOTHING_BEGUN])
     raise typer.Exit(code)
 
 
@@ -78,4 +82,4 @@ def left_in_words(study: PlannedRun) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -13,7 +13,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from inspect import signature
 from types import ModuleType
@@ -23,13 +23,15 @@ import typer
 
 from ablation import study_file, tables
 from ablation.best_trial import again, lost_checkpoints
+from ablation.console.go_on import go_on_with
 from ablation.console.messages import Account, Messages, messages_for
 from ablation.console.plan_text import show_plan
 from ablation.console.progress import Progress
 from ablation.engine.slots import local_slots
+from ablation.failures import Kind
 from ablation.faults import FaultsError
-from ablation.ledger.log import LedgerError, OvertakenError
-from ablation.ledger.records import ConflictError
+from ablation.ledger.log import LedgerError, OvertakenError, read_events
+from ablation.ledger.records import ConflictError, fold
 from ablation.ledger.storage import UnwritableError
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import PlannedRun, create_run, plan_run
@@ -37,8 +39,10 @@ from ablation.planning.rehearsal_process import try_confirm_trial
 from ablation.planning.request import Request, checked_options
 from ablation.power import SpreadAsked
 from ablation.resources import Resources
+from ablation.retry_option import OPTION, RetryFailed, kinds_asked, run_command
 from ablation.run_dir import run_dir
 from ablation.store import AnyPath, as_typed, located
+from ablation.study.retry import reopenable
 from ablation.study_file import DamagedStudyError
 from ablation.study_result import StudyResult
 from ablation.user_code import OUR_ROOT
@@ -47,7 +51,6 @@ from search_spaces.space import Design, Space
 LACKS_A_SECTION = 3  # exit code of analysis.report
 FAILED_SHARE_TOLERATED = 0.1
 CONFIRM_TRIED_MOST_S = 60.0
-ONLY_ONCE = ("--resume", "--retry-failed", "--accept-changes")  # said again by whoever goes on
 
 
 def main(
@@ -83,9 +86,7 @@ def main(
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and its cost, and run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with, or extend, the run of that --name.")] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="With --resume: run failed trials again.")
-    ] = False,
+    retry_failed: RetryFailed = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="With --resume: go on with other code or versions; marked.")
     ] = False,
@@ -127,6 +128,7 @@ def main(
             faults += spread_asked.faults(is_for_plan=plan)
             faults += ["--no-search and --trials exclude each other; drop one"] if no_search and trials else []
             faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
+            retry = kinds_asked(retry_failed, faults)
             faults += ["--accept-changes is for --resume; add it"] if accept_changes and not resume else []
             study = plan_run(
                 request, name, located(out), resources or Resources(), resume, faults, accept_changes=accept_changes
@@ -134,28 +136,17 @@ def main(
             if plan:
                 show_plan(study.checked, study.resources, as_json, spread_asked.spread(study.checked.plan))
                 return
-            code = run_prepared(study, report, retry_failed=retry_failed, typed=sys.argv[1:])
+            code = run_prepared(study, report, retry=retry)
     except FaultsError as error:
         say.faults(error.faults)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED and study is not None and study.paths.study.is_file():
-        say.go_on(_again(study, sys.argv[1:]))
+        say.go_on(go_on_with(study))
     elif code == INTERRUPTED:
         say.faults([NOTHING_BEGUN])
     raise typer.Exit(code)
-
-
-def _again(study: PlannedRun, typed: Sequence[str] | None, *, retry_failed: bool = False) -> str:
-    """Return the command, or the call of ``run``, that goes on with a run."""
-    if typed is None:
-        return f"run(…, name={study.paths.root.name!r}, resume=True{', retry_failed=True' * retry_failed})"
-    command = [argument for argument in typed if argument not in ONLY_ONCE]
-    named = [] if study.is_named else ["--name", study.paths.root.name]
-    retried = ["--retry-failed"] * retry_failed
-    program = ["ablation", "run"] if sys.argv[0] == "ablation run" else [sys.executable, "-m", "ablation.run"]
-    return shlex.join([*program, *command, *named, "--resume", *retried])
 
 
 def run(
@@ -178,7 +169,7 @@ def run(
     out: AnyPath | str = "runs",
     resources: Resources | None = None,
     resume: bool = False,
-    retry_failed: bool = False,
+    retry_failed: bool | str = False,
     accept_changes: bool = False,
     report: bool = True,
 ) -> StudyResult:
@@ -206,7 +197,7 @@ def run(
         out: folder of the runs, or an address such as ``s3://bucket/runs``.
         resources: what a trial may take, the limits of the whole, and the executor.
         resume: go on with the run of that name, or extend it.
-        retry_failed: with ``resume``, run failed trials again.
+        retry_failed: with ``resume``, run failed trials again: all, or of one kind, ``lost``, ``memory`` or ``error``.
         accept_changes: with ``resume``, go on with other code or versions.
         report: write the report at the end.
 
@@ -218,8 +209,12 @@ def run(
         space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs, seed,
         _listed(settings), None if warm_start is None else located(warm_start), init_from,
     )  # fmt: skip
-    study = plan_run(request, name, located(out), resources or Resources(), resume, accept_changes=accept_changes)
-    code = run_prepared(study, report, retry_failed=retry_failed)
+    faults: list[str] = []
+    retry = kinds_asked(retry_failed, faults)
+    study = plan_run(
+        request, name, located(out), resources or Resources(), resume, faults, accept_changes=accept_changes
+    )
+    code = run_prepared(study, report, retry=retry)
     if code != 0:
         raise RuntimeError(f"the sweep in {study.paths.root} ended with code {code}; its summary.json says more")
     return StudyResult(study.paths.root)
@@ -238,18 +233,10 @@ class _CallableModule(ModuleType):
         return run(*args, **keywords)
 
 
-def run_prepared(
-    study: PlannedRun,
-    report: bool = True,
-    *,
-    retry_failed: bool = False,
-    typed: Sequence[str] | None = None,
-    go_on: str | None = None,
-) -> int:
+def run_prepared(study: PlannedRun, report: bool = True, *, retry: Collection[Kind] = ()) -> int:
     """Sweep, account and report; return the exit code. Raises FaultsError as ``planned_run.begin`` does.
 
-    ``typed`` are the command's arguments, for the one that runs failed trials again; None if there was no command.
-    ``go_on`` is the command that goes on with the run, if it is another.
+    ``retry`` are the kinds of failures whose trials run again.
     """
     # Here and not before, since they take long to import: whatever can be wrong with the input has been reported.
     from ablation.engine.driver import sweep
@@ -265,7 +252,7 @@ def run_prepared(
         say.header(study.checked, paths.root, study.resume)
         file = study_file.read(paths).with_data_at((study.checked.data or {}).get("uri"))
         ended: str = sweep(
-            file, paths, study.resources, plan, retry_failed=retry_failed,
+            file, paths, study.resources, plan, retry=retry,
             watch=partial(Progress, resources=study.resources, paths=paths, console=say.console), tell=say.nodes,
         )  # fmt: skip
         summary = tables.materialise(paths)
@@ -288,10 +275,10 @@ def run_prepared(
     code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
     if ended == "nothing left" and not is_due and paths.page.is_file():
         page = paths.page
-    retried = _again(study, typed, retry_failed=True) if go_on is None else f"{go_on} --retry-failed"
-    retry = retried if summary["failed"] else None
+    may_retry = summary["failed"] and reopenable(plan, fold(read_events(paths.ledger)))
+    retried = go_on_with(study, OPTION) if may_retry else None
     found = () if page is None else run_dir(paths.root).answer()
-    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retry, found))
+    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retried, found))
     return code
 
 
@@ -355,7 +342,7 @@ def write_report(paths: RunPaths, say: Messages) -> AnyPath | None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)
 else:
     sys.modules[__name__].__class__ = _CallableModule
     __signature__ = signature(run)  # what editors and notebooks show of the call

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,14 +14,15 @@ from typing import Annotated, Any
 import typer
 
 from ablation import study_file
-from ablation.failures import by_reason, in_words
+from ablation.console.go_on import go_on_command
+from ablation.failures import by_reason, in_words, retry_in_words
 from ablation.faults import FaultsError
 from ablation.ledger.log import Event
 from ablation.ledger.records import ConflictError, Records, TrialState, fold
 from ablation.machine import started
-from ablation.plan import Plan
+from ablation.retry_option import OPTION
 from ablation.run_dir import RunDir, run_dir
-from ablation.study_file import StudyFile
+from ablation.study.retry import reopenable
 from ablation.tables import STATUSES, status
 from ablation.terminal import console, exit_on_errors
 
@@ -57,22 +57,12 @@ def is_at_work(driver: dict[str, Any], last_event_unix_s: float) -> bool:
     return True
 
 
-def _not_going_on(driver: dict[str, Any], events: Sequence[Event], file: StudyFile, plan: Plan) -> str:
+def _not_going_on(driver: dict[str, Any], events: Sequence[Event], go_on: str) -> str:
     """Say that no trial is under way, and why."""
     who = f"driver {driver['process']} on {driver['host']}"
     if is_at_work(driver, max((event.unix_s for event in events), default=0.0)):
         return f"{who} is at work, and no trial has started yet"
-    return f"{who} is gone; go on with: {go_on_command(file, plan)}"
-
-
-def go_on_command(file: StudyFile, plan: Plan, *, retry_failed: bool = False) -> str:
-    """Return the command, or the call of ``run``, that goes on with a study, or runs its failed trials again."""
-    if file.command[1:3] != ("-m", "ablation.run"):
-        return f"run(…, name={file.name!r}, resume=True{', retry_failed=True' * retry_failed})"
-    named = [] if "--name" in file.command else ["--name", file.name]
-    # Of an option that is given twice, the last one counts: a study that grew is as large as it is now.
-    grown = ["--replicates", str(plan.budget.replicates)] if plan.budget != file.plan.budget else []
-    return shlex.join([*file.command, *named, *grown, "--resume", *["--retry-failed"] * retry_failed])
+    return f"{who} is gone; go on with: {go_on}"
 
 
 def facts(where: RunDir) -> dict[str, Any]:
@@ -90,15 +80,16 @@ def facts(where: RunDir) -> dict[str, Any]:
     states = [records.get(trial.trial_id, TrialState(trial.trial_id)) for trial in plan.trials()]
     counts = Counter("running" if state.trial_id in running else status(state) for state in states)
     failures = by_reason((state.trial_id, status(state), state.reason) for state in states)
-    is_still = driver is not None and counts["pending"] + counts["interrupted"] and not running
-    is_failed = any(failed.status == "failed" for failed in failures)
+    standing_still = None
+    if driver is not None and counts["pending"] + counts["interrupted"] and not running:
+        standing_still = _not_going_on(driver, events, go_on_command(file, where.paths))
     return {
         "run": str(where),
         "planned": plan.trial_count,
         "counts": {name: counts[name] for name in (("running", *STATUSES) if running else STATUSES)},
-        "standing_still": _not_going_on(driver, events, file, plan) if driver is not None and is_still else None,
+        "standing_still": standing_still,
         "failures": failures,
-        "retry": go_on_command(file, plan, retry_failed=True) if is_failed else None,
+        "retry": go_on_command(file, where.paths, OPTION) if reopenable(plan, records) else None,
         "answer": where.answer(),
     }
 
@@ -123,8 +114,8 @@ def show(
         out.print(found["standing_still"])
     for line in in_words(found["failures"], where.paths):
         out.print(line)
-    if found["retry"] is not None:
-        out.print(f"run failed trials again, once it is mended, with: {found['retry']}")
+    for line in retry_in_words(found["failures"], found["retry"]):
+        out.print(line)
     for sentence in found["answer"]:
         out.print(sentence)
 

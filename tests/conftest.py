@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,11 @@ from tests.support import array_checks
 
 # Before any test module is imported, so that `from ablation.tcl… import …` finds the checked functions.
 array_checks.install()
+
+# What a user's account keeps of runs that were started: not this one's, and none of another test run's.
+state = tempfile.TemporaryDirectory(prefix="ablation-tests-")
+atexit.register(state.cleanup)
+os.environ["XDG_STATE_HOME"] = state.name
 
 
 # What a file's tests take that `make test-fast` leaves out; the others together stay under a minute on two cores.

@@ -14,7 +14,7 @@ from ablation.console.nodes_text import node_facts, print_nodes
 from ablation.console.plan_text import header_facts, print_header
 from ablation.console.stderr import Stderr, stderr_console
 from ablation.engine.node_faults import CheckedNode
-from ablation.failures import Failures, in_words, last_lines
+from ablation.failures import Failures, in_words, last_lines, retry_in_words
 from ablation.paths import RunPaths
 from ablation.planning.request import CheckedStudy
 from ablation.store import AnyPath
@@ -153,8 +153,8 @@ class TextMessages:
         self.console.print(f"results: {account.root}")
         if account.page is not None:
             self.console.print(f"report:  {account.page}")
-        if account.retry is not None:
-            self.console.print(f"run failed trials again, once it is mended, with: {account.retry}")
+        for line in retry_in_words(account.failures, account.retry):
+            self.console.print(line)
 
     def lost_checkpoints(self, commands: Sequence[str]) -> None:
         """Print the commands, if there are any."""

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from types import FrameType
 from typing import Any, Literal, Protocol
@@ -20,6 +20,7 @@ from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
 from ablation.engine.trial_files import remove_local_side
 from ablation.engine.worker import TrialEnvironment
+from ablation.failures import Kind
 from ablation.ledger.log import Event, Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
@@ -47,14 +48,14 @@ def sweep(
     resources: Resources,
     plan: Plan | None = None,
     *,
-    retry_failed: bool = False,
+    retry: Collection[Kind] = (),
     watch: Watch | None = None,
     tell: TellNodes = lambda nodes: None,
 ) -> SweepEnd:
     """Run every trial that the ledger does not know as ended, and say how it ended.
 
-    A ``plan`` that the study's own is a part of makes it grow; ``retry_failed`` opens failed trials again; what
-    ``watch`` returns sees each event, and ``tell`` hears of a cluster's nodes as they are checked.
+    A ``plan`` that the study's own is a part of makes it grow; ``retry`` are the kinds of failures whose trials are
+    opened again; what ``watch`` returns sees each event, and ``tell`` hears of a cluster's nodes as they are checked.
     "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
     that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
     went wrong in the study itself: OvertakenError if another driver took over, LedgerError or UnwritableError if
@@ -67,8 +68,7 @@ def sweep(
         stop.ledger = ledger
         study = open_study(file, ledger, plan)
         _remove_left_checkpoints(study, paths)
-        if retry_failed:
-            study.reopen_failed()
+        study.reopen_failed(retry)
         if study.is_finished:
             return "nothing left"
         ledger.history.clear()  # of a long study it takes more memory than all the rest

@@ -20,6 +20,7 @@ from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
 from ablation.engine.trial_files import newest_log
 from ablation.engine.worker import TrialEnvironment
+from ablation.failures import LOST
 from ablation.paths import RunPaths
 from ablation.study.study import Study
 
@@ -132,7 +133,7 @@ class StudyCallback(NotPickled, Callback):
                 self._distrust_idle_workers()
                 self._study.requeue(trial_id, self._cause(trial))
             else:
-                self._study.end(trial_id, "failed", f"worker lost {trial.num_failures} times: {self._cause(trial)}")
+                self._study.end(trial_id, "failed", f"{LOST} {trial.num_failures} times: {self._cause(trial)}")
 
     def _cause(self, trial: Any) -> str:
         return cause_of_loss(trial.error_file, newest_log(self._paths, our_id(trial)))

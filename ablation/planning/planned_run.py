@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from ablation import study_file
+from ablation import own_runs, study_file
 from ablation.code_record import CodeRecord, changes, last_recorded
 from ablation.engine.slots import visible_gpus
 from ablation.faults import FaultsError
@@ -123,6 +123,7 @@ def create_run(study: PlannedRun) -> None:
         root = study.paths.root
         described = study_file.describe(root.name, checked.plan, checked.budget_name, checked.data, _command())
         study_file.write(described, study.paths)
+        own_runs.note(study.paths.study.read_bytes())
         if checked.plan.init_from is not None:
             start = checked.plan.init_from
             # A study goes on though the run that it was started from is gone.

@@ -8,12 +8,13 @@ as going on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ablation.code_record import CodeRecord
+from ablation.failures import KINDS, NO_SURVIVOR, Kind
 from ablation.ledger.events import (
     Decided,
     Ended,
@@ -30,6 +31,7 @@ from ablation.ledger.records import Outcome, Records
 from ablation.plan import Plan, PlannedTrial
 from ablation.study.contract import are_same, not_finite, plain, refusal_of
 from ablation.study.equal_failures import EqualFailures
+from ablation.study.retry import reopenable
 from ablation.study.searcher import RECIPE
 from ablation.study.state import ReplicateKey, StudyState, replicate_key
 from ablation.trial import EpochRecord
@@ -102,21 +104,14 @@ class Study:
         for key in self.state.replicates:
             self._confirm_when_searched(key)
 
-    def reopen_failed(self) -> int:
-        """Open failed trials again, and return how many.
-
-        A search trial of a replicate that has been confirmed stays failed: it would change what was to be confirmed.
-        """
-        reopened, state = 0, self.state.of
-        for replicate in self.state.replicates.values():
-            is_confirmed = any(state(trial.trial_id).is_proposed for trial in replicate.confirm)
-            for trial in (*(() if is_confirmed else replicate.search), *replicate.confirm):
-                if state(trial.trial_id).outcome == "failed":
-                    self._apply(Reopened(), trial.trial_id)
-                    reopened += 1
-                    if state(trial.trial_id).is_proposed:
-                        self._urgent.append(trial)
-        return reopened
+    def reopen_failed(self, kinds: Collection[Kind] = KINDS) -> int:
+        """Open failed trials of these kinds again, as far as they may be, and return how many."""
+        reopened = reopenable(self.plan, self.records, kinds)
+        for trial in reopened:
+            self._apply(Reopened(), trial.trial_id)
+            if self.state.of(trial.trial_id).is_proposed:
+                self._urgent.append(trial)
+        return len(reopened)
 
     @property
     def is_finished(self) -> bool:
@@ -242,7 +237,7 @@ class Study:
             return
         if replicate.search and state.best(replicate) is None:
             for trial in waiting:
-                self._apply(Ended("failed", "no_survivor", 0.0, None), trial.trial_id)
+                self._apply(Ended("failed", NO_SURVIVOR, 0.0, None), trial.trial_id)
             return
         queued = {trial.trial_id for trial in self._confirm}
         self._confirm.extend(trial for trial in waiting if trial.trial_id not in queued)

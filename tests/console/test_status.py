@@ -7,8 +7,8 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ablation import best, rerun, status, study_file
+from ablation import best, rerun, status
 from ablation.ledger.log import Ledger, newest_driver
 from ablation.machine import started
 from ablation.paths import RunPaths
@@ -73,10 +73,10 @@ def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths[
 def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tmp_path: Path) -> None:
     paths = run_study(toy_plan(misbehave="raise"), tmp_path / "toy")
     _, text = shown(status.show, str(paths.root))
-    assert re.search(r"\d+ failed: ToyError: asked to", text) and "15 failed: no_survivor" in text
-    assert (
-        "run failed trials again, once it is mended, with: run(…, name='toy', resume=True, retry_failed=True)" in text
-    )
+    assert re.search(r"\d+ × ToyError: asked to", text) and "15 × no_survivor" in text
+    # It was not started by a command here, so that whoever goes on with it says that its code may run.
+    command = f"{sys.executable} -m ablation.resume {paths.root} --retry-failed --trust"
+    assert f"run failed trials again, once it is mended, with: {command}" in text
 
 
 def test_a_reason_of_megabytes_is_cut_at_its_source(tmp_path: Path) -> None:
@@ -139,23 +139,13 @@ def test_a_process_that_has_a_drivers_number_by_now_is_not_the_driver(half: RunP
 def test_a_study_that_stands_still_says_how_to_go_on(half: RunPaths[Path]) -> None:
     say_driver_is(half, platform.node(), ENDED)
     assert (
-        f"driver {ENDED} on {platform.node()} is gone; go on with: run(…, name='toy', resume=True)"
+        f"driver {ENDED} on {platform.node()} is gone; go on with: {sys.executable} -m ablation.resume {half.root}"
         in shown(status.show, str(half.root))[1]
     )
 
 
 def test_a_study_without_failures_names_no_command(half: RunPaths[Path]) -> None:
     assert "--retry-failed" not in shown(status.show, str(half.root))[1]
-
-
-def test_the_command_that_retries_is_that_of_the_study_as_large_as_it_is_now(half: RunPaths[Path]) -> None:
-    command = ("python", "-m", "ablation.run", "--space", "tests.toy_study:SPACE")
-    file = study_file.read(half).model_copy(update={"command": command})
-    again = shlex.join([*command, "--name", "toy", "--resume", "--retry-failed"])
-    assert status.go_on_command(file, file.plan, retry_failed=True) == again
-    budget = file.plan.budget.model_copy(update={"replicates": 7})
-    grown = file.plan.model_copy(update={"budget": budget})
-    assert status.go_on_command(file, grown, retry_failed=True) == again.replace("--resume", "--replicates 7 --resume")
 
 
 @pytest.mark.parametrize("text", ["", "no json", "{}", '{"plan": 3}', "[]", '{"plan": {"space": 1}}'])

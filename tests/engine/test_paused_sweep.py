@@ -60,7 +60,7 @@ def test_a_sweep_whose_trials_all_fail_alike_pauses_and_goes_on_once_mended(tmp_
     statuses = pd.read_parquet(paths.trials)["status"].value_counts()
     # Five, and what one slot did while the other's first trial was still starting.
     assert 5 <= statuses["failed"] <= 22 and statuses["failed"] + statuses.get("interrupted", 0) < 30
-    assert f"{statuses['failed']} failed: ValueError: lr 0.5 is not to my liking; log: " in paused.stderr
+    assert f"{statuses['failed']} × ValueError: lr 0.5 is not to my liking (runs/broken/logs/" in paused.stderr
     assert "paused: trials fail alike and none works" in paused.stderr
     assert "  ValueError: lr 0.5 is not to my liking" in paused.stderr
     assert audit(paths.root) == []
@@ -68,7 +68,7 @@ def test_a_sweep_whose_trials_all_fail_alike_pauses_and_goes_on_once_mended(tmp_
     (tmp_path / "mended").touch()
     (line,) = (line for line in paused.stderr.splitlines() if line.startswith("run failed trials again"))
     command = shlex.split(line.partition("with: ")[2])
-    assert command[-2:] == ["--resume", "--retry-failed"]
+    assert command[-2:] == ["runs/broken", "--retry-failed"]  # and no --trust: it was started here
     mended = swept(*command)
     assert mended.returncode == 0, mended.stderr
     assert set(pd.read_parquet(paths.trials)["status"]) == {"completed"}

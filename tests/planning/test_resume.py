@@ -19,6 +19,7 @@ from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request, check_request
 from ablation.planning.resumed_run import plan_resume
 from ablation.resources import Resources
+from ablation.retry_option import WithRetry
 from ablation.run import run_prepared
 from analysis.audit.checks import audit
 from tests.toy_study import SPACE
@@ -26,7 +27,7 @@ from tests.toy_study import SPACE
 SMALL = Request(SPACE, arms=("baseline",), replicates=2, trials=2)
 HERE = Resources(executor="in-process", cpus_per_trial=0.5)
 APP = typer.Typer()
-APP.command()(resume.main)
+APP.command(cls=WithRetry)(resume.main)
 
 
 @pytest.fixture
@@ -69,7 +70,15 @@ def test_every_fault_is_said_at_once(stopped: RunPaths[Path]) -> None:
     assert "--max-concurrent is 0" in caught.value.faults[1]
 
 
-def test_code_of_a_strangers_run_is_imported_only_if_trusted(stopped: RunPaths[Path], tmp_path: Path) -> None:
+def test_a_run_that_was_started_here_goes_on_without_further_words(stopped: RunPaths[Path]) -> None:
+    done = CliRunner().invoke(APP, [str(stopped.root), "--no-report"])
+    assert done.exit_code == 0, done.output
+
+
+def test_code_of_a_strangers_run_is_imported_only_if_trusted(
+    stopped: RunPaths[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another's"))
     with pytest.raises(FaultsError, match=r"names code of its own, .*add --trust"):
         plan_resume(stopped.root)
     with pytest.raises(FaultsError, match="is no run directory"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation import study_file
+from ablation import own_runs, study_file
 from ablation.best_trial import lost_checkpoints
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
@@ -21,7 +22,8 @@ from ablation.plan import Plan
 from ablation.planning.request import Request, check_request
 from ablation.rerun import rerun
 from ablation.reuse import load_best
-from ablation.trust import allow_code
+from ablation.study_file import StudyFile
+from ablation.trust import allow_code, needs_trust
 from ablation.user_code import UserCode
 from tests.chaos import elsewhere
 from tests.support.ledgers import append
@@ -88,6 +90,52 @@ def test_a_sample_of_trials_is_run_again_and_noted_for_the_report(swept: RunPath
 def test_a_trial_or_a_number_is_wanted(swept: RunPaths[Path], tmp_path: Path, arguments: list[str], fault: str) -> None:
     refused = command("ablation.rerun", str(swept.root), *arguments, "--trust", cwd=tmp_path)
     assert refused.returncode == 2 and fault in refused.stderr
+
+
+def is_trusted(file: StudyFile, paths: RunPaths[Path]) -> bool:
+    return not needs_trust(file, paths)
+
+
+def test_a_run_is_its_users_own_where_its_study_json_was_written_and_as_long_as_it_names_the_same(
+    swept: RunPaths[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = study_file.read(swept)
+    assert not is_trusted(file, swept)
+    own_runs.note(swept.study.read_bytes())
+    assert is_trusted(file, swept)
+    allow_code(file, swept, trust=False)
+    moved = RunPaths(Path(shutil.copytree(swept.root, tmp_path / "moved")))
+    assert is_trusted(study_file.read(moved), moved)
+    # A later event may replace the plan, and whoever writes it need not be the one who started the run.
+    space = file.plan.space.model_copy(update={"dataset": "subprocess:call"})
+    grown = file.model_copy(update={"plan": file.plan.model_copy(update={"space": space})})
+    assert not is_trusted(grown, swept)
+    elsewhere = UserCode(folder=str(tmp_path), import_path=(str(tmp_path / "evil"),))
+    assert not is_trusted(file.model_copy(update={"user_code": elsewhere}), swept)
+    # Nor does a study.json that says something else by now.
+    moved.study.unlink()
+    study_file.write(file.model_copy(update={"user_code": elsewhere}), moved)
+    assert not is_trusted(study_file.read(moved), moved)
+
+
+def test_a_record_of_started_runs_that_others_may_write_into_counts_for_nothing(
+    swept: RunPaths[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    own_runs.note(swept.study.read_bytes())
+    (mark,) = (tmp_path / "state").rglob("started/*")
+    assert is_trusted(study_file.read(swept), swept)
+    mark.parent.chmod(0o777)
+    assert not is_trusted(study_file.read(swept), swept)
+
+
+def test_where_no_record_can_be_kept_a_run_starts_and_is_a_strangers(
+    swept: RunPaths[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    own_runs.note(swept.study.read_bytes())
+    assert not is_trusted(study_file.read(swept), swept)
 
 
 def test_code_inside_a_run_directory_is_never_imported(swept: RunPaths[Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ FLOORS = (
     "space_file user_code code_record version plan_versions arrays tensor_file torch_state",
     "ledger",
     "plan study_file study_result run_dir power moderation tables failures checkpoint best_trial reuse exportable "
-    "trust reruns agreement",
+    "trust own_runs reruns agreement retry_option",
     "study",
     "engine",
     "planning",

@@ -139,8 +139,8 @@ def test_failures_are_grouped_by_what_their_reasons_share(tmp_path: Path) -> Non
     found = by_reason(ends)
     assert [failures.count for failures in found] == [2, *[1] * 7]
     lines = list(in_words(found, paths))
-    assert lines[0] == f"2 failed: ValueError: [/x] 1; log: {paths.log('a/0/search/0')}"
-    assert lines[1] == "1 diverged: val_score not finite in epoch 3"
+    assert lines[0] == f"2 × ValueError: [/x] 1 ({paths.log('a/0/search/0')})"
+    assert lines[1] == "1 × diverged: val_score not finite in epoch 3"
     assert lines[-1] == "3 more, for 3 other reasons: trials.parquet has them"
     assert all(len(line) < 400 for line in lines)
     assert last_lines(paths.log("a/0/search/0"))[-1] == "ValueError: [/x] 1"
@@ -158,7 +158,7 @@ def test_the_accounting_of_a_paused_sweep_says_why_and_how_to_go_on(tmp_path: Pa
     account = Account(tmp_path, "paused", 1, summary, None, found, "again --retry-failed")
     TextMessages(console(file=file)).accounting(account)
     reported = file.getvalue()
-    assert f"5 failed: ValueError: no; log: {log}" in reported
+    assert f"5 × ValueError: no ({log})" in reported
     assert "paused: trials fail alike and none works" in reported and "  ValueError: no\n" in reported
     assert "run failed trials again, once it is mended, with: again --retry-failed" in reported
 
