@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from ablation import tables
 from ablation.code_record import CodeRecord
 from ablation.engine.executor import TellNodes, executor_for
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
+from ablation.engine.signals import Signals
 from ablation.engine.slots import Slots
 from ablation.engine.stop import StopReason
 from ablation.engine.trial_files import remove_local_side
@@ -63,10 +61,10 @@ def sweep(
     exception.
     """
     deadline = None if resources.max_hours is None else time.monotonic() + 3600 * resources.max_hours
-    stop = StopReason(deadline)
-    with _signals_noted(stop), Ledger(paths.ledger) as ledger:
-        stop.ledger = ledger
+    signals = Signals()
+    with signals.noted(), Ledger(paths.ledger) as ledger:
         study = open_study(file, ledger, plan)
+        stop = StopReason(study, ledger, signals, deadline)
         _remove_left_checkpoints(study, paths)
         study.reopen_failed(retry)
         if study.is_finished:
@@ -74,11 +72,10 @@ def sweep(
         ledger.history.clear()  # of a long study it takes more memory than all the rest
         code = CodeRecord.of_trial(study.plan.space.trial, UserCode.here())
         study.open_session(os.getpid(), resources.model_dump(), code)
-        stop.study = study
         executor = executor_for(resources)
         with executor.started(_needs(file, study.plan, paths), tell) as slots:
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
-            _install_signal_handlers(stop)
+            signals.take_over()
             with _watched(study, slots, watch):
                 environment = _environment(file, study.plan, paths, resources, slots)
                 with closing(Results(study, paths, stop)) as results:
@@ -94,7 +91,7 @@ def sweep(
     if study.is_finished:
         remove_local_side(paths)
         return "finished"
-    if stop.signal is None and not stop.is_out_of_time and stop.is_paused:
+    if signals.number is None and not stop.is_out_of_time and stop.is_paused:
         return "paused"
     return "interrupted" if stop.is_due else "short"
 
@@ -142,27 +139,3 @@ def _environment(file: StudyFile, plan: Plan, paths: RunPaths, resources: Resour
         user_code=UserCode.here(),
         watchdog_s=60 * resources.watchdog_minutes,
     )
-
-
-@contextmanager
-def _signals_noted(stop: StopReason) -> Iterator[None]:
-    previous = _install_signal_handlers(stop)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _install_signal_handlers(stop: StopReason) -> dict[signal.Signals, Any]:
-    """Let signals end the sweep in order, and return the handlers that they had; none outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}  # Python lets no other thread handle signals
-
-    def note(number: int, frame: FrameType | None) -> None:
-        stop.signal = number
-
-    handled = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        handled.append(signal.SIGHUP)
-    return {number: signal.signal(number, note) for number in handled}

@@ -63,7 +63,6 @@ class Results:
         again.
         """
         ledger = self._stop.ledger
-        assert ledger is not None, "a sweep has a ledger"
         self._left.append((ledger.appended, directory))
         while self._left and self._left[0][0] <= ledger.written:
             self._remover.submit(remove_folder, self._left.popleft()[1])

@@ -24,7 +24,8 @@ from tests.toy_study import toy_plan
 
 def test_each_attempt_of_a_pending_trial_is_offered_once_the_newest_first(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        scheduler = StudyScheduler(Results(Study(toy_plan(), ledger), RunPaths(tmp_path), StopReason()))
+        study = Study(toy_plan(), ledger)
+        scheduler = StudyScheduler(Results(study, RunPaths(tmp_path), StopReason(study, ledger)))
     trials = [
         SimpleNamespace(trial_id=str(number), status=status, num_failures=0)
         for number, status in enumerate(["PENDING", "RUNNING", "PENDING", "TERMINATED"])
@@ -46,11 +47,11 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 3600)  # not before the test says so
-    paths, stop = RunPaths(tmp_path), StopReason()
+    paths = RunPaths(tmp_path)
     with Ledger(paths.ledger) as ledger:
-        stop.ledger = ledger
         study = Study(toy_plan(), ledger)
         study.open_session(process=0, resources={})
+        stop = StopReason(study, ledger)
         results = Results(study, paths, stop)
 
         def fail_next() -> Path:
@@ -74,10 +75,10 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
 
 def test_the_search_is_over_only_when_the_last_trial_has_ended(tmp_path: Path) -> None:
     """A trial whose worker was lost before it started is handed out again, also if it is the last one."""
-    stop = StopReason()
     with Ledger(tmp_path) as ledger:
         study = Study(toy_plan(), ledger)
         study.open_session(process=0, resources={})
+        stop = StopReason(study, ledger)
         searcher = StudySearcher(study, 1, environment=None, stop=stop)  # type: ignore[arg-type]
         last = None
         while isinstance(asked := searcher.suggest("tunes-own"), dict):

@@ -169,7 +169,8 @@ def toy_plan_of(project: Path) -> Plan:
 
 def test_workers_with_other_code_end_the_sweep_by_name(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        study, stop = Study(toy_plan(), ledger), StopReason()
+        study = Study(toy_plan(), ledger)
+        stop = StopReason(study, ledger)
         code = CodeRecord(files={"model.py": "1"}, versions={"torch": "2.1"})
         study.open_session(process=0, resources={}, code=code)
         results = Results(study, RunPaths(tmp_path), stop)

@@ -43,7 +43,7 @@ class _EndsEarly(Results):
         self._taken += 1
         if self._taken == EPOCHS_BEFORE_END:
             if self._ended == "interrupted":
-                self._its_stop.signal = signal.SIGTERM
+                self._its_stop.signals.number = signal.SIGTERM
             else:
                 raise _GivenUpError
         return goes_on
