@@ -8,6 +8,7 @@ import typer
 
 from ablation.console.go_on import go_on_with
 from ablation.console.messages import messages_for
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.interrupts import INTERRUPTED, NOTHING_BEGUN, as_keyboard_interrupts
 from ablation.ledger.log import read_events
@@ -15,7 +16,6 @@ from ablation.ledger.records import fold
 from ablation.planning.planned_run import PlannedRun
 from ablation.planning.resumed_run import plan_resume
 from ablation.retry_option import RetryFailed, kinds_asked, run_command
-from ablation.run import run_prepared
 from ablation.store import located
 
 

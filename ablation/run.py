@@ -1,4 +1,4 @@
-"""Command and function: plan a study, run it, account for every trial, and start its report."""
+"""Command and function: plan a study and carry it out."""
 
 from __future__ import annotations
 
@@ -8,49 +8,27 @@ if __name__ == "__main__":
     quit_when_interrupted()  # here, since the imports below take seconds
 
 # isort: split
-import json
-import os
-import shlex
-import subprocess
 import sys
-from collections.abc import Collection, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable
 from inspect import signature
 from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 
-from ablation import study_file, tables
-from ablation.best_trial import again, lost_checkpoints
 from ablation.console.go_on import go_on_with
-from ablation.console.messages import Account, Messages, messages_for
+from ablation.console.messages import messages_for
 from ablation.console.plan_text import show_plan
-from ablation.console.progress import Progress
-from ablation.engine.slots import local_slots
-from ablation.failures import Kind
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
-from ablation.ledger.log import LedgerError, OvertakenError, read_events
-from ablation.ledger.records import ConflictError, fold
-from ablation.ledger.storage import UnwritableError
-from ablation.paths import RunPaths
-from ablation.planning.planned_run import PlannedRun, create_run, plan_run
-from ablation.planning.rehearsal_process import try_confirm_trial
+from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request, checked_options
 from ablation.power import SpreadAsked
 from ablation.resources import Resources
-from ablation.retry_option import OPTION, RetryFailed, kinds_asked, run_command
-from ablation.run_dir import run_dir
-from ablation.store import AnyPath, as_typed, located
-from ablation.study.retry import reopenable
-from ablation.study_file import DamagedStudyError
+from ablation.retry_option import RetryFailed, kinds_asked, run_command
+from ablation.store import AnyPath, located
 from ablation.study_result import StudyResult
-from ablation.user_code import OUR_ROOT
 from search_spaces.space import Design, Space
-
-LACKS_A_SECTION = 3  # exit code of analysis.report
-FAILED_SHARE_TOLERATED = 0.1
-CONFIRM_TRIED_MOST_S = 60.0
 
 
 def main(
@@ -231,114 +209,6 @@ class _CallableModule(ModuleType):
     def __call__(self, *args: Any, **keywords: Any) -> StudyResult:
         """Call ``run``."""
         return run(*args, **keywords)
-
-
-def run_prepared(study: PlannedRun, report: bool = True, *, retry: Collection[Kind] = ()) -> int:
-    """Sweep, account and report; return the exit code. Raises FaultsError as ``planned_run.begin`` does.
-
-    ``retry`` are the kinds of failures whose trials run again.
-    """
-    # Here and not before, since they take long to import: whatever can be wrong with the input has been reported.
-    from ablation.engine.driver import sweep
-    from ablation.engine.executor import NoStartError
-    from ablation.engine.stop import OtherCodeError
-
-    plan, say = study.checked.plan, messages_for(study.resources.log_format)
-    try:
-        if not study.resume:
-            _try_confirm_trial(study, say)
-            create_run(study)
-        paths = study.paths
-        say.header(study.checked, paths.root, study.resume)
-        file = study_file.read(paths).with_data_at((study.checked.data or {}).get("uri"))
-        ended: str = sweep(
-            file, paths, study.resources, plan, retry=retry,
-            watch=partial(Progress, resources=study.resources, paths=paths, console=say.console), tell=say.nodes,
-        )  # fmt: skip
-        summary = tables.materialise(paths)
-    except (LedgerError, UnwritableError, ConflictError, NoStartError, OtherCodeError) as error:
-        return _halt(error, study.paths, say)
-    except OSError as error:
-        return _halt(UnwritableError(study.paths.root, str(error)), study.paths, say)
-    # An interrupted driver has little time, a paused one no results, and one with nothing to do may have its report.
-    is_due = (
-        report
-        and ended not in ("interrupted", "paused")
-        and not (ended == "nothing left" and _is_reported(paths, summary))
-    )
-    page = None
-    try:
-        page = write_report(paths, say) if is_due else None
-    except KeyboardInterrupt:
-        ended = "interrupted"
-    say.lost_checkpoints([again(paths.root, trial_id) for trial_id in lost_checkpoints(paths.root)])
-    code = _exit_code(ended, summary, is_reported=page is not None or not is_due)
-    if ended == "nothing left" and not is_due and paths.page.is_file():
-        page = paths.page
-    may_retry = summary["failed"] and reopenable(plan, fold(read_events(paths.ledger)))
-    retried = go_on_with(study, OPTION) if may_retry else None
-    found = () if page is None else run_dir(paths.root).answer()
-    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retried, found))
-    return code
-
-
-def _try_confirm_trial(study: PlannedRun, say: Messages) -> None:
-    """Raise FaultsError if a sweep's confirm trials, which come last, would break the contract.
-
-    Not for a cluster, whose data and GPUs this machine need not have, nor where trials run in this process, in which
-    somebody may wait for breakpoints.
-    """
-    if study.resources.address is None and study.resources.executor == "ray":
-        slots, epoch_most_s = local_slots(study.resources), 60 * study.resources.watchdog_minutes
-        fault = try_confirm_trial(study.checked, slots, epoch_most_s, CONFIRM_TRIED_MOST_S)
-        if fault is not None:
-            say.rehearsed(fault)
-
-
-def _halt(error: Exception, paths: RunPaths, say: Messages) -> int:
-    """Say what keeps the sweep from going on; what the ledger holds by then is put into the tables if possible."""
-    say.halted(error, paths.root)
-    if not isinstance(error, OvertakenError):
-        try:
-            tables.materialise(paths)
-        except (OSError, LedgerError, ConflictError, DamagedStudyError) as also:
-            say.tables_stale(also, paths.root)
-    return 1
-
-
-def _is_reported(paths: RunPaths, summary: Mapping[str, Any]) -> bool:
-    """Return whether the page counts what the summary does; one from before the study grew, or ended, does not."""
-    try:
-        reported = json.loads(paths.page.with_name("findings.json").read_bytes())["accounting"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return paths.page.is_file() and bool(reported == {key: summary[key] for key in ("planned", *tables.STATUSES)})
-
-
-def _exit_code(ended: str, summary: Mapping[str, int], is_reported: bool) -> int:
-    if ended == "interrupted":
-        return INTERRUPTED
-    failed = summary["failed"] + summary["diverged"]
-    is_accounted = summary["pending"] + summary["interrupted"] == 0
-    is_whole = (
-        is_accounted and ended in ("finished", "nothing left") and failed <= FAILED_SHARE_TOLERATED * summary["planned"]
-    )
-    return 0 if is_whole and is_reported else 1
-
-
-def write_report(paths: RunPaths, say: Messages) -> AnyPath | None:
-    """Build the page in a process of its own, without what the sweep has loaded; None if it is not whole."""
-    # -P and our folder first: what lies in the user's folder may be called analysis, too.
-    command = [sys.executable, "-P", "-m", "analysis.report", as_typed(paths.root)]
-    search_path = os.pathsep.join(filter(None, (str(OUR_ROOT), os.environ.get("PYTHONPATH"))))
-    # Its output is taken in here: a process that cannot print would fail, and with it the report.
-    built = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": search_path}
-    )
-    if built.returncode != 0:
-        there = paths.page if built.returncode == LACKS_A_SECTION else None
-        say.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(as_typed(paths.root))}", there)
-    return paths.page if built.returncode == 0 else None
 
 
 if __name__ == "__main__":

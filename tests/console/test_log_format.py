@@ -22,6 +22,7 @@ from ablation.ledger.log import Ledger, LedgerError, read_events
 from ablation.ledger.records import fold
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.report_process import write_report
 from ablation.resources import Resources
 from ablation.study.study import Study
 from ablation.trial import EpochRecord
@@ -231,7 +232,7 @@ def test_a_report_that_cannot_be_built_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/ls")  # fails, with something on stderr
-    assert run_module.write_report(RunPaths(tmp_path / "nothing"), messages_for("json")) is None
+    assert write_report(RunPaths(tmp_path / "nothing"), messages_for("json")) is None
     (line,) = strict(capfd.readouterr().err)
     assert line["kind"] == "report_failed" and line["error"] and "analysis.report" in line["again"]
 

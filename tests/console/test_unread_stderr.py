@@ -17,12 +17,12 @@ import pytest
 from ablation.console.progress import Progress
 from ablation.console.stderr import Stderr
 from ablation.engine.slots import Slots
+from ablation.execution import run_prepared
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
-from ablation.run import run_prepared
 from ablation.study.study import Study
 from tests.support.plain_driver import put_in_place
 from tests.support.plain_loop import carry_out

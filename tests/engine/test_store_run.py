@@ -17,6 +17,7 @@ from ablation.engine.results import Results
 from ablation.engine.trial_files import local_side
 from ablation.engine.work_folder import LOCK, WorkFolder
 from ablation.engine.worker import StepReport, TrialEnvironment, Worker
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.ledger.log import Ledger
 from ablation.node_cache import copy_of, fetch
@@ -27,7 +28,6 @@ from ablation.planning.request import Request
 from ablation.planning.resumed_run import plan_resume
 from ablation.rerun import rerun
 from ablation.resources import Resources
-from ablation.run import run_prepared
 from ablation.store import AnyPath, StorePath, files_below, located, name_in, opened, put_whole
 from ablation.study.study import Study
 from ablation.user_code import UserCode

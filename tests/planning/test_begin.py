@@ -12,11 +12,11 @@ import typer
 from typer.testing import CliRunner
 
 import ablation.run as run_module
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
-from ablation.run import run_prepared
 from tests.support.plain_driver import put_in_place
 from tests.toy_study import SPACE
 

@@ -17,6 +17,7 @@ from ablation.code_record import CodeRecord, changes
 from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
 from ablation.engine.worker import StepReport
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.git import repository_of
 from ablation.ledger.log import Ledger
@@ -25,7 +26,6 @@ from ablation.plan import Plan
 from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request, check_request
 from ablation.resources import Resources
-from ablation.run import run_prepared
 from ablation.study.study import Study
 from ablation.trial import EpochRecord
 from ablation.user_code import UserCode

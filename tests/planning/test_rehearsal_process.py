@@ -131,7 +131,7 @@ def test_what_a_confirm_trial_raises_is_a_note_and_the_sweep_begins(
 
 
 def test_epochs_too_long_to_be_tried_hold_a_sweep_up_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "CONFIRM_TRIED_MOST_S", 0.01)
+    monkeypatch.setattr("ablation.execution.CONFIRM_TRIED_MOST_S", 0.01)
     found = sweep(tmp_path, monkeypatch, "pass")
     assert found.exit_code == 130
     assert "two epochs take longer than 0.01 s, so no confirm trial was tried" in found.stderr

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from ablation import resume, study_file
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.ledger.events import Grown, SessionOpened
 from ablation.ledger.log import Ledger, read_events
@@ -20,7 +21,6 @@ from ablation.planning.request import Request, check_request
 from ablation.planning.resumed_run import plan_resume
 from ablation.resources import Resources
 from ablation.retry_option import WithRetry
-from ablation.run import run_prepared
 from analysis.audit.checks import audit
 from tests.toy_study import SPACE
 

@@ -45,7 +45,7 @@ FLOORS = (
     "engine",
     "planning",
     "console",
-    "run status rerun predict best resume export export_formats model_card cli",
+    "run status rerun predict best resume export export_formats model_card execution report_process cli",
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 MODELS = ("tcl", "sorting")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import ablation.run as run_module
+from ablation import execution
 from ablation.console.messages import Messages
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import plan_run
@@ -25,7 +25,7 @@ def run(out: Path, ended: str, *, resume: bool = True, report: bool = False, rep
     asked = Request(SPACE, arms=("baseline",), replicates=replicates, trials=2)
     with pytest.MonkeyPatch.context() as patch:
         put_in_place(patch, ended)
-        return run_module.run_prepared(plan_run(asked, "toy", out, Resources(), resume), report)
+        return execution.run_prepared(plan_run(asked, "toy", out, Resources(), resume), report)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         pages.append(build(paths.root))
         return pages[-1]
 
-    monkeypatch.setattr(run_module, "write_report", write_report)
+    monkeypatch.setattr(execution, "write_report", write_report)
     return pages
 
 

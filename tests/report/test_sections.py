@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ablation.console.messages import messages_for
 from ablation.paths import RunPaths
-from ablation.run import write_report
+from ablation.report_process import write_report
 from analysis.report import page
 from analysis.report.__main__ import app
 from analysis.report.build import render

@@ -21,12 +21,12 @@ from PIL import Image
 
 from ablation import study_file
 from ablation.engine import driver
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request, check_request
 from ablation.resources import Resources
-from ablation.run import run_prepared
 from ablation.study_file import StudyFile
 from ablation.tcl.config import Data, TclConfig
 from ablation.tcl.data import cache, partial

@@ -11,13 +11,13 @@ import torch
 
 from ablation.best_trial import Selection, best_available, best_trial
 from ablation.checkpoint import without_prefix
+from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import create_run, plan_run
 from ablation.planning.request import Request, check_request
 from ablation.rerun import rerun
 from ablation.resources import Resources
-from ablation.run import run_prepared
 from ablation.run_dir import run_dir
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.dataset import open_dataset
