@@ -14,6 +14,7 @@ MODULES = (
     *("ablation.faults", "ablation.plan", "ablation.power", "ablation.seeds", "ablation.torch_state"),
     *("ablation.moderation", "ablation.trial"),
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
+    *("ablation.failures", "ablation.retry_option"),
     "ablation.engine.address",
     "ablation.engine.node_faults",
     *("analysis.effects", "analysis.inference", "analysis.statistics.effect_sizes", "analysis.statistics.welch"),
