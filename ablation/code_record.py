@@ -1,6 +1,7 @@
 """The code that runs a trial, on record: a digest of each file of the user's project, and the versions beside it.
 
-Bytes decide: a changed comment is a change. What a trial imports by a computed name, or reads as data, is not seen.
+Bytes decide: a changed comment is a change. But the statement that declares SPACE is left out: what it declares is the
+plan's, and compared there. What a trial imports by a computed name, or reads as data, is not seen.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class CodeRecord(Frozen):
     """What a session runs.
 
     Attributes:
-        files: SHA-256 of each source file, by its path from the folder on the import path that holds it.
+        files: SHA-256 of each source file but for its SPACE, by its path from the folder on the import path that
+            holds it.
         versions: of Python and of the packages on which results depend, if they are installed.
     """
 
@@ -112,9 +114,10 @@ class _Project:
             if file is None or not self._counts(name):
                 continue
             source = file.read_bytes()
-            self._files[self._named(file)] = hashlib.sha256(source).hexdigest()
+            tree = ast.parse(source)
+            self._files[self._named(file)] = hashlib.sha256(_without_space(source, tree)).hexdigest()
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            waiting += _imported(source, package)
+            waiting += _imported(tree, package)
 
     def _counts(self, name: str) -> bool:
         """Return whether a module is the user's: not ours, unless it lies in the package of a shipped trial."""
@@ -138,9 +141,28 @@ class _Project:
         return file.relative_to(max(inside, key=lambda folder: len(folder.parts))).as_posix()
 
 
-def _imported(source: bytes, package: str) -> Iterator[str]:
+def _without_space(source: bytes, tree: ast.Module) -> bytes:
+    """Return a source without the lines of the statement that declares SPACE, if it is alone on them.
+
+    A study's file may gain a level, by which the study grows, while the code of its trials stays what it was.
+    """
+    lines = source.splitlines(keepends=True)
+    spans = [(node.lineno - 1, node.end_lineno or node.lineno) for node in tree.body]
+    for node, (first, end) in zip(tree.body, spans, strict=True):
+        is_alone = sum(start < end and first < stop for start, stop in spans) == 1
+        if is_alone and _declares_space(node):
+            return b"".join((*lines[:first], *lines[end:]))
+    return source
+
+
+def _declares_space(node: ast.stmt) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return any(isinstance(target, ast.Name) and target.id == "SPACE" for target in targets)
+
+
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
     """Yield the names that a source imports anywhere in it, as modules: packages around them included."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 import typer
 
+from ablation import study_file
 from ablation.console.go_on import go_on_with
 from ablation.console.messages import messages_for
 from ablation.execution import run_prepared
+from ablation.failures import Kind
 from ablation.faults import FaultsError
 from ablation.interrupts import INTERRUPTED, NOTHING_BEGUN, as_keyboard_interrupts
 from ablation.ledger.log import read_events
 from ablation.ledger.records import fold
 from ablation.planning.planned_run import PlannedRun
 from ablation.planning.resumed_run import plan_resume
-from ablation.retry_option import RetryFailed, kinds_asked, run_command
+from ablation.retry_option import OPTION, RetryFailed, kinds_asked, run_command
 from ablation.store import located
+from ablation.study.retry import reopenable
+from ablation.trial import Phase
+
+PHASES: tuple[Phase, ...] = ("search", "confirm")
 
 
 def main(
     run: Annotated[str, typer.Argument(help="A run directory, or its address.")],
     replicates: Annotated[int | None, typer.Option(help="Let the study grow to so many replicates.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="The run's space as it is now: levels that it has gained are further arms.")
+    ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Let the study grow by these arms of its space; repeatable."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Where its data is now, if it has moved.")] = None,
     retry_failed: RetryFailed = None,
     accept_changes: Annotated[
@@ -51,11 +66,12 @@ def main(
         with as_keyboard_interrupts():
             retry = kinds_asked(retry_failed, faults)
             study = plan_resume(
-                located(run), replicates=replicates, data=data, given=given, faults=faults,
-                accept_changes=accept_changes, trust=trust,
+                located(run), replicates=replicates, space=space, arms=arms or (), data=data, given=given,
+                faults=faults, accept_changes=accept_changes, trust=trust,
             )  # fmt: skip
             if plan:
-                typer.echo(left_in_words(study))
+                for line in left_in_words(study, retry):
+                    typer.echo(line)
                 return
             code = run_prepared(study, report, retry=retry)
     except FaultsError as error:
@@ -70,15 +86,23 @@ def main(
     raise typer.Exit(code)
 
 
-def left_in_words(study: PlannedRun) -> str:
-    """Say how much of a run is done and left, growth included."""
-    planned = study.checked.plan
-    records = fold(read_events(study.paths.ledger))
-    ended = sum(state.has_ended for state in records.values())
-    failed = sum(state.outcome == "failed" for state in records.values())
-    left = planned.trial_count - ended
-    words = f"{study.paths.root}: {left} of {planned.trial_count} trials left"
-    return f"{words}; {failed} failed ones run again with --retry-failed" if failed else words
+def left_in_words(study: PlannedRun, retry: Collection[Kind] = ()) -> Iterator[str]:
+    """Say what is left of a run, growth and failures of the kinds to ``retry`` included."""
+    plan, events = study.checked.plan, read_events(study.paths.ledger)
+    records = fold(events)
+    again = {trial.trial_id for trial in reopenable(plan, records, retry)}
+    ended = {trial_id for trial_id, state in records.items() if state.has_ended} - again
+    left = [trial for trial in plan.trials() if trial.trial_id not in ended]
+    yield f"{study.paths.root}: {len(left)} of {plan.trial_count} trials left"
+    known = {arm.name for arm in study_file.plan_now(study_file.read(study.paths), events).arms}
+    by_arm = Counter((trial.arm, trial.phase) for trial in left)
+    for arm in plan.arms:
+        counts = [f"{by_arm[arm.name, phase]} {phase}" for phase in PHASES if by_arm[arm.name, phase]]
+        if counts:
+            yield f"  {arm.name}: {', '.join(counts)}{'' if arm.name in known else '; a new arm'}"
+    others = len(reopenable(plan, records)) - len(again)
+    if others:
+        yield f"{others} that failed run again with {OPTION}"
 
 
 if __name__ == "__main__":

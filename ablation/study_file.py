@@ -22,7 +22,7 @@ from ablation.plan_versions import of_version_1
 from ablation.store import make_folder, put_whole
 from ablation.user_code import UserCode, study_module
 from ablation.version import VERSION
-from search_spaces.space import IS_RECORDED, Frozen
+from search_spaces.space import IS_RECORDED, Frozen, Levels
 
 SCHEMA_VERSIONS = (1, 2)
 DIGEST = "sha256_of_the_rest"
@@ -52,6 +52,7 @@ class StudyFile(Frozen):
     budget_name: str
     data: dict[str, Any] | None
     user_code: UserCode | None = None
+    settings: Levels | None = None  # what --set fixed, within the plan's space; None: from before it was recorded
     plan: Plan
     # What follows from the plan, written out for readers of the file.
     rungs: tuple[int, ...]
@@ -87,7 +88,14 @@ class StudyFile(Frozen):
         return self if self.data is None or uri is None else self.model_copy(update={"data": {**self.data, "uri": uri}})
 
 
-def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | None, command: list[str]) -> StudyFile:
+def describe(
+    name: str,
+    plan: Plan,
+    budget_name: str,
+    data: dict[str, Any] | None,
+    command: list[str],
+    settings: Levels | None = None,
+) -> StudyFile:
     """Put a plan together with its provenance; the trial's module has been imported."""
     repository = _repository(plan.space.trial)
     return StudyFile(
@@ -102,6 +110,7 @@ def describe(name: str, plan: Plan, budget_name: str, data: dict[str, Any] | Non
         budget_name=budget_name,
         data=data,
         user_code=UserCode.here(),
+        settings=settings,
         plan=plan,
         rungs=plan.rungs,
         search_is_random=plan.search_is_random,

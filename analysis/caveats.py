@@ -56,6 +56,8 @@ def growth(study: PlannedStudy) -> str | None:
         f"This study grew {times} after it was started, from {first['arms']} arms and {first['replicates']} replicates "
         f"to {arms} and {replicates}"
     )
+    later = [name for growth in study.growths for name in growth.get("arms_added", ())]
+    grew += f" ({', '.join(later)} came later)" if later else ""
     seen = [growth.get("confirmed_before") for growth in study.growths]
     if all(confirmed == 0 for confirmed in seen):
         return f"{grew}, before any confirm trial had a result."

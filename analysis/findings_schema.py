@@ -313,7 +313,11 @@ SCHEMA: Schema = {
                 "trials that were run again after the study, by how they agreed",
                 {kind: _count("trials") for kind in ("exact", "rounding", "different")},
             ),
-            "growths": {"type": "array", "items": {"type": "object"}, "description": "size before each growth"},
+            "growths": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "size before, arms that came",
+            },
             "warnings": _rows("what weakens the claims", {"code": _text("stable name"), "text": _text("sentence")}),
         },
     ),

@@ -26,8 +26,8 @@ class PlannedStudy:
     Attributes:
         file: study.json, as it was written when the study was planned.
         plan: the plan as it stands: what the study has grown to.
-        growths: how it grew, in order: ``arms`` and ``replicates`` before, and ``confirmed_before``, the confirm trials
-            that were completed by then.
+        growths: how it grew, in order: ``arms`` and ``replicates`` before, ``confirmed_before``, the confirm trials
+            that were completed by then, and ``arms_added``, the names of those that came with it.
     """
 
     file: StudyFile
@@ -141,7 +141,14 @@ def study(run: RunLocation) -> PlannedStudy:
     file = where.study()
     plan, growths = file.plan, []
     for grown in where.growths():
-        before = {"arms": len(plan.arms), "replicates": plan.budget.replicates}
-        growths.append({**before, "confirmed_before": grown.confirmed_before})
-        plan = Plan.model_validate(grown.plan, context={IS_RECORDED: True})
+        before, plan = plan, Plan.model_validate(grown.plan, context={IS_RECORDED: True})
+        known = {arm.name for arm in before.arms}
+        growths.append(
+            {
+                "arms": len(before.arms),
+                "replicates": before.budget.replicates,
+                "confirmed_before": grown.confirmed_before,
+                "arms_added": [arm.name for arm in plan.arms if arm.name not in known],
+            }
+        )
     return PlannedStudy(file, plan, tuple(growths))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import re
 import secrets
-import shlex
 import shutil
 import sys
 import tempfile
@@ -27,10 +26,11 @@ from ablation.ledger.storage import UnwritableError
 from ablation.machine import usable_cpus
 from ablation.paths import RunPaths
 from ablation.plan import Plan
+from ablation.planning.growth import changes as changes_asked
 from ablation.planning.request import CheckedStudy, Request, check_request
 from ablation.planning.warm_start import source_faults
 from ablation.resources import Resources
-from ablation.store import AnyPath, StorePath, as_typed, files_below, located, make_folder, put_all, put_whole
+from ablation.store import AnyPath, StorePath, files_below, located, make_folder, put_all, put_whole
 from ablation.study_file import DamagedStudyError, StudyFile
 from ablation.user_code import UserCode
 from search_spaces.space import Space
@@ -104,7 +104,7 @@ def plan_run(
     except FaultsError as error:
         found += error.faults
     if checked is not None and existing is not None:
-        found += _changes(paths.root, existing, checked)
+        found += changes_asked(paths.root, existing.file, existing.plan, checked)
         found += [] if accept_changes else code_faults(existing, checked)
     if found or checked is None:
         raise FaultsError(found)
@@ -121,7 +121,9 @@ def create_run(study: PlannedRun) -> None:
     try:
         _make_folder(study)
         root = study.paths.root
-        described = study_file.describe(root.name, checked.plan, checked.budget_name, checked.data, _command())
+        described = study_file.describe(
+            root.name, checked.plan, checked.budget_name, checked.data, _command(), checked.settings
+        )
         study_file.write(described, study.paths)
         own_runs.note(study.paths.study.read_bytes())
         if checked.plan.init_from is not None:
@@ -280,35 +282,6 @@ def too_large(resources: Resources, gpus: float) -> list[str]:
         for option, asked, there, unit in limits
         if asked > there
     ]
-
-
-def _changes(root: AnyPath, existing: ExistingRun, checked: CheckedStudy) -> list[str]:
-    """Say what keeps a run from going on as asked: everything but more replicates and arms, by which a study grows."""
-    # What is said about a study may change: its words are not compared.
-    file, now, asked = existing.file, existing.plan.without_wording(), checked.plan.without_wording()
-    both = [(key, getattr(asked, key), getattr(now, key)) for key in ("design", "metric", "seed")]
-    both += [(key, value, getattr(now.budget, key)) for key, value in asked.budget if key != "replicates"]
-    both += [(f"the space's {key}", value, getattr(now.space, key)) for key, value in asked.space if key != "budgets"]
-    faults = []
-    for key, value, known in both:
-        if value != known:
-            what = f"is {value}, but the run has {known}" if isinstance(known, str | int | float) else "differs"
-            faults.append(f"--resume: {key} {what}")
-    if not faults and now.space != asked.space:
-        faults.append("--resume: the space's budgets differ")
-    replicates = now.budget.replicates
-    if asked.budget.replicates < replicates:
-        faults.append(f"--resume: the run has {replicates} replicates, {asked.budget.replicates} are asked for")
-    missing = [arm.name for arm in now.arms if arm not in asked.arms]
-    if missing:
-        faults.append(f"--resume: the run's arms {', '.join(missing)} are not among those asked for")
-    if file.data_fingerprint != (checked.data or {}).get("fingerprint"):
-        faults.append("--resume: the data differ from the run's own, or their content has changed")
-    remedy = (
-        f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"
-        f", or start a new study from what this one confirmed: another --name with --warm-start {as_typed(root)}"
-    )
-    return [f"{fault}; {remedy}" for fault in faults]
 
 
 def code_faults(existing: ExistingRun, checked: CheckedStudy) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from inspect import signature
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_
 from ablation.spaces import find_space
 from ablation.store import AnyPath
 from ablation.trial import RunTrial, build_config, config_type, import_object
-from search_spaces.space import DESIGNS, Arm, Budget, Space
+from search_spaces.space import DESIGNS, Arm, Budget, Levels, Space
 
 EFFORT_OPTIONS = ("replicates", "trials", "seeds", "epochs")
 
@@ -51,6 +51,7 @@ class CheckedStudy:
     budget_name: str
     budget_reason: str
     data: dict[str, Any] | None
+    settings: Levels = field(default_factory=dict)  # what --set fixed
 
 
 def check_request(
@@ -88,10 +89,8 @@ def check_request(
     arms = _arms(effective, request, budget, faults)
     budget = _without_search(request, budget, arms, faults)
     comparisons = effective.declared(arms)
-    if comparisons and budget.replicates < 2:
-        rule = "but differences between arms have a spread from 2 on; give more, or --arms reference to compare nothing"
-        faults.append(f"--replicates is {budget.replicates}, {rule}")
-    faults += _config_faults(effective, arms, run_trial)
+    faults += replicates_faults(budget, comparisons)
+    faults += config_faults(effective, arms, run_trial)
     start = None if existing is None else existing.init_from
     if existing is None and request.init_from is not None and not faults:
         start = _init_from(request.init_from, effective, arms, run_trial, faults)
@@ -109,7 +108,7 @@ def check_request(
         warm_start=warm_start,
         init_from=start,
     )
-    return CheckedStudy(plan, name, reason, data)
+    return CheckedStudy(plan, name, reason, data, settings)
 
 
 def _without_search(request: Request, budget: Budget, arms: Sequence[Arm], faults: list[str]) -> Budget:
@@ -120,6 +119,14 @@ def _without_search(request: Request, budget: Budget, arms: Sequence[Arm], fault
     if request.design == "joint":
         faults.append("--design joint is a search of all factors, and cannot go without one; give another --design")
     return budget.model_copy(update={"trials": 0})
+
+
+def replicates_faults(budget: Budget, comparisons: Collection[tuple[str, str]]) -> list[str]:
+    """Say that there are too few replicates for comparisons, if there are."""
+    if not comparisons or budget.replicates > 1:
+        return []
+    rule = "but differences between arms have a spread from 2 on; give more, or --arms reference to compare nothing"
+    return [f"--replicates is {budget.replicates}, {rule}"]
 
 
 def _budget(request: Request, space: Space, name: str, faults: list[str]) -> Budget:
@@ -181,15 +188,20 @@ def _arms(space: Space, request: Request, budget: Budget, faults: list[str]) -> 
     names = [arm.name for arm in arms]
     chosen = {names[0]} if arms[0].name == "reference" else set[str]()
     for pattern in asked:
-        # A name stands for itself first: brackets in it would be a set of letters.
-        matched = {pattern} if pattern in names else {name for name in names if fnmatchcase(name, pattern)}
-        if not matched:
-            faults.append(f"{whose} {pattern!r} matches no arm; {nearest(pattern, names)}")
-        chosen |= matched
+        chosen |= matching(pattern, names, whose, faults)
     return tuple(arm for arm in arms if arm.name in chosen) if asked else arms
 
 
-def _config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> list[str]:
+def matching(pattern: str, names: Collection[str], whose: str, faults: list[str]) -> set[str]:
+    """Return the names of arms that a pattern means; if there is none, say so, and ``whose`` it is, in ``faults``."""
+    # A name stands for itself first: brackets in it would be a set of letters.
+    matched = {pattern} if pattern in names else {name for name in names if fnmatchcase(name, pattern)}
+    if not matched:
+        faults.append(f"{whose} {pattern!r} matches no arm; {nearest(pattern, names)}")
+    return matched
+
+
+def config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> list[str]:
     """Build every arm's configuration at the defaults and at both ends of all ranges."""
     faults: list[str] = []
     for arm in arms:

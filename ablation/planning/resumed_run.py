@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ablation.engine.connecting import address_faults
@@ -11,10 +12,11 @@ from ablation.faults import FaultsError
 from ablation.ledger.events import SessionOpened
 from ablation.ledger.log import read_events
 from ablation.paths import RunPaths, no_run
-from ablation.plan import Plan
+from ablation.planning.growth import larger
 from ablation.planning.planned_run import ExistingRun, PlannedRun, code_faults, executor_faults, existing_run, too_large
 from ablation.planning.request import CheckedStudy, checked_options, data_now
 from ablation.resources import Resources
+from ablation.spaces import find_space
 from ablation.store import AnyPath
 from ablation.trust import allow_code
 
@@ -23,6 +25,8 @@ def plan_resume(
     run: AnyPath,
     *,
     replicates: int | None = None,
+    space: str | None = None,
+    arms: Sequence[str] = (),
     data: str | None = None,
     given: Mapping[str, Any] | None = None,
     faults: Iterable[str] = (),
@@ -34,6 +38,8 @@ def plan_resume(
     Args:
         run: the run directory.
         replicates: let it grow to so many; default: as many as it has.
+        space: what ``--space`` takes: the run's space as it is now, which may have gained levels.
+        arms: patterns of further arms to let it grow by.
         data: where its data is now, if it has moved.
         given: options of ``Resources`` that replace those of the last session.
         faults: what is wrong already.
@@ -43,6 +49,8 @@ def plan_resume(
     found, paths = list(faults), RunPaths(run.resolve())
     if not paths.study.is_file():
         raise FaultsError([*found, no_run(run)])
+    if space is not None and Path(space).is_file():
+        space = str(Path(space).resolve())  # since the study's own folder is entered below
     existing = existing_run(paths, found)
     if existing is None:
         raise FaultsError(found)
@@ -51,7 +59,8 @@ def plan_resume(
     folder = allow_code(standing, paths, trust=trust)
     if folder is not None and existing.file.user_code is not None:
         existing.file.user_code.enter()  # relative paths of its trials start there
-    plan = _grown(existing.plan, replicates, found)
+    given_space = None if space is None else find_space(space)
+    plan = larger(existing.file, existing.plan, replicates, given_space, arms, found)
     resources = checked_options(Resources, {**_last_resources(paths), **(given or {})}, found) or Resources()
     found += executor_faults(resources)
     checked: CheckedStudy | None = None
@@ -68,16 +77,6 @@ def plan_resume(
     if found or checked is None:
         raise FaultsError(found)
     return PlannedRun(checked, paths, resources, resume=True, is_named=True)
-
-
-def _grown(plan: Plan, replicates: int | None, faults: list[str]) -> Plan:
-    now = plan.budget.replicates
-    if replicates is None or replicates == now:
-        return plan
-    if replicates < now:
-        faults.append(f"--replicates is {replicates}, but the run has {now}; a study grows, and never shrinks")
-        return plan
-    return plan.model_copy(update={"budget": plan.budget.model_copy(update={"replicates": replicates})})
 
 
 def _last_resources(paths: RunPaths) -> dict[str, Any]:

@@ -190,7 +190,9 @@ def test_a_study_that_grew_says_so_and_counts_what_it_is_now(tmp_path: Path) -> 
         append(ledger, "grown", plan=whole["plan"], confirmed_before=4)
     study = load.study(run)
     assert study.plan.budget.replicates == 5
-    assert [dict(growth) for growth in study.growths] == [{"arms": 5, "replicates": 3, "confirmed_before": 4}]
+    assert [dict(growth) for growth in study.growths] == [
+        {"arms": 5, "replicates": 3, "confirmed_before": 4, "arms_added": []}
+    ]
     document = findings(run)
     validate(document)
     (said,) = [warning["text"] for warning in document["warnings"] if warning["code"] == "grew"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 from ablation import study_file, tables
-from ablation.code_record import CodeRecord, changes
+from ablation.code_record import CodeRecord, _without_space, changes
 from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
 from ablation.engine.worker import StepReport
@@ -73,6 +74,30 @@ def test_the_trials_module_and_what_it_imports_of_the_project_are_recorded_lazy_
     assert list(record().files) == ["deeper/still.py", "gain.py", "later.py", "model.py"]
     assert record().versions.keys() >= {"python", "ray", "optuna"}
     assert record() == record() and record().digest == record().digest
+
+
+CODE = b"import os\n\n\ndef run_trial(): pass\n\n\n"
+SPACE = b"SPACE = Space(\n    values=(1, 2),\n)\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "rest"),
+    [
+        (CODE + SPACE, CODE),
+        (CODE + SPACE.replace(b"2", b"2, 3") + b"END = 1\n", CODE + b"END = 1\n"),
+        (CODE + b"SPACE: Space = Space()\n", CODE),
+        (SPACE.replace(b"\n", b"\r\n") + CODE, CODE),
+        ("é = 'é'\n".encode() + SPACE, "é = 'é'\n".encode()),
+        # What stands on its lines beside it is code, and what only refers to it, too.
+        (CODE + b"SPACE = 1; OTHER = 2\n", None),
+        (CODE + b"SPACE = (\n1); OTHER = (\n2)\n", None),
+        (CODE + b"print(SPACE)\n", None),
+        (CODE + b"def space():\n    SPACE = 3\n", None),
+        (CODE, None),
+    ],
+)
+def test_the_statement_that_declares_the_space_is_no_code_of_a_trial(source: bytes, rest: bytes | None) -> None:
+    assert _without_space(source, ast.parse(source)) == (source if rest is None else rest)
 
 
 def test_a_shipped_trial_is_recorded_by_its_own_package_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +17,14 @@ from ablation.faults import FaultsError
 from ablation.ledger.events import Grown, SessionOpened
 from ablation.ledger.log import Ledger, read_events
 from ablation.paths import RunPaths
+from ablation.planning.growth import space_changes
 from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request, check_request
 from ablation.planning.resumed_run import plan_resume
 from ablation.resources import Resources
 from ablation.retry_option import WithRetry
 from analysis.audit.checks import audit
+from search_spaces.space import Choice, Float, Space
 from tests.toy_study import SPACE
 
 SMALL = Request(SPACE, arms=("baseline",), replicates=2, trials=2)
@@ -61,6 +64,80 @@ def test_a_run_grows_to_more_replicates_and_never_shrinks(stopped: RunPaths[Path
     assert sorted(pd.read_parquet(stopped.trials)["replicate"].unique()) == [0, 1, 2]
     with pytest.raises(FaultsError, match="--replicates is 2, but the run has 3; a study grows, and never shrinks"):
         plan_resume(stopped.root, replicates=2, trust=True)
+
+
+def written(folder: Path, space: Space) -> str:
+    """Write a space as a file, as a user would have it, and return what ``--space`` takes."""
+    (folder / "space.yaml").write_text(json.dumps(space.model_dump(mode="json")))
+    return str(folder / "space.yaml")
+
+
+def with_speeds(*speeds: float) -> Space:
+    return SPACE.model_copy(update={"factors": {**SPACE.factors, "toy.speed": Choice(values=speeds)}})
+
+
+def test_a_run_grows_by_the_levels_that_its_space_has_gained_and_by_arms_of_its_own(
+    stopped: RunPaths[Path], tmp_path: Path
+) -> None:
+    space = written(tmp_path, with_speeds(5.0, 8.0, 3.0))
+    before = study_file.read(stopped).plan
+    wider = plan_resume(stopped.root, space=space, trust=True).checked.plan
+    assert [arm.name for arm in wider.arms] == ["reference", "speed=8.0", "baseline"]
+    assert {trial for trial in wider.trials() if trial.arm != "speed=8.0"} == set(before.trials())
+    assert ("speed=8.0", "reference") in wider.comparisons
+    whole = plan_resume(stopped.root, arms=["*"], trust=True).checked.plan
+    assert whole.arms == SPACE.arms() and whole.space == before.space
+    done = CliRunner().invoke(APP, [str(stopped.root), "--trust", "--plan", "--space", space])
+    assert "  speed=8.0: 4 search, 2 confirm; a new arm" in done.output
+
+
+def test_what_was_set_when_the_run_began_stays_set_when_its_space_is_read_again(tmp_path: Path) -> None:
+    set_then = replace(SMALL, settings=("toy.offset=0.5", "toy.misbehave=no"))
+    started = plan_run(set_then, "toy", tmp_path, HERE.model_copy(update={"max_hours": 1e-9}), resume=False)
+    assert run_prepared(started, report=False) == 130
+    wider = plan_resume(started.paths.root, space=written(tmp_path, with_speeds(3.0, 5.0, 8.0))).checked.plan
+    assert wider.space.fixed == {"toy.misbehave": "no", "toy.offset": 0.5} and not wider.arms[1].searched
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        (with_speeds(3.0, 8.0), "factor toy.speed lacks 5.0, which the run has"),
+        (SPACE.model_copy(update={"nuisance": {"toy.offset": Float(low=-1, high=1, default=0)}}), "nuisance differs"),
+        (SPACE.model_copy(update={"fixed": {"toy.misbehave": "raise"}}), "fixed differs"),
+        (SPACE.model_copy(update={"baseline": {"toy.bonus": 0.05, "toy.speed": 5.0}}), "baseline differs"),
+        (SPACE.model_copy(update={"trial": "tests.support.odd_study:run_trial"}), "trial differs"),
+    ],
+)
+def test_any_other_change_of_the_space_is_refused_by_name(
+    stopped: RunPaths[Path], tmp_path: Path, changed: Space, fault: str
+) -> None:
+    if "lacks" in fault:  # what refers to a level goes with it
+        changed = changed.model_copy(update={"baseline": {"toy.bonus": -0.05, "toy.speed": 8.0}})
+    with pytest.raises(FaultsError) as caught:
+        plan_resume(stopped.root, space=written(tmp_path, changed), trust=True)
+    assert any(f"--space: the space's {fault}; only levels may be new" in said for said in caught.value.faults)
+
+
+def test_arms_that_there_are_none_of_and_too_few_replicates_for_new_ones_are_faults(tmp_path: Path) -> None:
+    alone = Request(SPACE, arms=("reference",), replicates=1, trials=2)
+    started = plan_run(alone, "toy", tmp_path, HERE.model_copy(update={"max_hours": 1e-9}), resume=False)
+    assert run_prepared(started, report=False) == 130
+    with pytest.raises(FaultsError, match=r"--arms 'nothing\*' matches no arm"):
+        plan_resume(started.paths.root, arms=["nothing*"])
+    with pytest.raises(FaultsError, match="--replicates is 1, but differences between arms have a spread from 2 on"):
+        plan_resume(started.paths.root, arms=["baseline"])
+
+
+def test_a_level_is_no_further_arm_where_levels_are_searched() -> None:
+    wider = with_speeds(3.0, 5.0, 8.0)
+    (change,) = space_changes(SPACE, wider, is_joint=True)
+    assert "factor toy.speed has 8.0, too, which a joint study searches" in change
+    assert list(space_changes(SPACE, wider, is_joint=False)) == []
+    factors = {**SPACE.factors, "toy.other": Choice(values=(1, 2))}
+    assert list(space_changes(SPACE, SPACE.model_copy(update={"factors": factors}), is_joint=False)) == [
+        "the space's factor toy.other is new"
+    ]
 
 
 def test_every_fault_is_said_at_once(stopped: RunPaths[Path]) -> None:

@@ -19,9 +19,10 @@ from ablation.planning.request import Request, check_request
 from ablation.planning.warm_start import warm_start_from
 from ablation.resources import Resources
 from ablation.study.growth import open_study
+from analysis import caveats, load
 from analysis.audit.checks import audit
 from search_spaces.metrics import Metric
-from search_spaces.space import Choice, Float, Int, Space, When
+from search_spaces.space import Choice, Float, Int, Level, Space, When
 from tests.support.plain_loop import carry_out, run_study
 from tests.support.spaces import with_direction
 from tests.toy_study import SPACE
@@ -116,6 +117,29 @@ def test_a_study_grows_in_other_words(small: RunPaths[Path]) -> None:
         assert open_study(study_file.read(small), ledger).plan.space.description == "curves"
 
 
+def with_levels(name: str, *levels: Level) -> Space:
+    return SPACE.model_copy(update={"factors": {**SPACE.factors, name: Choice(values=levels)}})
+
+
+WIDER = with_levels("toy.speed", 8.0, 3.0, 5.0)  # wherever the new level stands
+
+
+def test_a_level_that_a_factor_has_gained_is_a_further_arm(small: RunPaths[Path]) -> None:
+    before, plan = pd.read_parquet(small.trials).set_index("trial_id"), study_file.read(small).plan
+    wider = gone_on(small, space=WIDER, arms=("baseline", "speed=8.0"))
+    assert [arm.name for arm in wider.arms] == ["reference", "speed=8.0", "baseline"]
+    assert wider.comparisons == (("speed=8.0", "reference"), ("baseline", "reference"))
+    assert [trial for trial in wider.trials() if trial.arm != "speed=8.0"] == list(plan.trials())
+    grow(small, wider)
+    after = pd.read_parquet(small.trials).set_index("trial_id")
+    pd.testing.assert_frame_equal(after.loc[before.index], before)
+    assert set(after[after["arm"] == "speed=8.0"]["status"]) == {"completed", "stopped"}
+    assert audit(small.root) == []
+    (growth,) = load.study(small.root).growths
+    assert growth["arms_added"] == ["speed=8.0"] and growth["arms"] == 2 and growth["confirmed_before"] == 6
+    assert "(speed=8.0 came later), with 6 confirm results" in str(caveats.growth(load.study(small.root)))
+
+
 def test_a_reason_in_other_words_is_the_same_study(tmp_path: Path) -> None:
     def with_reason(reason: str) -> Space:
         when = When(factor="toy.speed", among=(5.0,), replaces={"toy.bonus": ((-0.05, 0.0),)}, reason=reason)
@@ -131,6 +155,7 @@ def test_a_reason_in_other_words_is_the_same_study(tmp_path: Path) -> None:
     ("change", "reported"),
     [
         ({"space": with_direction(SPACE, "minimize")}, "the space's metrics differs"),
+        ({"space": with_levels("toy.speed", 3.0, 5)}, "the space's factor toy.speed lacks 5.0, which the run has"),
         ({"replicates": 2}, "the run has 3 replicates, 2 are asked for"),
         ({"arms": ("speed=*",)}, "arms baseline are not among those asked for"),
         ({"epochs": 5}, "--resume: epochs is 5, but the run has "),
