@@ -26,7 +26,7 @@ ALONE, STEP, MOST = (
     4,
     2.0,
 )  # up to ALONE comparisons borrow nothing, each STEP more another time d, MOST times at most
-_NEWTON_STEPS = 40  # from the starting point below, 12 reach float64's last digits
+_NEWTON_STEPS, _NEWTON_CLOSE = 40, 1e-14  # at most, and how small the last one is beside the result
 
 
 class Prior(NamedTuple):
@@ -124,7 +124,10 @@ def inverse_trigamma(values: ArrayLike) -> Array:
     y = 0.5 + 1 / known
     for _ in range(_NEWTON_STEPS):
         now = special.polygamma(1, y)
-        y = y + now * (1 - now / known) / special.polygamma(2, y)
+        step = now * (1 - now / known) / special.polygamma(2, y)
+        y = y + step
+        if (np.abs(step) <= _NEWTON_CLOSE * y).all():
+            break
     return np.where(values > 0, y, np.inf)
 
 

@@ -23,9 +23,9 @@ from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request, checked_options
-from ablation.power import SpreadAsked
 from ablation.resources import Resources
 from ablation.retry_option import RetryFailed, kinds_asked, run_command
+from ablation.spread import SpreadAsked
 from ablation.store import AnyPath, located
 from ablation.study_result import StudyResult
 from search_spaces.space import Design, Space

@@ -6,17 +6,17 @@ primary metric is tested, over the comparisons declared before the study; everyt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ablation.power import detectable_difference
 from analysis import inference
 from analysis.inference import Array
 from analysis.load import PlannedStudy
 from analysis.question import Question
 from analysis.statistics import effect_sizes
+from analysis.statistics.moderated import detectable, moderated_test
 from analysis.study import BASELINE as BASELINE
 from analysis.study import REFERENCE as REFERENCE
 
@@ -86,8 +86,8 @@ def arms_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Describe each arm: every test metric's mean with t interval, and the paired difference to the reference.
 
     Columns: arm, role, planned and n (replicates), missing (replicates without a value, as text), ``<metric>``,
-    ``<metric>_low``, ``<metric>_high``, difference, difference_low, difference_high, pairs. ``table`` is what
-    ``replicates`` returned.
+    ``<metric>_low``, ``<metric>_high``, difference, difference_low, difference_high (as tested where the comparison is
+    declared, else the t interval), pairs. ``table`` is what ``replicates`` returned.
     """
     names, home = arm_names(study, table), study.reference_arm
     roles = {study.baseline_arm: BASELINE, home: REFERENCE}
@@ -105,54 +105,77 @@ def arms_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
         frame[metric], frame[f"{metric}_low"], frame[f"{metric}_high"] = mean
     home_AR = matrix(table, [home if name != home else "" for name in names], study.metric)[0]
     paired = inference.paired_difference(values_AR, home_AR)
-    frame["difference"], frame["difference_low"], frame["difference_high"] = paired.difference, paired.low, paired.high
-    return frame.assign(pairs=paired.n)
+    low, high = _ends([(name, home) for name in names], paired, declared_ends(study, table))
+    return frame.assign(difference=paired.difference, difference_low=low, difference_high=high, pairs=paired.n)
 
 
 def comparisons_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
-    """Test the declared comparisons of the primary metric: paired t, Holm over the whole list, exact sign flips.
+    """Test the declared comparisons of the primary metric: moderated t stepped down the list, and exact sign flips.
 
-    Columns: arm, against, n (pairs), dropped (replicates without a pair, as text), difference, low, high, sd, p,
-    p_holm, significant, p_flip, p_flip_floor, detectable (80 % power at the first step of Holm), d_z, g_z, g_low,
-    g_high (standardised difference), improvement, improvement_low, improvement_high (chance that a replicate of ``arm``
-    is better than one of ``against``) and wins (pairs in which it is).
+    Columns: arm, against, n (pairs), dropped (replicates without a pair, as text), difference, low, high, sd (of single
+    differences), sd_moderated (with what is borrowed), df (own and borrowed), p (of the moderated t), p_holm,
+    significant, p_t (of the plain paired t), p_flip, p_flip_floor, detectable (80 % power at the first step of Holm),
+    d_z, g_z, g_low, g_high (standardised difference), improvement, improvement_low, improvement_high (chance that a
+    replicate of ``arm`` is better than one of ``against``) and wins (pairs in which it is).
     """
-    columns = ["arm", "against", "n", "dropped", "difference", "low", "high", "sd", "p", "p_holm", "significant"]
-    columns += ["p_flip", "p_flip_floor", "detectable", "d_z", "g_z", "g_low", "g_high"]
+    columns = ["arm", "against", "n", "dropped", "difference", "low", "high", "sd", "sd_moderated", "df", "p", "p_holm"]
+    columns += ["significant", "p_t", "p_flip", "p_flip_floor", "detectable", "d_z", "g_z", "g_low", "g_high"]
     columns += ["improvement", "improvement_low", "improvement_high", "wins"]
     if not study.comparisons:
         return pd.DataFrame(columns=columns).astype({"significant": bool, "dropped": str})
     arms, against = zip(*study.comparisons, strict=True)
     arm_CR, replicates = matrix(table, arms, study.metric)
     against_CR, _ = matrix(table, against, study.metric)
-    found = inference.paired_difference(arm_CR, against_CR)
+    plain = inference.paired_difference(arm_CR, against_CR)
+    found = moderated_test(plain)
     sizes = effect_sizes.standardised_difference(arm_CR, against_CR)
     sign = study.primary.sign
     better = effect_sizes.probability_of_improvement(sign * arm_CR, sign * against_CR)
-    alpha = inference.ALPHA / len(arms)
-    frame = pd.DataFrame({"arm": arms, "against": against, "n": found.n})
+    frame = pd.DataFrame({"arm": arms, "against": against, "n": plain.n})
     frame["dropped"] = [_unpaired(*pair, replicates) for pair in zip(arm_CR, against_CR, strict=True)]
-    frame["difference"], frame["low"], frame["high"], frame["sd"] = found.difference, found.low, found.high, found.sd
-    frame["p"] = found.p
-    frame["p_holm"], frame["significant"] = inference.holm(found.p)
+    frame["difference"], frame["sd"], frame["p_t"] = plain.difference, plain.sd, plain.p
+    for name in ("low", "high", "df", "p", "p_holm", "significant"):
+        frame[name] = getattr(found, name)
+    frame["sd_moderated"] = found.sd
     frame["p_flip"] = [_flip(row) for row in arm_CR - against_CR]
-    frame["p_flip_floor"] = [inference.sign_flip_floor(int(n)) for n in found.n]
-    # Differences without spread say nothing of the noise, and a single pair has none.
-    frame["detectable"] = [
-        detectable_difference(float(sd), int(n), alpha) if sd > 0 else np.nan
-        for sd, n in zip(found.sd, found.n, strict=True)
-    ]
+    frame["p_flip_floor"] = [inference.sign_flip_floor(int(n)) for n in plain.n]
+    spreads = zip(found.sd.tolist(), plain.n.tolist(), strict=True)
+    frame["detectable"] = [detectable(sd, n, found.prior, len(arms)) for sd, n in spreads]
     frame["d_z"], frame["g_z"], frame["g_low"], frame["g_high"] = sizes
     frame["improvement"], frame["improvement_low"], frame["improvement_high"] = better
     frame["wins"] = (sign * (arm_CR - against_CR) > 0).sum(axis=-1)
     return frame[columns]
 
 
+def declared_ends(study: Question, table: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return the interval of each declared comparison, as it is tested, by (arm, against) and the other way round.
+
+    Tables that describe the same difference beside others take it from here: one difference has one interval.
+    """
+    if not study.comparisons:
+        return {}
+    arms, against = zip(*study.comparisons, strict=True)
+    of_arms_CR, of_others_CR = (matrix(table, names, study.metric)[0] for names in (arms, against))
+    found = moderated_test(inference.paired_difference(of_arms_CR, of_others_CR))
+    ends = list(zip(study.comparisons, found.low.tolist(), found.high.tolist(), strict=True))
+    turned = {(against, arm): (-high, -low) for (arm, against), low, high in ends}
+    return turned | {pair: (low, high) for pair, low, high in ends}
+
+
+def _ends(
+    listed: Sequence[tuple[str, str]], found: inference.Paired, declared: Mapping[tuple[str, str], tuple[float, float]]
+) -> tuple[list[float], list[float]]:
+    plain = zip(listed, found.low.tolist(), found.high.tolist(), strict=True)
+    ends = [declared.get(pair, (low, high)) for pair, low, high in plain]
+    return [low for low, _ in ends], [high for _, high in ends]
+
+
 def differences_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Describe every metric's paired difference of every arm to the reference and to the baseline, with t interval.
 
     Columns: arm, against, metric, n (pairs), difference, low, high, declared (whether the plan compares the two; only
-    the primary metric of those is tested, in ``comparisons_table``). Description: no p, no correction.
+    the primary metric of those is tested, in ``comparisons_table``, and has its interval from there). Description: no
+    p, no correction.
     """
     names = arm_names(study, table)
     homes = [name for name in (study.reference_arm, study.baseline_arm) if name in names]
@@ -160,12 +183,13 @@ def differences_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     if not listed:
         return pd.DataFrame(columns=["arm", "against", "metric", "n", "difference", "low", "high", "declared"])
     arms, against = zip(*listed, strict=True)
-    declared = {frozenset(pair) for pair in study.comparisons}
+    declared, tested = {frozenset(pair) for pair in study.comparisons}, declared_ends(study, table)
     parts = []
     for metric in study.metrics:
         found = inference.paired_difference(matrix(table, arms, metric)[0], matrix(table, against, metric)[0])
         part = pd.DataFrame({"arm": arms, "against": against, "metric": metric, "n": found.n})
-        part = part.assign(difference=found.difference, low=found.low, high=found.high)
+        low, high = _ends(listed, found, tested if metric == study.metric else {})
+        part = part.assign(difference=found.difference, low=low, high=high)
         parts.append(part.assign(declared=[frozenset(pair) in declared for pair in listed]))
     return pd.concat(parts, ignore_index=True)
 

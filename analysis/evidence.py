@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ablation.moderation import Prior
 from ablation.run_dir import RunLocation
 from analysis import effects, load, verdicts
 from analysis.attempts import Attempts, Failure
 from analysis.load import STATUSES, PlannedStudy
 from analysis.numbers import Unit, unit_of
 from analysis.statistics import item_agreement, resampling, survival
+from analysis.statistics.moderated import prior_of
 from analysis.statistics.survival import Unequal
 from analysis.tables import components, effort, marginals, recall
 from analysis.tables.code_versions import code_table
@@ -59,6 +61,11 @@ class Evidence:
     reliability: pd.DataFrame
     reruns: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+
+    @property
+    def variances(self) -> Prior:
+        """What the variances of the declared comparisons have in common."""
+        return prior_of(self.comparisons["sd"], self.comparisons["n"])
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:

@@ -44,6 +44,7 @@ def findings(source: RunLocation | Evidence) -> dict[str, Any]:
         "accounting": dict(found.counts),
         "arms": _arms(found),
         "comparisons": _comparisons(found),
+        "variances": _variances(found),
         "description": {
             "differences": _records(found.differences),
             "components": _records(found.components),
@@ -122,6 +123,17 @@ def _comparisons(found: Evidence) -> list[dict[str, Any]]:
         beside = {"sampling": sampling.get(pair), "mcnemar": mcnemar.get(pair)}
         rows.append({**row, "dropped": dropped, "verdict": asdict(verdict), **beside})
     return rows
+
+
+def _variances(found: Evidence) -> dict[str, Any]:
+    prior = found.variances
+    return {
+        "comparisons": int(prior.lenders),
+        "scatter": float(prior.scatter),
+        "expected": float(prior.expected),
+        "prior_sd": math.sqrt(prior.variance),
+        "prior_df": float(prior.df),
+    }
 
 
 def _by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, Any]]:

@@ -1,13 +1,15 @@
 """The schema of findings.json (JSON Schema 2020-12): what each number is, for whoever reads it by machine.
 
-A version only ever gains fields; a field that changes its meaning or goes makes a new version.
+A version only ever gains fields; a field that changes its meaning or goes makes a new version. Version 2: comparisons
+are tested with variance that they borrow from each other, so interval, p and what follows from them are another test's;
+p_t is what p was.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 
 Schema = dict[str, Any]
 
@@ -82,8 +84,11 @@ _COMPARISON = {
     "dropped": {**_LIST_OF_NUMBERS, "description": "replicates without a pair"},
     **_ESTIMATE,
     "sd": _number("standard deviation of single differences"),
-    "p": _number("two-sided p of the paired t test"),
-    "p_holm": _number("the same, adjusted over the declared comparisons by Holm"),
+    "sd_moderated": _number("the same with what is borrowed from other comparisons: what interval and p rest on"),
+    "df": _number("degrees of freedom, own and borrowed"),
+    "p": _number("two-sided p of the moderated paired t test"),
+    "p_holm": _number("the same, adjusted over the declared comparisons by Holm's steps"),
+    "p_t": _number("two-sided p of the plain paired t test, which borrows nothing; not adjusted"),
     "significant": _flag("p_holm is at most alpha"),
     "p_flip": _number("two-sided p of the exact sign-flip test"),
     "p_flip_floor": _number("the smallest p that this test can reach with n pairs"),
@@ -99,6 +104,14 @@ _COMPARISON = {
     "verdict": _object("what it showed", _VERDICT),
     "sampling": _object("test-sampling uncertainty; null without predictions", _SAMPLING, nullable=True),
     "mcnemar": _object("best model against best model; null without predictions", _MCNEMAR, nullable=True),
+}
+
+_VARIANCES = {
+    "comparisons": _count("comparisons that have a variance"),
+    "scatter": _number("sample variance of their log variances; null with fewer than two"),
+    "expected": _number("what equal true variances would give on average"),
+    "prior_sd": _number("standard deviation of single differences that they scatter around"),
+    "prior_df": _number("what it weighs, in degrees of freedom; null if chance alone explains the scatter"),
 }
 
 _ARM = {
@@ -277,6 +290,7 @@ SCHEMA: Schema = {
             "accounting": _counts("planned trials by status"),
             "arms": _rows("arms in the plan's order", _ARM),
             "comparisons": _rows("declared comparisons of the primary metric, in the plan's order", _COMPARISON),
+            "variances": _object("of the declared comparisons, from which each borrows", _VARIANCES),
             "description": _object("everything else, with intervals and without tests", _DESCRIPTION),
             "unequal_survival": _object(
                 "do arms' shares of search trials that reached the full budget differ by more than chance?",

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ablation.power import replicates_needed
-from analysis import inference
+from ablation.moderation import Prior
 from analysis.effects import REFERENCE
 from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value
 from analysis.question import Question
+from analysis.statistics.moderated import prior_of, replicates_for
 
 Kind = Literal["better", "worse", "undecided", "untested"]
 
@@ -32,8 +32,8 @@ class Verdict:
     replicates_for_asked: int | None = None
 
 
-def verdict(row: Mapping[Any, Any], study: Question, unit: Unit) -> Verdict:
-    """Judge a row of ``effects.comparisons_table``; ``unit`` writes its differences.
+def verdict(row: Mapping[Any, Any], study: Question, unit: Unit, prior: Prior) -> Verdict:
+    """Judge a row of ``effects.comparisons_table``; ``unit`` writes its differences, ``prior`` is its variances'.
 
     Better or worse is said only of what stays significant after Holm. To the rest it is said how many replicates would
     find half of what this study could: that question depends on the noise alone, whereas the power to find the
@@ -44,9 +44,8 @@ def verdict(row: Mapping[Any, Any], study: Question, unit: Unit) -> Verdict:
         reason = f"{n} of the 2 replicates that a test needs" if n < 2 else "the same difference in every replicate"
         return Verdict("untested", f"not tested against {against}: {reason}")
     detectable = float(row["detectable"])
-    alpha = inference.ALPHA / len(study.comparisons)
     asked = float(f"{detectable / 2:.2g}")
-    needed = replicates_needed(asked, float(row["sd"]), alpha)
+    needed = replicates_for(asked, float(row["sd_moderated"]), prior, len(study.comparisons))
     if not row["significant"]:
         text = (
             f"cannot be told apart from {against} with {n} replicates: "
@@ -74,7 +73,8 @@ def word(verdict: Verdict, n: int) -> str:
 
 def verdicts(study: Question, comparisons: pd.DataFrame, unit: Unit) -> list[Verdict]:
     """Judge every declared comparison, in order."""
-    return [verdict(row, study, unit) for row in comparisons.to_dict("records")]
+    prior = prior_of(comparisons["sd"], comparisons["n"])
+    return [verdict(row, study, unit, prior) for row in comparisons.to_dict("records")]
 
 
 def formatted(difference: float, unit: Unit) -> str:

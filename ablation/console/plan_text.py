@@ -14,13 +14,15 @@ from rich.table import Table
 
 from ablation.checkpoint import KEPT
 from ablation.engine.slots import Slots, local_slots
+from ablation.moderation import ALONE
 from ablation.plan import Plan
 from ablation.planning.effort import effort
 from ablation.planning.probe import Probe
 from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import CheckedStudy
-from ablation.power import ALPHA, Spread, detectable_difference, replicates_needed
+from ablation.power import detectable_difference, replicates_needed
 from ablation.resources import Resources
+from ablation.spread import Spread
 from ablation.terminal import console
 from search_spaces.space import Budget
 
@@ -140,14 +142,15 @@ def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
 def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"sign_flip_floor": 2.0 ** (1 - plan.budget.replicates)}
     facts |= {"spread": None if spread is None else asdict(spread), "detectable_sd": None, "detectable": None}
-    facts |= {"half": None}
+    facts |= {"half": None, "assumes_equal_variances": False}
     if plan.comparisons:
-        replicates, alpha = plan.budget.replicates, ALPHA / len(plan.comparisons)
-        found_sd = detectable_difference(1.0, replicates, alpha)
+        replicates, comparisons = plan.budget.replicates, len(plan.comparisons)
+        found_sd = detectable_difference(1.0, replicates, comparisons)
+        facts["assumes_equal_variances"] = comparisons > ALONE
         facts |= {"detectable_sd": found_sd, "detectable": None if spread is None else found_sd * spread.sd}
         facts["half"] = {
             "detectable_sd": found_sd / 2,
-            "replicates_needed": replicates_needed(found_sd / 2, 1.0, alpha),
+            "replicates_needed": replicates_needed(found_sd / 2, 1.0, comparisons),
             "detectable_sd_of_one_comparison": detectable_difference(1.0, replicates),
             "replicates_needed_for_one_comparison": replicates_needed(found_sd / 2, 1.0),
         }
@@ -206,6 +209,7 @@ def _power_in_words(found: Mapping[str, Any]) -> list[str]:
     if half is None:
         return ["nothing is compared: the study has no declared comparison among its arms"]
     here = f"{comparisons} declared comparison{'s' * (comparisons > 1)} over {found['budget']['replicates']} replicates"
+    equal = ", if all arms are equally noisy" if found["assumes_equal_variances"] else ""
     in_units = (
         f"in units of {found['metric']}: not known; give --spread-from RUN or --spread SD"
         if spread is None
@@ -214,7 +218,7 @@ def _power_in_words(found: Mapping[str, Any]) -> list[str]:
     )
     lines = [
         f"{here}: detects a paired difference of {found['detectable_sd']:.1f} standard deviations of such differences "
-        f"(power 80 %, Holm); exact sign-flip p cannot fall below {found['sign_flip_floor']:.3g}",
+        f"(power 80 %, Holm{equal}); exact sign-flip p cannot fall below {found['sign_flip_floor']:.3g}",
         in_units,
         f"half that difference: {half['replicates_needed']} replicates for the same comparisons",
     ]

@@ -81,6 +81,7 @@ def paper_comparisons(comparisons: pd.DataFrame, unit: Unit, higher_is_better: b
             "pairs": [str(n) for n in comparisons["n"]],
             "p": [p_value(p, aligned=True) for p in comparisons["p"]],
             "p (Holm)": [p_value(p, aligned=True) for p in comparisons["p_holm"]],
+            "p (plain t)": [p_value(p, aligned=True) for p in comparisons["p_t"]],
         }
     )
 

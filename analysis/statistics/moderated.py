@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ablation.moderation import Prior, moderated, variance_prior
+from ablation.power import detectable_difference, replicates_needed
 from analysis.inference import ALPHA, CONFIDENCE, Array, Paired
 
 
@@ -53,7 +54,7 @@ def moderated_test(paired: Paired, alpha: float = ALPHA, confidence: float = CON
     df_C = np.maximum(paired.n - 1, 1)
     is_tested_C = (paired.n > 1) & (paired.sd > 0)
     variance_C = np.where(is_tested_C, paired.sd, np.nan) ** 2
-    prior = variance_prior(variance_C, df_C)
+    prior = prior_of(paired.sd, paired.n)
     shared = prior.along_comparisons()
     size_C = np.abs(paired.difference) * np.sqrt(paired.n)
 
@@ -71,6 +72,28 @@ def moderated_test(paired: Paired, alpha: float = ALPHA, confidence: float = CON
     low, high = paired.difference - reach, paired.difference + reach
     df = np.where(is_tested_C, total_C, np.nan)
     return Moderated(low, high, np.sqrt(used_C), df, p_of(tested), p_holm, significant, prior)
+
+
+def prior_of(sd_C: ArrayLike, n_C: ArrayLike) -> Prior:
+    """Estimate what the variances of a study's comparisons have in common, from each one's spread over its pairs."""
+    return variance_prior(np.asarray(sd_C, dtype=float) ** 2, np.asarray(n_C) - 1)
+
+
+def detectable(sd: float, n: int, prior: Prior, declared: int) -> float:
+    """Compute the true difference that one of ``declared`` comparisons finds with 80 % power at Holm's first step.
+
+    ``sd`` is the comparison's, with what it borrows; ``prior`` has as many variances as comparisons were tested. NaN
+    without a spread.
+    """
+    tested = int(prior.lenders)
+    level = ALPHA * tested / declared
+    return detectable_difference(sd, n, tested, prior=prior, alpha=level) if n > 1 and sd > 0 else np.nan
+
+
+def replicates_for(difference: float, sd: float, prior: Prior, declared: int) -> int:
+    """Find the replicates that would detect ``difference`` so; arguments as of ``detectable``."""
+    tested = int(prior.lenders)
+    return replicates_needed(difference, sd, tested, prior=prior, alpha=ALPHA * tested / declared)
 
 
 def stepped_down(

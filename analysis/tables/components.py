@@ -11,7 +11,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from analysis.effects import pairs, values
+from analysis.effects import declared_ends, pairs, values
 from analysis.inference import paired_difference
 from analysis.question import Question
 from search_spaces.conditions import meaning
@@ -35,10 +35,11 @@ def components_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     Columns: component, level (the reference's), instead (the baseline's), added (the arm that is the baseline with it),
     ``added_difference``, ``added_low``, ``added_high``, ``added_n`` to the baseline; removed (the arm that is the
     reference without it), then ``removed_difference`` and so on to the reference. Differences are the named arm minus
-    what it is compared with. An arm is empty if none was planned, or where a condition makes it the same arm.
+    what it is compared with, with t interval, or as tested where that comparison is declared. An arm is empty if none
+    was planned, or where a condition makes it the same arm.
     """
     whole = frozenset(components(study))
-    arm_of = _lookup(study, whole)
+    arm_of, ends = _lookup(study, whole), declared_ends(study, table)
     rows = []
     start, home = study.baseline_arm, study.reference_arm
     for name in components(study):
@@ -47,7 +48,10 @@ def components_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
         for side, subset, against in (("added", {name}, start), ("removed", whole - {name}, home)):
             arm = arm_of(subset)
             row[side] = "" if arm is None or arm == against else arm
-            row |= {f"{side}_{key}": value for key, value in _difference(study, table, row[side], against).items()}
+            found = _difference(study, table, row[side], against)
+            if (pair := (str(row[side]), against)) in ends:
+                found["low"], found["high"] = ends[pair]
+            row |= {f"{side}_{key}": value for key, value in found.items()}
         rows.append(row)
     sides = [f"{side}{key}" for side in ("added", "removed") for key in ("", *(f"_{key}" for key in DIFFERENCE))]
     return pd.DataFrame(rows, columns=["component", "level", "instead", *sides])

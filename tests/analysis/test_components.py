@@ -76,11 +76,21 @@ def test_a_component_is_added_to_the_baseline_and_taken_from_the_reference(tmp_p
 
 
 def test_components_carry_the_paired_interval(tmp_path: Path) -> None:
+    def noisy(arm: Arm, replicate: int, seed: int) -> float:
+        return speed(arm, replicate, seed) + 0.003 * replicate**2 * len(arm.name)
+
+    study, table = tables(write_run(tmp_path / "run", BOATS, value=noisy))
+    found = rows_by(components.components_table(study, table), "component")["rig.sail"]
+    alone, start = (effects.values(table, name, study.metric).to_numpy() for name in ("deck=open", "baseline"))
+    interval = stats.ttest_rel(alone, start).confidence_interval(0.95)
+    assert [found["added_low"], found["added_high"]] == pytest.approx([interval.low, interval.high])
+
+
+def test_components_that_are_tested_carry_the_tests_interval(tmp_path: Path) -> None:
     study, table = tables(write_run(tmp_path / "run"))
     found = rows_by(components.components_table(study, table), "component")["deck.material"]
-    wood, home = (effects.values(table, name, "strength").to_numpy() for name in ("material=wood", "reference"))
-    interval = stats.ttest_rel(wood, home).confidence_interval(0.95)
-    assert [found["removed_low"], found["removed_high"]] == pytest.approx([interval.low, interval.high])
+    tested = effects.comparisons_table(study, table).set_index("arm").loc["material=wood"]
+    assert [found["removed_low"], found["removed_high"]] == [tested["low"], tested["high"]]
 
 
 def test_the_path_takes_the_larger_gain_first_and_ends_at_the_reference(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """The effects of made runs are the planted ones, and what has no result is said."""
 
 from pathlib import Path
+from statistics import stdev, variance
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from ablation.power import detectable_difference
-from analysis import effects, inference, load
+from analysis import effects, load
+from analysis.statistics.moderated import prior_of
 from analysis.tables import effort, recall
 from search_spaces.space import Arm
+from tests.support import plain_moderation
 from tests.support.made_runs import write_run
 
 # Replicates differ by whole tenths, arms by the second decimal, with differences -1, -2, -3 hundredths.
@@ -26,26 +30,56 @@ def tables(run: Path) -> tuple[load.PlannedStudy, pd.DataFrame, pd.DataFrame]:
     return study, trials, effects.replicates(study, trials)
 
 
+def samples(study: load.PlannedStudy, table: pd.DataFrame) -> list[list[float]]:
+    """List the differences of every declared comparison, pair by pair."""
+    found = []
+    for arm, against in study.comparisons:
+        whole, _ = effects.pairs(table, arm, against, "strength")
+        found.append((whole["arm"] - whole["against"]).tolist())
+    return found
+
+
 def test_planted_differences_are_found_with_their_interval_and_p(tmp_path: Path) -> None:
     study, _, table = tables(write_run(tmp_path / "run", value=planted))
     arms = effects.arms_table(study, table).set_index("arm")
     wood = arms.loc["material=wood"]
-    reach = 4.302652729911275 * 0.01 / 3**0.5
-    assert (wood["difference"], wood["difference_low"]) == pytest.approx((-0.02, -0.02 - reach))
+    differences = samples(study, table)
+    s0, d0 = plain_moderation.prior([variance(sample) for sample in differences], [2] * 4)
+    p, low, high = plain_moderation.p_and_ends(-0.02, 0.01**2, 3, s0, d0, 4)
+    assert wood["difference"] == pytest.approx(-0.02)
+    assert (wood["difference_low"], wood["difference_high"]) == pytest.approx((low, high))
     assert wood["strength"] == pytest.approx(0.78)
     assert arms.loc["reference", "strength"] == pytest.approx(0.80)
     assert arms["difference"].isna().tolist() == [True] + [False] * 4
     row = effects.comparisons_table(study, table).set_index("arm").loc["material=wood"]
-    assert row["p"] == pytest.approx(stats.ttest_rel(WOOD, REFERENCE).pvalue)
+    assert row["p_t"] == pytest.approx(stats.ttest_rel(WOOD, REFERENCE).pvalue)
+    assert (row["p"], row["low"], row["high"]) == pytest.approx((p, low, high))
+    assert row["sd"] == pytest.approx(0.01)
     assert (row["p_flip"], row["p_flip_floor"], row["n"]) == (0.25, 0.25, 3)
-    assert row["detectable"] == pytest.approx(detectable_difference(0.01, 3, 0.05 / 4))
+    prior = prior_of([stdev(sample) for sample in differences], [3] * 4)
+    assert row["detectable"] == pytest.approx(
+        detectable_difference(float(np.asarray(row["sd_moderated"])), 3, 4, prior=prior)
+    )
 
 
 def test_holm_runs_over_the_declared_list(tmp_path: Path) -> None:
     study, _, table = tables(write_run(tmp_path / "run"))
     comparisons = effects.comparisons_table(study, table)
     assert [tuple(pair) for pair in comparisons[["arm", "against"]].to_numpy()] == list(study.comparisons)
-    assert comparisons["p_holm"].to_numpy() == pytest.approx(inference.holm(comparisons["p"].to_numpy())[0])
+    assert comparisons["p_holm"].tolist() == pytest.approx(plain_moderation.adjusted(samples(study, table)))
+
+
+def test_one_difference_has_one_interval_in_every_table(tmp_path: Path) -> None:
+    study, _, table = tables(write_run(tmp_path / "run"))
+    tested = effects.comparisons_table(study, table).set_index("arm")
+    arms = effects.arms_table(study, table).set_index("arm").loc[tested.index]
+    assert arms["difference_low"].tolist() == tested["low"].tolist()
+    described = effects.differences_table(study, table)
+    described = described[(described["metric"] == "strength") & (described["against"] == "reference")].set_index("arm")
+    assert described.loc[tested.index, "high"].tolist() == tested["high"].tolist()
+    home = effects.differences_table(study, table)
+    turned = home[(home["metric"] == "strength") & (home["arm"] == "reference") & (home["against"] == "baseline")]
+    assert turned["low"].tolist() == [-float(np.asarray(tested.loc["baseline", "high"]))]
 
 
 def test_confirm_seeds_of_a_replicate_are_averaged_before_anything_else(tmp_path: Path) -> None:

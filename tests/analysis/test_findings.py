@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from ablation.ledger.log import Ledger
 from ablation.power import replicates_needed
@@ -21,6 +22,8 @@ from analysis.findings import as_text, findings
 from analysis.findings_schema import SCHEMA
 from analysis.numbers import THIN, Unit, unit_of
 from analysis.report.build import render
+from analysis.report.effects.wording import variances_sentence
+from analysis.statistics.moderated import prior_of
 from analysis.tables import marginals
 from search_spaces.space import Arm
 from tests.support.ledgers import append
@@ -88,10 +91,26 @@ def test_comparisons_are_those_of_the_table(run: Path, document: dict[str, Any])
     table = effects.comparisons_table(study, effects.replicates(study, load.trials(run)))
     for row, found in zip(table.to_dict("records"), document["comparisons"], strict=True):
         assert (found["arm"], found["against"], found["n"]) == (row["arm"], row["against"], row["n"])
-        for name in ("difference", "low", "high", "p", "p_holm", "detectable", "g_z", "improvement"):
+        tested = ("difference", "low", "high", "sd_moderated", "df", "p", "p_holm", "p_t")
+        for name in (*tested, "detectable", "g_z", "improvement"):
             assert found[name] == pytest.approx(row[name], nan_ok=True), name
     lost = next(found for found in document["comparisons"] if found["arm"] == "span=1.0")
     assert (lost["n"], lost["dropped"]) == (2, [1])
+
+
+def test_how_much_the_variances_scattered_is_said(run: Path, document: dict[str, Any]) -> None:
+    rows = document["comparisons"]
+    logs = [2 * np.log(row["sd"]) for row in rows]
+    # With unequal numbers of pairs each is set against its own expectation: log(χ²/d) has mean psi(d/2) − log(d/2).
+    half = np.array([(row["n"] - 1) / 2 for row in rows])
+    centred = np.array(logs) - special.psi(half) + np.log(half)
+    found = document["variances"]
+    assert found["comparisons"] == len(rows) == 4
+    assert found["scatter"] == pytest.approx(np.var(centred, ddof=1))
+    assert found["expected"] == pytest.approx(special.zeta(2, half).mean())
+    sentence = variances_sentence(gather(run).variances)
+    assert f"scatter by {found['scatter']:.2f}, where equal true variances give {found['expected']:.2f}" in sentence
+    assert variances_sentence(prior_of([0.1, 0.2, 0.3], [3, 3, 3])) == ""
 
 
 def test_what_failed_or_waits_is_listed_and_warned_of(document: dict[str, Any]) -> None:
@@ -133,7 +152,7 @@ def test_an_undecided_comparison_says_how_many_replicates_would_see_half_as_much
     assert found.kind == "undecided"
     assert found.asked == pytest.approx(row["detectable"] / 2, rel=0.05)
     assert found.replicates_for_asked == replicates_needed(
-        float(found.asked or 0), float(np.asarray(row["sd"])), 0.05 / 4
+        float(found.asked or 0), float(np.asarray(row["sd_moderated"])), 4, prior=evidence.variances
     )
     assert found.text.startswith("cannot be told apart from the reference with 3 replicates: ")
     assert f"{found.replicates_for_asked} replicates would detect " in found.text
@@ -165,12 +184,14 @@ def test_without_noise_nothing_is_tested(tmp_path: Path, value: Callable[[Arm, i
 def test_a_significant_but_small_difference_is_said_to_be_lucky(run: Path) -> None:
     study = load.study(run)
     row = {"arm": "a", "against": "b", "n": 5, "p": 0.01, "p_holm": 0.04, "significant": True, "sd": 0.01}
+    row["sd_moderated"] = 0.01
     row |= {"difference": 0.02, "low": 0.01, "high": 0.03, "detectable": 0.025}
-    found = verdicts.verdict(row, study, SHARE)
+    prior = prior_of([0.01, 0.02], [5, 5])
+    found = verdicts.verdict(row, study, SHARE, prior)
     assert found.kind == "better"
     assert "interval 1.0 to 3.0" in found.text
     assert found.text.endswith("the true one is probably smaller")
-    assert "probably" not in verdicts.verdict({**row, "detectable": 0.015}, study, SHARE).text
+    assert "probably" not in verdicts.verdict({**row, "detectable": 0.015}, study, SHARE, prior).text
 
 
 def test_small_differences_are_spelled_with_two_digits() -> None:

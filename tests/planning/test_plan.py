@@ -13,8 +13,8 @@ from ablation.plan import Plan
 from ablation.planning.effort import effort
 from ablation.planning.probe import Probe, probe
 from ablation.planning.request import CheckedStudy, Request, check_request
-from ablation.power import Spread
 from ablation.seeds import derive_seed
+from ablation.spread import Spread
 from ablation.trial import EpochRecord, TrialContext
 from tests import toy_study
 from tests.toy_study import ToyConfig, toy_plan

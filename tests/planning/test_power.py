@@ -1,56 +1,48 @@
-"""Power of the paired t test against scipy, statsmodels and simulation; the spread of an earlier run."""
+"""Power of the test against scipy, statsmodels and simulated studies."""
 
 from __future__ import annotations
 
+import math
 from math import ceil
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from ablation.faults import FaultsError
-from ablation.power import (
-    SpreadAsked,
-    detectable_difference,
-    power_of_paired_t,
-    replicates_needed,
-    spread_from,
-    stated_spread,
-)
-from search_spaces.metrics import Metric
-from tests.support.plain_loop import run_study
-from tests.toy_study import toy_plan
+from ablation.moderation import ALONE, variance_prior
+from ablation.power import detectable_difference, power_of_test, replicates_needed
+from analysis import inference
+from analysis.statistics.moderated import moderated_test
 
 
 @pytest.mark.parametrize("replicates", [3, 6, 10])
 def test_the_detectable_difference_is_found_with_the_stated_power(replicates: int) -> None:
-    draws = np.random.default_rng(0).normal(detectable_difference(1.0, replicates, 0.05 / 4), 1, (40_000, replicates))
+    difference = detectable_difference(1.0, replicates, alpha=0.05 / 4)
+    draws = np.random.default_rng(0).normal(difference, 1, (40_000, replicates))
     p = stats.ttest_1samp(draws, 0, axis=1).pvalue
     assert np.mean(p < 0.05 / 4) == pytest.approx(0.8, abs=0.01)
 
 
-@pytest.mark.parametrize("comparisons", [1, 14])
+@pytest.mark.parametrize("comparisons", [1, 3])
 @pytest.mark.parametrize("replicates", [2, 5, 40])
-def test_the_detectable_difference_is_that_of_the_t_test(replicates: int, comparisons: int) -> None:
-    effect_sd = detectable_difference(1.0, replicates, 0.05 / comparisons)
+def test_few_comparisons_detect_what_the_t_test_does(replicates: int, comparisons: int) -> None:
+    effect_sd = detectable_difference(1.0, replicates, comparisons)
     # Its two-sided power is NaN if the wrong side weighs less than 1e-16.
     found = TTestPower().power(effect_sd, replicates, 0.05 / comparisons / 2, alternative="larger")
     assert found == pytest.approx(0.8, abs=1e-6)
 
 
-@pytest.mark.parametrize("comparisons", [1, 4, 14])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 4, 0.05 / 14])
 @pytest.mark.parametrize("effect_sd", [0.2, 0.9, 3.0])
-def test_replicates_needed_are_the_fewest_that_have_the_power(effect_sd: float, comparisons: int) -> None:
-    found = TTestPower().solve_power(effect_sd, alpha=0.05 / comparisons, power=0.8)
-    assert replicates_needed(effect_sd, 1.0, 0.05 / comparisons) == max(2, ceil(float(np.squeeze(found))))
+def test_replicates_needed_are_the_fewest_that_have_the_power(effect_sd: float, alpha: float) -> None:
+    found = TTestPower().solve_power(effect_sd, alpha=alpha, power=0.8)
+    assert replicates_needed(effect_sd, 1.0, alpha=alpha) == max(2, ceil(float(np.squeeze(found))))
 
 
 @pytest.mark.parametrize("n", [3, 6, 20])
 def test_power_and_detectable_difference_agree_with_statsmodels(n: int) -> None:
-    assert power_of_paired_t(0.8, 1.0, n) == pytest.approx(TTestPower().power(0.8, n, 0.05), abs=1e-6)
+    assert power_of_test(0.8, 1.0, n) == pytest.approx(TTestPower().power(0.8, n, 0.05), abs=1e-6)
     expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
     assert detectable_difference(2.0, n) == pytest.approx(2 * expected, rel=1e-4)
 
@@ -58,7 +50,7 @@ def test_power_and_detectable_difference_agree_with_statsmodels(n: int) -> None:
 @pytest.mark.parametrize(("n", "expected"), [(3, 11.34), (4, 5.00)])
 def test_few_replicates_at_a_strict_level_are_right_where_statsmodels_is_not(n: int, expected: float) -> None:
     # TTestPower.solve_power returns 10.0 and 3.40 here.
-    found = detectable_difference(1.0, n, 0.05 / 12)
+    found = detectable_difference(1.0, n, alpha=0.05 / 12)
     assert found == pytest.approx(expected, abs=0.005)
     assert stats.nct.sf(stats.t.isf(0.05 / 24, n - 1), n - 1, found * n**0.5) == pytest.approx(0.8)
 
@@ -67,13 +59,69 @@ def test_few_replicates_at_a_strict_level_are_right_where_statsmodels_is_not(n: 
 def test_detectable_difference_has_its_power_at_tiny_alphas_too(n: int) -> None:
     # scipy's noncentral t gives NaN for the far tail here; the power must not.
     found = detectable_difference(1.0, n, alpha=0.05 / 50)
-    assert power_of_paired_t(found, 1.0, n, alpha=0.05 / 50) == pytest.approx(0.8)
+    assert power_of_test(found, 1.0, n, alpha=0.05 / 50) == pytest.approx(0.8)
+
+
+def claimed(difference: float, comparisons: int, replicates: int, studies: int, sd: float = 1.0) -> float:
+    """Simulate studies with one true difference against a common reference; return how often it is claimed."""
+    random = np.random.default_rng(7)
+    scores_SAR = random.normal(0, sd / 2**0.5, (studies, comparisons + 1, replicates))
+    scores_SAR[:, 1] += difference
+    reference_S1R = np.broadcast_to(scores_SAR[:, :1], (studies, comparisons, replicates))
+    found = moderated_test(inference.paired_difference(scores_SAR[:, 1:], reference_S1R))
+    return float(found.significant[:, 0].mean())
+
+
+@pytest.mark.parametrize(("comparisons", "replicates"), [(5, 3), (12, 3), (12, 5), (20, 4)])
+def test_studies_claim_a_detectable_difference_as_often_as_the_plan_says(comparisons: int, replicates: int) -> None:
+    difference = detectable_difference(0.02, replicates, comparisons)
+    assert claimed(difference, comparisons, replicates, 2000, sd=0.02) == pytest.approx(0.8, abs=0.03)
+
+
+def test_replicates_needed_by_many_comparisons_are_enough_and_one_less_is_not() -> None:
+    needed = replicates_needed(2.0, 1.0, 12)
+    assert claimed(2.0, 12, needed, 2000) > 0.78
+    assert claimed(2.0, 12, needed - 1, 2000) < 0.8
+    assert needed < replicates_needed(2.0, 1.0, alpha=0.05 / 12)
+
+
+def test_borrowing_detects_less_than_half_of_what_three_replicates_did() -> None:
+    assert detectable_difference(1.0, 3, 12) < 0.5 * detectable_difference(1.0, 3, alpha=0.05 / 12)
+    smallest = [detectable_difference(1.0, n, 12) for n in range(2, 30)]
+    assert smallest == sorted(smallest, reverse=True)
+
+
+def test_variances_that_agree_detect_less_than_those_that_do_not() -> None:
+    close, apart = (
+        variance_prior([1.0, 1.1, 0.9, 1.0, 1.2, 0.8], 2),
+        variance_prior([1.0, 50.0, 0.02, 3.0, 1e3, 0.2], 2),
+    )
+    assert math.isinf(float(close.df)) and float(apart.df) < 1
+    centred = close._replace(variance=np.array(1.0))
+    priors = (centred, None, centred._replace(df=apart.df), centred._replace(df=np.array(0.0)))
+    found = [detectable_difference(1.0, 3, 6, prior=prior) for prior in priors]
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(detectable_difference(1.0, 3, alpha=0.05 / 6))
+
+
+def test_power_given_a_prior_is_that_of_studies_which_share_it() -> None:
+    # The others' variances are far more precise than one comparison's, so what is borrowed is the same in every study.
+    random = np.random.default_rng(1)
+    comparisons, n, difference = ALONE + 5, 4, 2.5
+    prior = variance_prior(np.ones(comparisons), n - 1)._replace(variance=np.array(1.0))
+    draws_SR = random.normal(difference, 1.0, (40_000, n))
+    own_S, share = draws_SR.var(axis=1, ddof=1), 5 / 4
+    used_S = np.maximum((share + own_S) / (share + 1), own_S)
+    t_S = draws_SR.mean(axis=1) / np.sqrt(used_S / n)
+    p_S = 2 * stats.t.sf(np.abs(t_S), (n - 1) * (1 + share))
+    expected = float(np.mean(p_S <= 0.05 / comparisons))
+    assert power_of_test(difference, 1.0, n, comparisons, prior=prior) == pytest.approx(expected, abs=0.01)
 
 
 def test_replicates_needed_is_the_first_number_with_enough_power() -> None:
     n = replicates_needed(1.0, 1.0)
     assert n == 10
-    assert power_of_paired_t(1.0, 1.0, n) >= 0.8 > power_of_paired_t(1.0, 1.0, n - 1)
+    assert power_of_test(1.0, 1.0, n) >= 0.8 > power_of_test(1.0, 1.0, n - 1)
     assert replicates_needed(100.0, 1.0) == 2
 
 
@@ -86,60 +134,4 @@ def test_a_single_pair_or_no_spread_is_refused() -> None:
     with pytest.raises(ValueError, match="n is 1"):
         detectable_difference(1.0, 1)
     with pytest.raises(ValueError, match="sd is 0"):
-        power_of_paired_t(1.0, 0.0, 5)
-
-
-def test_spread_of_an_earlier_run_is_pooled_over_its_comparisons(tmp_path: Path) -> None:
-    plan = toy_plan()
-    plan = plan.model_copy(update={"budget": plan.budget.model_copy(update={"seeds": 2})})
-    paths = run_study(plan, tmp_path / "toy")
-    trials = pd.read_parquet(paths.trials)
-    # One trial of one replicate did not complete: the replicate has no value, its pair does not count.
-    is_lost = trials["trial_id"] == "baseline/1/confirm/0"
-    trials.loc[is_lost, "status"] = "failed"
-    trials.to_parquet(paths.trials)
-    found = spread_from(paths.root, plan)
-    confirmed = trials[trials["phase"] == "confirm"]
-    means = confirmed.pivot_table(index="replicate", columns="arm", values="metric.test_score")
-    means.loc[1, "baseline"] = np.nan
-    differences = means.sub(means["reference"], axis=0).drop(columns="reference")
-    freedom = differences.count() - 1
-    assert found.sd == pytest.approx(np.sqrt((differences.var() * freedom).sum() / freedom.sum()))
-    assert "11 pairs of 4 comparisons" in found.source and str(paths.root) in found.source
-
-
-def test_a_run_without_spread_is_told(tmp_path: Path) -> None:
-    plan = toy_plan()
-    with pytest.raises(FaultsError, match="is no run directory"):
-        spread_from(tmp_path / "nowhere", plan)
-    paths = run_study(plan, tmp_path / "toy", most_epochs=5)
-    with pytest.raises(FaultsError, match="no test scores of 'score'"):
-        spread_from(paths.root, plan)
-    paths = run_study(plan, tmp_path / "toy")
-    with pytest.raises(FaultsError, match="no test scores of 'scores'; did you mean 'score'"):
-        space = plan.space.model_copy(update={"metrics": (Metric(name="scores"),)})
-        spread_from(paths.root, plan.model_copy(update={"space": space, "metric": "scores"}))
-    trials = pd.read_parquet(paths.trials)
-    trials[trials["replicate"] == 0].to_parquet(paths.trials)
-    with pytest.raises(FaultsError, match="no declared comparison with two finished replicates"):
-        spread_from(paths.root, plan)
-    paths.trials.write_bytes(b"no table")
-    with pytest.raises(FaultsError, match="--spread-from"):
-        spread_from(paths.root, plan)
-
-
-@pytest.mark.parametrize("sd", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_stated_spread_is_a_positive_number(sd: float) -> None:
-    with pytest.raises(FaultsError, match="must be a number > 0"):
-        stated_spread(sd)
-
-
-def test_a_spread_is_asked_for_once_and_with_a_plan_only() -> None:
-    both = SpreadAsked(-1.0, Path("earlier"))
-    assert [fault.split(";")[0] for fault in both.faults(is_for_plan=False)] == [
-        "--spread and --spread-from are for --plan",
-        "--spread and --spread-from both give a spread",
-        "--spread is -1, but must be a number > 0: the standard deviation of differences between two arms, in the "
-        "metric's unit",
-    ]
-    assert SpreadAsked(None, None).faults(is_for_plan=False) == []
+        power_of_test(1.0, 0.0, 5)

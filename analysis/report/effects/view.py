@@ -13,6 +13,7 @@ from analysis import effects
 from analysis.answer import answer
 from analysis.caveats import caveats
 from analysis.report.effects import figures as effects_figures
+from analysis.report.effects.wording import variances_sentence
 from analysis.report.figures import Figure, Section, View
 from analysis.report.inputs import Inputs
 from analysis.verdicts import word
@@ -66,7 +67,8 @@ def _comparisons(inputs: Inputs) -> View:
     judged = list(zip(_rows(inputs.evidence.comparisons), inputs.evidence.verdicts, strict=True))
     rows = [{**row, "word": word(verdict, row["n"])} for row, verdict in judged]
     texts = [(row["arm"], verdict.text) for row, verdict in judged]
-    return View(facts={"comparisons": rows, "verdicts": texts})
+    scatter = variances_sentence(inputs.evidence.variances)
+    return View(facts={"comparisons": rows, "verdicts": texts, "variances": scatter})
 
 
 def _responses(inputs: Inputs) -> View:

@@ -1,12 +1,18 @@
-"""What a study cost, in a sentence."""
+"""What a study cost, and what its comparisons borrow of each other, in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ablation.moderation import ALONE, Prior
 from analysis import caveats
-from analysis.numbers import count, duration
+from analysis.numbers import count, decimal, duration
+
+RULE = (
+    "Moderated paired t: a comparison’s variance is averaged with what the variances of all have in common, the more "
+    "the closer these agree and the more comparisons are in question, and is never taken below its own."
+)
 
 
 def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | None) -> str:
@@ -19,3 +25,15 @@ def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | Non
     fair = caveats.unequal_search(planned) or given
     trial_time = duration(sum(row["wall_s"] for row in rows))
     return f"{fair} In all, {epochs} were trained in {trial_time} of trial time{took}."
+
+
+def variances_sentence(prior: Prior) -> str:
+    """Say how much the comparisons' variances scattered, against what chance alone gives; empty if nothing is lent."""
+    lenders = int(prior.lenders)
+    if lenders <= ALONE:
+        return ""
+    seen, expected = decimal(float(prior.scatter), 2), decimal(float(prior.expected), 2)
+    return (
+        f"The log variances of these {lenders} comparisons scatter by {seen}, where equal true variances give "
+        f"{expected} on average."
+    )
