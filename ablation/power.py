@@ -33,8 +33,8 @@ def power_of_test(
 
     ``sd`` is the standard deviation of single differences, in the unit of ``difference``, ``n`` the number of pairs,
     ``alpha`` the family-wise level; ``prior`` is what is known of the comparisons' variances, in the unit's square.
-    With too few comparisons to borrow this is the paired t test's power, from the noncentral t; else the mean over
-    drawn variances, given which the power is a normal tail.
+    Of a single comparison this is the paired t test's power, from the noncentral t; else the mean over drawn variances,
+    given which the power is a normal tail.
     Raises ValueError if ``n`` < 2 or ``sd`` <= 0.
 
     >>> round(power_of_test(difference=1.0, sd=1.0, n=10), 3)
@@ -55,12 +55,12 @@ def detectable_difference(
 ) -> float:
     """Compute the smallest true difference that ``n`` pairs find with ``power``, in the unit of ``sd``.
 
-    Arguments and errors are those of ``power_of_test``. Three comparisons borrow nothing, twelve do:
+    Arguments and errors are those of ``power_of_test``:
 
-    >>> round(detectable_difference(sd=1.0, n=3, comparisons=3), 1)
-    5.7
+    >>> round(detectable_difference(sd=1.0, n=3), 1)
+    3.3
     >>> round(detectable_difference(sd=1.0, n=3, comparisons=12), 1)
-    3.8
+    3.6
     """
     _check(n, sd)
     return sd * _smallest(_power(sd, n, comparisons, prior, alpha), power) / math.sqrt(n)

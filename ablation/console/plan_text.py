@@ -14,7 +14,6 @@ from rich.table import Table
 
 from ablation.checkpoint import KEPT
 from ablation.engine.slots import Slots, local_slots
-from ablation.moderation import ALONE
 from ablation.plan import Plan
 from ablation.planning.effort import effort
 from ablation.planning.probe import Probe
@@ -146,7 +145,7 @@ def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
     if plan.comparisons:
         replicates, comparisons = plan.budget.replicates, len(plan.comparisons)
         found_sd = detectable_difference(1.0, replicates, comparisons)
-        facts["assumes_equal_variances"] = comparisons > ALONE
+        facts["assumes_equal_variances"] = comparisons > 1
         facts |= {"detectable_sd": found_sd, "detectable": None if spread is None else found_sd * spread.sd}
         facts["half"] = {
             "detectable_sd": found_sd / 2,

@@ -11,8 +11,6 @@ from analysis import inference
 from analysis.statistics.moderated import moderated_test
 from tests.support import plain_moderation
 
-EULER = 0.5772156649015329
-
 
 def paired(samples_CR: np.ndarray) -> inference.Paired:
     return inference.paired_difference(samples_CR, np.zeros_like(samples_CR))
@@ -25,20 +23,38 @@ def samples(comparisons: int, replicates: int, seed: int) -> np.ndarray:
 
 
 def test_the_prior_of_two_variances_by_hand() -> None:
-    # d = 2: psi(1) = −γ, psi'(1) = π²/6. Logs ±x scatter by 2x², and 1.25 · 2x² − π²/6 = π²/6 asks for d0 = 2;
-    # then log s0² = 0 + γ − γ.
-    x = math.pi * math.sqrt(2 / 15)
+    # d = 2: psi'(1) = π²/6. Logs ±x scatter by 2x², and 2x² − π²/6 = π²/6 asks for d0 = 2.
+    x = math.pi / math.sqrt(6)
     prior = variance_prior([math.exp(x), math.exp(-x)], [2, 2])
     assert float(prior.df) == pytest.approx(2.0)
-    assert float(prior.variance) == pytest.approx(1.0)
-    assert float(prior.scatter) == pytest.approx(4 * math.pi**2 / 15)
+    assert float(prior.variance) == pytest.approx(math.cosh(x))
+    assert float(prior.scatter) == pytest.approx(math.pi**2 / 3)
     assert float(prior.expected) == pytest.approx(math.pi**2 / 6)
+
+
+def test_a_comparison_of_two_by_hand() -> None:
+    # Differences ±1 and ±3 around 5: variances 2 and 18 with one degree of freedom each. Logs scatter by
+    # log(9)²/2 = 2.41, below psi'(1/2) = π²/2: d0 is infinite, s0² = 10, and 0.9 · (√2 − 1) = 0.3728 is borrowed.
+    found = moderated_test(paired(np.array([[4.0, 6.0], [2.0, 8.0]])))
+    assert math.isinf(float(found.prior.df))
+    assert found.df == pytest.approx([1.372792] * 2, abs=1e-6)
+    assert found.sd**2 == pytest.approx([(0.372792 * 10 + 2) / 1.372792, 18.0], abs=1e-5)
+    p = 2 * stats.t.sf(5 / math.sqrt(4.172469 / 2), 1.372792)
+    assert found.p[0] == pytest.approx(p, abs=1e-6)
+    assert found.p_holm[0] == pytest.approx(2 * p, abs=1e-6)
+    # Left alone, the second borrows nothing: its own paired t, t = 5 / 3 with one degree of freedom.
+    alone = 1 - 2 / math.pi * math.atan(5 / 3)
+    assert found.p_holm[1] == pytest.approx(max(2 * p, alone), abs=1e-6)
 
 
 def test_equal_variances_have_nothing_but_chance_to_scatter_them() -> None:
     prior = variance_prior([0.5, 0.5, 0.5], [2, 2, 2])
     assert float(prior.df) == math.inf
-    assert float(prior.variance) == pytest.approx(0.5 * math.exp(EULER))
+    assert float(prior.variance) == pytest.approx(0.5)
+
+
+def test_variances_are_drawn_to_their_mean_weighted_by_degrees_of_freedom() -> None:
+    assert float(variance_prior([1.0, 4.0], [1, 5]).variance) == pytest.approx(21 / 6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -56,9 +72,8 @@ def test_the_prior_finds_what_was_planted() -> None:
     random = np.random.default_rng(3)
     truth_C = 0.2 * 6 / random.chisquare(6, 20_000)
     prior = variance_prior(truth_C * random.chisquare(4, 20_000) / 4, np.full(20_000, 4))
-    unscaled = 2 * inverse_trigamma(prior.scatter - prior.expected)
-    assert float(unscaled) == pytest.approx(6, rel=0.1)
-    assert float(prior.df) < 6, "the scatter counts more than it is, so less is borrowed"
+    assert float(prior.df) == pytest.approx(6, rel=0.1)
+    assert float(prior.variance) == pytest.approx(truth_C.mean(), rel=0.03)
 
 
 @pytest.mark.parametrize("value", [1e-6, 0.01, 1.0, 50.0, 1e6])
@@ -75,7 +90,8 @@ def test_what_has_no_variance_lends_none() -> None:
 
 def test_little_is_borrowed_by_few() -> None:
     shares = [float(borrowed_df(math.inf, 1, comparisons)) for comparisons in range(1, 31)]
-    assert shares[:3] == [0, 0, 0] and shares == sorted(shares) and shares[-1] == 2
+    assert shares[0] == 0 and shares == sorted(shares)
+    assert shares[3] == pytest.approx(0.9) and shares[15] == pytest.approx(2.7)
     assert float(borrowed_df(0.7, 10, 30)) == 0.7
 
 
@@ -87,7 +103,7 @@ def test_nobody_gets_less_than_the_own_variance() -> None:
     assert (df > 4).all()
 
 
-@pytest.mark.parametrize(("comparisons", "replicates"), [(4, 3), (7, 2), (12, 3), (12, 6), (20, 4)])
+@pytest.mark.parametrize(("comparisons", "replicates"), [(2, 3), (4, 3), (7, 2), (12, 3), (12, 6), (20, 4)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_tests_agree_with_a_second_implementation(comparisons: int, replicates: int, seed: int) -> None:
     samples_CR = samples(comparisons, replicates, seed)
@@ -101,14 +117,20 @@ def test_tests_agree_with_a_second_implementation(comparisons: int, replicates: 
         assert (found.p[index], found.low[index], found.high[index]) == pytest.approx((p, low, high), rel=1e-9)
 
 
-@pytest.mark.parametrize("comparisons", [1, 2, 3])
-def test_up_to_three_comparisons_are_plain_paired_t_with_holm(comparisons: int) -> None:
-    plain = paired(samples(comparisons, 4, 8))
+def test_a_single_comparison_is_the_plain_paired_t() -> None:
+    plain = paired(samples(1, 4, 8))
     found = moderated_test(plain)
-    assert found.p == pytest.approx(plain.p)
+    assert found.p == pytest.approx(plain.p) and found.p_holm == pytest.approx(plain.p)
     assert found.low == pytest.approx(plain.low)
-    assert found.p_holm == pytest.approx(inference.holm(plain.p)[0])
     assert found.sd == pytest.approx(plain.sd)
+
+
+def test_variances_far_apart_lend_little() -> None:
+    random = np.random.default_rng(0)
+    plain = paired(random.normal(1, 1, (6, 5)) * 10.0 ** np.arange(-6, 6, 2)[:, None])
+    found = moderated_test(plain)
+    assert float(found.prior.df) < 0.4
+    assert found.df == pytest.approx(4, abs=0.4)
 
 
 def test_missing_pairs_count_by_comparison() -> None:

@@ -10,16 +10,17 @@ from scipy import optimize, special, stats
 
 
 def prior(variances: Sequence[float], dfs: Sequence[float]) -> tuple[float, float]:
-    """Return s0² and d0 (Smyth 2004, section 6.2), the log variances' scatter taken 1.25-fold; no Newton."""
+    """Return s0², the pooled variance, and d0 (Smyth 2004, section 6.2) by a root of scipy's in place of Newton."""
     kept = [(v, d) for v, d in zip(variances, dfs, strict=True) if v > 0]
     if len(kept) < 2:
         return math.nan, 0.0
+    pooled = sum(d * v for v, d in kept) / sum(d for _, d in kept)
     e = [math.log(v) - special.psi(d / 2) + math.log(d / 2) for v, d in kept]
-    excess = 1.25 * variance(e) - fmean(special.zeta(2, d / 2) for _, d in kept)
+    excess = variance(e) - fmean(special.zeta(2, d / 2) for _, d in kept)
     if excess <= 0:
-        return math.exp(fmean(e)), math.inf
+        return pooled, math.inf
     half = optimize.brentq(lambda y: math.log(special.zeta(2, y)) - math.log(excess), 1e-8, 1e12, xtol=1e-12)
-    return math.exp(fmean(e) + special.psi(half) - math.log(half)), 2 * half
+    return pooled, 2 * half
 
 
 def p_and_ends(
@@ -27,7 +28,7 @@ def p_and_ends(
 ) -> tuple[float, float, float]:
     """Return a comparison's p and the ends of its 95 % interval."""
     d = n - 1
-    b = min(d0, d * min(max((in_question - 3) / 4, 0), 2))
+    b = min(d0, 0.9 * (math.sqrt(in_question) - 1) * d)
     used = max(own, (b * s0 + d * own) / (b + d) if b else own)
     error = math.sqrt(used / n)
     reach = float(stats.t.ppf(0.975, b + d)) * error

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ablation.moderation import ALONE, Prior
+from ablation.moderation import SHARE, Prior
 from analysis import caveats
 from analysis.numbers import count, decimal, duration
 
 RULE = (
-    "Moderated paired t: a comparison’s variance is averaged with what the variances of all have in common, the more "
-    "the closer these agree and the more comparisons are in question, and is never taken below its own."
+    "Moderated paired t: each comparison’s variance is averaged with the mean variance of all, which counts for at "
+    f"most {SHARE}·(√m − 1) times its own degrees of freedom while m comparisons are undecided (less where the "
+    "variances really scatter), and is never taken to be smaller than its own."
 )
 
 
@@ -28,9 +29,9 @@ def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | Non
 
 
 def variances_sentence(prior: Prior) -> str:
-    """Say how much the comparisons' variances scattered, against what chance alone gives; empty if nothing is lent."""
+    """Say how much the comparisons' variances scattered, against what chance alone gives; empty for fewer than two."""
     lenders = int(prior.lenders)
-    if lenders <= ALONE:
+    if lenders < 2:
         return ""
     seen, expected = decimal(float(prior.scatter), 2), decimal(float(prior.expected), 2)
     return (
