@@ -74,7 +74,7 @@ lock: | $(BIN)/uv  ## renew the exact, hashed versions from the ranges in pyproj
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
 	    --extra tcl pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
-	    -c requirements.lock --extra tcl --extra onnx --group test pyproject.toml -o requirements-test.lock
+	    -c requirements.lock --extra tcl --extra onnx --extra cmaes --group test pyproject.toml -o requirements-test.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
 	    --group s3-server -o requirements-s3-server.lock
 

@@ -118,22 +118,28 @@ class Plan(Frozen):
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which ASHA decides: grace · η^k, below the full length, always whole numbers."""
-        rungs, epoch = [], self.budget.grace_epochs
-        while epoch < self.budget.epochs:
-            rungs.append(epoch)
-            epoch *= self.budget.reduction_factor
-        return tuple(rungs)
+        """Epochs at which early stopping decides; empty if there is none."""
+        return self.budget.rungs
 
     @property
     def startup_trials(self) -> int:
-        """Trials of a replicate's search that are shared by all arms (the default first) before TPE models anything."""
-        return min(self.budget.trials, max(3, self.budget.trials // 3))
+        """Trials of a replicate's search that no earlier trial decides: known points, then random ones.
+
+        Known points are the space's first points and the defaults. CMA-ES draws its first generation itself.
+        """
+        known, trials = len(self.space.first_points) + 1, self.budget.trials
+        match self.budget.sampler:
+            case "random" | "grid":
+                return trials
+            case "cmaes":
+                return min(trials, known)
+            case "tpe" | "gp":
+                return min(trials, max(3, trials // 3, known))
 
     @property
     def search_is_random(self) -> bool:
-        """Return whether searches are too short for TPE to propose anything."""
-        return 0 < self.budget.trials == self.startup_trials
+        """Return whether no search proposes anything that it has learned: by choice, or for being too short."""
+        return 0 < self.budget.trials == self.startup_trials and self.budget.sampler != "grid"
 
     def trials(self) -> Iterator[PlannedTrial]:
         """Yield every trial in the order of the search: replicate by replicate, round-robin over arms."""

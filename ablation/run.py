@@ -21,13 +21,15 @@ from ablation.console.messages import messages_for
 from ablation.console.plan_text import show_plan
 from ablation.execution import run_prepared
 from ablation.faults import FaultsError
+from ablation.planning.options import checked_options
 from ablation.planning.planned_run import PlannedRun, plan_run
-from ablation.planning.request import Request, checked_options
+from ablation.planning.request import Request
 from ablation.resources import Resources
 from ablation.retry_option import RetryFailed, kinds_asked, run_command
 from ablation.spread import SpreadAsked
 from ablation.store import AnyPath, located
 from ablation.study_result import StudyResult
+from search_spaces.budget import EarlyStopping, Sampler
 from search_spaces.space import Design, Space
 
 
@@ -49,6 +51,12 @@ def main(
     ] = False,
     seeds: Annotated[int | None, typer.Option(help="Confirm runs per replicate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Full training length.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Who proposes hyperparameters: tpe, random, gp, cmaes or grid.")
+    ] = None,
+    early_stopping: Annotated[str | None, typer.Option(help="asha, or none: every search trial in full.")] = None,
+    eta: Annotated[int | None, typer.Option(help="ASHA: one in so many trials goes on at a rung.")] = None,
+    grace: Annotated[int | None, typer.Option(help="ASHA: epochs before the first rung.")] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster's address, or auto.")] = None,
     executor: Annotated[
         str, typer.Option(help="ray, or in-process: one trial after the other, here, where breakpoints work")
@@ -99,8 +107,8 @@ def main(
             faults: list[str] = []
             request = Request(
                 space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds,
-                epochs, seed, tuple(settings or ()), None if warm_start is None else located(warm_start),
-                init_from,
+                epochs, sampler, early_stopping, eta, grace, seed, tuple(settings or ()),
+                None if warm_start is None else located(warm_start), init_from,
             )  # fmt: skip
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
@@ -139,6 +147,10 @@ def run(
     trials: int | None = None,
     seeds: int | None = None,
     epochs: int | None = None,
+    sampler: Sampler | None = None,
+    early_stopping: EarlyStopping | None = None,
+    eta: int | None = None,
+    grace: int | None = None,
     seed: int = 0,
     settings: str | Iterable[str] = (),
     warm_start: AnyPath | str | None = None,
@@ -167,6 +179,10 @@ def run(
         trials: search trials per arm and replicate; 0 confirms the defaults without search.
         seeds: confirm runs per replicate.
         epochs: full training length.
+        sampler: what proposes hyperparameters: ``tpe``, ``random``, ``gp``, ``cmaes`` or ``grid``.
+        early_stopping: ``asha``, or ``none``: every search trial is trained in full.
+        eta: of so many trials one goes on at a rung.
+        grace: epochs before the first rung.
         seed: the study's seed.
         settings: hyperparameters to fix in all arms, each ``"name=value"``.
         warm_start: an earlier run; every search starts at what it confirmed.
@@ -184,8 +200,9 @@ def run(
         RuntimeError: if the sweep did not account for every planned trial.
     """
     request = Request(
-        space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs, seed,
-        _listed(settings), None if warm_start is None else located(warm_start), init_from,
+        space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs,
+        sampler, early_stopping, eta, grace, seed, _listed(settings),
+        None if warm_start is None else located(warm_start), init_from,
     )  # fmt: skip
     faults: list[str] = []
     retry = kinds_asked(retry_failed, faults)

@@ -27,7 +27,8 @@ PARTS: dict[str, type[BaseModel]] = {
     "budgets": Budget,
 }
 LEVEL_TYPES = ("bool", "int", "float", "str")
-LANGUAGE = ("conditions", "domains", "metrics", "names", "space", "wording")  # what spaces are declared with
+# What spaces are declared with.
+LANGUAGE = ("budget", "conditions", "domains", "metrics", "names", "points", "space", "wording")
 
 
 def known_spaces() -> tuple[str, ...]:

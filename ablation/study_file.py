@@ -26,7 +26,7 @@ from search_spaces.space import IS_RECORDED, Frozen, Levels
 
 SCHEMA_VERSIONS = (1, 2)
 DIGEST = "sha256_of_the_rest"
-RECORDED_PACKAGES = ("ray", "optuna", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
+RECORDED_PACKAGES = ("ray", "optuna", "cmaes", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy")
 
 
 class DamagedStudyError(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -39,6 +40,14 @@ class Float(Frozen):
         """Return the extreme values."""
         return self.low, self.high
 
+    def every(self) -> Sequence[Level] | None:
+        """Return all values; None, since real numbers cannot be listed, but for a range of one."""
+        return (self.low,) if self.low == self.high else None
+
+    def holds(self, value: Level) -> bool:
+        """Return whether a value is in the range."""
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
 
 class Int(Frozen):
     """Range over whole numbers, both ends included.
@@ -62,6 +71,14 @@ class Int(Frozen):
     def ends(self) -> tuple[Level, ...]:
         """Return the extreme values."""
         return self.low, self.high
+
+    def every(self) -> Sequence[Level] | None:
+        """Return all whole numbers of the range."""
+        return range(self.low, self.high + 1)
+
+    def holds(self, value: Level) -> bool:
+        """Return whether a value is in the range."""
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 class Choice(Frozen):
@@ -93,6 +110,14 @@ class Choice(Frozen):
     def ends(self) -> tuple[Level, ...]:
         """Return every value: an unordered set has no other extremes."""
         return self.values
+
+    def every(self) -> Sequence[Level] | None:
+        """Return all values."""
+        return self.values
+
+    def holds(self, value: Level) -> bool:
+        """Return whether a value is one of them; True is not 1."""
+        return any(value == known and isinstance(value, bool) == isinstance(known, bool) for known in self.values)
 
 
 Domain = Annotated[Float | Int | Choice, Field(discriminator="kind")]

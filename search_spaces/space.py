@@ -13,10 +13,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 
+from search_spaces.budget import Budget
 from search_spaces.conditions import When, condition_faults, meaning
 from search_spaces.domains import Choice, Domain, Float, Frozen, Int, Level, Levels
 from search_spaces.metrics import Direction, Metric, whole_metrics
 from search_spaces.names import arm_name_faults, level_faults, metric_faults, short_names
+from search_spaces.points import first_point_faults
 
 # Whoever declares a space finds all it takes here.
 __all__ = [
@@ -53,26 +55,6 @@ class Comparison(Frozen):
     against: Literal["reference", "baseline"]
     factor: str | None = None
     levels: tuple[Level, ...] = ()
-
-
-class Budget(Frozen):
-    """Effort that every arm gets alike.
-
-    >>> budget = Budget(replicates=3, trials=6, epochs=9, grace_epochs=1, reduction_factor=3)
-    >>> budget.seeds
-    1
-    """
-
-    replicates: int = Field(ge=1, description="independent repetitions of search and confirmation, per arm")
-    trials: int = Field(ge=0, description="search trials per arm and replicate; 0: no search, defaults only")
-    seeds: int = Field(default=1, ge=1, description="confirm runs per replicate")
-    epochs: int = Field(ge=1, description="full training length")
-    grace_epochs: int = Field(ge=1, description="ASHA's first rung")
-    reduction_factor: int = Field(ge=2, description="ASHA's η: one in η goes on at a rung")
-    fixed: Levels = Field(default={}, description="fixed hyperparameters that come with this budget")
-    arms: tuple[str, ...] = Field(
-        default=(), description="globs of a one-at-a-time study's arms if --arms asks for no others; empty: all of them"
-    )
 
 
 class Arm(Frozen):
@@ -113,6 +95,9 @@ class Space(Frozen):
     default_data: str | None = None
     factors: dict[str, Choice]
     nuisance: dict[str, Domain]
+    first_points: tuple[Levels, ...] = Field(
+        default=(), description="hyperparameters known to be worth a try: every search, of every arm, begins with them"
+    )
     fixed: Levels = Field(default={})
     reference: Levels
     baseline: Levels
@@ -165,6 +150,7 @@ class Space(Frozen):
             for name in {when.factor, *when.drops, *when.replaces} - known:
                 yield f"a When names {name!r}, which is neither factor nor nuisance hyperparameter"
         yield from condition_faults(self.conditions)
+        yield from first_point_faults(self.first_points, {**self.factors, **self.nuisance})
 
     def _table_faults(self) -> Iterator[str]:
         """Say what tables and names of files could not hold, or distinguish."""

@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from ablation.checkpoint import KEPT
+from ablation.console.search_text import search_in_words
 from ablation.engine.slots import Slots, local_slots
 from ablation.plan import Plan
 from ablation.planning.effort import effort
@@ -93,7 +94,7 @@ def show_plan(checked: CheckedStudy, resources: Resources, as_json: bool, spread
     for arm in checked.plan.arms:
         for note in arm.notes:
             out.print(f"{arm.name}: {note}")
-    for line in (*_cost_in_words(found), *_search_in_words(found), *_power_in_words(found)):
+    for line in (*search_in_words(checked.plan), *_cost_in_words(found), *_power_in_words(found)):
         out.print(line)
 
 
@@ -174,8 +175,9 @@ def _arms_table(plan: Plan) -> Table:
 def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
     hardware = "gpu" if found["gpus_per_trial"] else "cpu"
     lines = [
-        f"epochs: {found['epochs_most']} at most, about {found['epochs_expected']:.0f} with early stopping at "
-        f"epochs {', '.join(map(str, found['rungs'])) or '(none)'}",
+        f"epochs: {found['epochs_most']} at most, about {found['epochs_expected']:.0f} with early stopping"
+        if found["rungs"]
+        else f"epochs: {found['epochs_most']}, as nothing is stopped early",
         f"time: about {found['sweep_expected_s'] / 60:.1f} min, at most {found['sweep_most_s'] / 60:.1f} min, for "
         f"{found['epoch_s']:.2f} s an epoch (measured, alone) and {found['slots']} trials at a time "
         f"({found['slots_limit']})",
@@ -194,13 +196,6 @@ def _rehearsed_in_words(found: Mapping[str, Any]) -> str:
     tried, arms = found["arms_begun"], len(found["arms"])
     which = "every arm" if tried == arms else f"{tried} of {arms} arms, for lack of time"
     return f"tried here in {found['probe_s']:.1f} s: a confirm trial, and the first epoch of {which}"
-
-
-def _search_in_words(found: Mapping[str, Any]) -> list[str]:
-    if not found["search_is_random"]:
-        return []
-    trials = found["budget"]["trials"]
-    return [f"search: {trials} trials a replicate are the default and random points; TPE needs more"]
 
 
 def _power_in_words(found: Mapping[str, Any]) -> list[str]:

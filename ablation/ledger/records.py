@@ -43,12 +43,14 @@ class EpochRow:
 
 @dataclass
 class TrialState:
-    """All that is known of one trial so far."""
+    """All that is known of one trial so far; ``…_seq`` are places in the ledger."""
 
     trial_id: str
     proposal: dict[str, Level] = field(default_factory=dict)
     config: Levels = field(default_factory=dict)
     is_proposed: bool = False
+    proposed_seq: int | None = None
+    ended_seq: int | None = None
     attempts: int = 0
     code: str | None = None  # digest of the code that the latest attempt ran with
     superseded: int = 0  # epochs that a later attempt reported otherwise
@@ -105,7 +107,7 @@ def apply(records: Records, event: Event) -> None:
     match event.what:
         case Proposed(proposal, config):
             state.proposal, state.config = dict(proposal), dict(config)
-            state.is_proposed = True
+            state.is_proposed, state.proposed_seq = True, event.seq
         case Started():
             state.attempts += 1
             state.code = event.what.code
@@ -114,10 +116,10 @@ def apply(records: Records, event: Event) -> None:
         case Decided(rung, goes_on=False):
             state.stopped_at_rung = rung
         case Ended(outcome, reason, wall_s, checkpoint):
-            state.outcome, state.reason = outcome, reason
+            state.outcome, state.reason, state.ended_seq = outcome, reason, event.seq
             state.wall_s, state.checkpoint = wall_s, checkpoint
         case Reopened():
-            state.outcome = state.reason = state.checkpoint = None
+            state.outcome = state.reason = state.checkpoint = state.ended_seq = None
         case Decided() | Retried() | SessionOpened() | Grown():
             pass
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ablation.faults import FaultsError
 from ablation.plan import Plan
+from ablation.planning.budget import OPTION_OF, fit_to_sampler
 from ablation.planning.request import CheckedStudy, config_faults, matching, replicates_faults
 from ablation.planning.settings import with_fixed
 from ablation.planning.warm_start import keep_warm_start
@@ -22,7 +23,8 @@ def changes(root: AnyPath, file: StudyFile, plan: Plan, checked: CheckedStudy) -
     # What is said about a study may change: its words are not compared.
     now, asked = plan.without_wording(), checked.plan.without_wording()
     both = [(key, getattr(asked, key), getattr(now, key)) for key in ("design", "metric", "seed")]
-    both += [(key, value, getattr(now.budget, key)) for key, value in asked.budget if key != "replicates"]
+    budget = {key: value for key, value in asked.budget if key != "replicates"}
+    both += [(OPTION_OF.get(key, key), value, getattr(now.budget, key)) for key, value in budget.items()]
     faults = []
     for key, value, known in both:
         if value != known:
@@ -116,6 +118,10 @@ def _arms(plan: Plan, space: Space, patterns: Iterable[str], faults: list[str]) 
 def _new_arms_faults(plan: Plan, grown: Plan) -> list[str]:
     added = [arm for arm in grown.arms if arm not in plan.arms]
     faults = replicates_faults(grown.budget, grown.comparisons)
+    fitted, trials = fit_to_sampler(grown.budget, None, grown.space, added, faults), plan.budget.trials
+    if fitted.trials > trials:
+        rule = f"but the run's arms have {trials} trials each, and all get the same"
+        faults.append(f"--arms: an added one has a grid of {fitted.trials}, {rule}; start a new study")
     try:
         return faults + config_faults(grown.space, added, import_object(grown.space.trial))
     except FaultsError as error:

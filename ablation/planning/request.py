@@ -6,21 +6,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ablation.faults import FaultsError, nearest
 from ablation.plan import InitFrom, Plan, WarmStart
+from ablation.planning.budget import BUDGET_OPTIONS, asked_budget, fit_to_sampler
 from ablation.planning.init_from import init_from
 from ablation.planning.settings import read_settings, with_fixed
 from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_defaults
 from ablation.spaces import find_space
 from ablation.store import AnyPath
 from ablation.trial import RunTrial, build_config, config_type, import_object
+from search_spaces.points import known_points
 from search_spaces.space import DESIGNS, Arm, Budget, Levels, Space
-
-EFFORT_OPTIONS = ("replicates", "trials", "seeds", "epochs")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Request:
     trials: int | None = None
     seeds: int | None = None
     epochs: int | None = None
+    sampler: str | None = None
+    early_stopping: str | None = None
+    eta: int | None = None
+    grace: int | None = None
     seed: int = 0
     settings: tuple[str, ...] = ()
     warm_start: AnyPath | None = None
@@ -69,7 +73,8 @@ def check_request(
     name, reason = request.budget, "as asked for"
     if name == "auto":
         name, reason = ("standard", f"{gpus:g} GPUs seen") if gpus else ("quick", "no GPU seen")
-    budget = _budget(request, space, name, faults)
+    given = {option: getattr(request, option) for option in BUDGET_OPTIONS}
+    budget = asked_budget(given, space, name, faults)
     settings = read_settings(request.settings, space, run_trial, faults)
     metrics = [metric.name for metric in space.metrics]
     metric = request.metric or metrics[0]
@@ -88,9 +93,11 @@ def check_request(
         effective = with_defaults(effective, {} if warm_start is None else warm_start.defaults)
     arms = _arms(effective, request, budget, faults)
     budget = _without_search(request, budget, arms, faults)
+    budget = fit_to_sampler(budget, request.trials, effective, arms, faults)
     comparisons = effective.declared(arms)
     faults += replicates_faults(budget, comparisons)
     faults += config_faults(effective, arms, run_trial)
+    faults += _points_of_factors(effective) if request.design != "joint" else []
     start = None if existing is None else existing.init_from
     if existing is None and request.init_from is not None and not faults:
         start = _init_from(request.init_from, effective, arms, run_trial, faults)
@@ -127,35 +134,6 @@ def replicates_faults(budget: Budget, comparisons: Collection[tuple[str, str]]) 
         return []
     rule = "but differences between arms have a spread from 2 on; give more, or --arms reference to compare nothing"
     return [f"--replicates is {budget.replicates}, {rule}"]
-
-
-def _budget(request: Request, space: Space, name: str, faults: list[str]) -> Budget:
-    """Return the named budget with the options that change it; a valid stand-in where something is wrong."""
-    if name not in space.budgets:
-        faults.append(f"--budget is {name!r}; {nearest(name, ('auto', *space.budgets))}")
-        return next(iter(space.budgets.values()))
-    budget = space.budgets[name]
-    given = {option: getattr(request, option) for option in EFFORT_OPTIONS if getattr(request, option) is not None}
-    if "epochs" in given:
-        # Where training is shorter than the grace period there is no early stopping: every trial runs to its end.
-        given["grace_epochs"] = max(1, min(given["epochs"], budget.grace_epochs))
-    return checked_options(Budget, {**budget.model_dump(), **given}, faults) or budget
-
-
-OptionsT = TypeVar("OptionsT", bound=BaseModel)
-
-
-def checked_options(model: type[OptionsT], given: Mapping[str, object], faults: list[str]) -> OptionsT | None:
-    """Validate options; on faults, add them in the words of the command line and return None."""
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        for fault in error.errors():
-            option = str(fault["loc"][0]).replace("_", "-")
-            faults.append(
-                f"--{option} is {fault['input']!r}, but must be {fault['msg'].removeprefix('Input should be ')}"
-            )
-        return None
 
 
 def _warm_start(run: AnyPath, space: Space, faults: list[str]) -> WarmStart | None:
@@ -202,12 +180,12 @@ def matching(pattern: str, names: Collection[str], whose: str, faults: list[str]
 
 
 def config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> list[str]:
-    """Build every arm's configuration at the defaults and at both ends of all ranges."""
+    """Build every arm's configuration at the known points and at both ends of all ranges."""
     faults: list[str] = []
     for arm in arms:
         domains = {name: space.domain(name) for name in arm.searched}
         for proposal in (
-            {name: domain.default for name, domain in domains.items()},
+            *known_points(space, arm),
             {name: domain.ends()[0] for name, domain in domains.items()},
             {name: domain.ends()[-1] for name, domain in domains.items()},
         ):
@@ -216,6 +194,15 @@ def config_faults(space: Space, arms: Iterable[Arm], run_trial: RunTrial) -> lis
             except FaultsError as error:
                 faults += error.faults
     return faults
+
+
+def _points_of_factors(space: Space) -> list[str]:
+    """Say which first points set what is no hyperparameter unless the design is joint."""
+    return [
+        f"first_points[{place}] sets {name}, a factor, whose level is the arm's; leave it out, or give --design joint"
+        for place, point in enumerate(space.first_points)
+        for name in sorted(point.keys() & space.factors.keys())
+    ]
 
 
 def data_now(plan: Plan, uri: str | None, planned: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -12,9 +12,11 @@ from ablation.faults import FaultsError
 from ablation.ledger.events import SessionOpened
 from ablation.ledger.log import read_events
 from ablation.paths import RunPaths, no_run
+from ablation.planning.budget import package_faults
 from ablation.planning.growth import larger
+from ablation.planning.options import checked_options
 from ablation.planning.planned_run import ExistingRun, PlannedRun, code_faults, executor_faults, existing_run, too_large
-from ablation.planning.request import CheckedStudy, checked_options, data_now
+from ablation.planning.request import CheckedStudy, data_now
 from ablation.resources import Resources
 from ablation.spaces import find_space
 from ablation.store import AnyPath
@@ -62,7 +64,7 @@ def plan_resume(
     given_space = None if space is None else find_space(space)
     plan = larger(existing.file, existing.plan, replicates, given_space, arms, found)
     resources = checked_options(Resources, {**_last_resources(paths), **(given or {})}, found) or Resources()
-    found += executor_faults(resources)
+    found += executor_faults(resources) + package_faults(plan.budget.sampler)
     checked: CheckedStudy | None = None
     try:
         if resources.address is None:

@@ -72,5 +72,6 @@ def with_fixed(space: Space, fixed: Mapping[str, Level]) -> Space:
         when.model_copy(update={"drops": tuple(name for name in when.drops if name not in fixed)})
         for when in space.conditions
     )
+    points = ({name: value for name, value in point.items() if name not in fixed} for point in space.first_points)
     update = {"nuisance": nuisance, "fixed": {**space.fixed, **fixed}, "conditions": conditions}
-    return space.model_copy(update=update)
+    return space.model_copy(update={**update, "first_points": tuple(filter(None, points))})

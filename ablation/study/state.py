@@ -22,11 +22,13 @@ from ablation.ledger.events import Decided, Ended, Event, Proposed, Reopened, Se
 from ablation.ledger.records import ConflictError, Records, TrialState
 from ablation.plan import Plan, PlannedTrial
 from ablation.study import rungs
-from ablation.study.searcher import RECIPE, Search
+from ablation.study.samplers import recipe
+from ablation.study.searcher import Search
 from search_spaces.space import Level
 
 ReplicateKey = tuple[str, int]  # arm, replicate
 PROPOSALS_RECHECKED = 500  # the latest ones, at a few milliseconds each
+SLOW_PROPOSALS_RECHECKED = {"gp": 20}  # at a second each
 DOES_NOT_FOLLOW = "does not follow from what it records before; restore the run directory from a copy"
 
 
@@ -99,11 +101,12 @@ class StudyState:
         otherwise, or if the ledger records trials that are not in the plan.
         """
         proposed = [event.seq for event in history if isinstance(event.what, Proposed)]
-        recheck_from = proposed[-PROPOSALS_RECHECKED] if len(proposed) > PROPOSALS_RECHECKED else 0
-        is_same_searcher = False
+        most = SLOW_PROPOSALS_RECHECKED.get(self.plan.budget.sampler, PROPOSALS_RECHECKED)
+        recheck_from = proposed[-most] if len(proposed) > most else 0
+        own, is_same_searcher = recipe(self.plan), False
         for event in history:
             if isinstance(event.what, SessionOpened):
-                is_same_searcher = event.what.searcher == RECIPE
+                is_same_searcher = event.what.searcher == own
             if event.trial_id is not None and event.trial_id not in self.trials:
                 raise ConflictError(
                     f"the ledger records {event.trial_id}, which is not planned; is it another study's?"

@@ -32,7 +32,7 @@ from ablation.plan import Plan, PlannedTrial
 from ablation.study.contract import are_same, not_finite, plain, refusal_of
 from ablation.study.equal_failures import EqualFailures
 from ablation.study.retry import reopenable
-from ablation.study.searcher import RECIPE
+from ablation.study.samplers import recipe
 from ablation.study.state import ReplicateKey, StudyState, replicate_key
 from ablation.trial import EpochRecord
 from search_spaces.space import Levels
@@ -99,7 +99,7 @@ class Study:
         self.equal_failures = EqualFailures(resources.get("max_equal_failures", 0), self.records)
         self.code = code
         recorded = None if code is None else code.model_dump()
-        self._ledger.append(SessionOpened(process, dict(resources), RECIPE, recorded))
+        self._ledger.append(SessionOpened(process, dict(resources), recipe(self.plan), recorded))
         self._decide_what_was_left()
         for key in self.state.replicates:
             self._confirm_when_searched(key)

@@ -11,7 +11,10 @@ from analysis.audit.source import KEY, AuditedRun
 
 
 def rungs(run: AuditedRun) -> Iterator[str]:
-    """Recompute ASHA from epochs alone: at a rung, in order of seq, a trial stays among the best max(1, n // η)."""
+    """Recompute ASHA from epochs alone: at a rung, in order of seq, a trial stays among the best max(1, n // η).
+
+    A study without early stopping has no rungs: whatever was decided or stopped in it is a fault.
+    """
     budget = run.plan["budget"]
     # A trial that diverged in an epoch is not judged there, and one that is still open may not have been yet.
     decided = run.payloads("decided")
@@ -22,7 +25,8 @@ def rungs(run: AuditedRun) -> Iterator[str]:
     epochs = _first_told(run).join(positions, on="trial_id").sort_values("seq")
     epochs = epochs[epochs["phase"] == "search"]
     expected: dict[str, int] = {}
-    rung = budget["grace_epochs"]
+    has_rungs = budget.get("early_stopping", "asha") == "asha"  # earlier versions knew nothing else
+    rung = budget["grace_epochs"] if has_rungs else budget["epochs"]
     while rung < budget["epochs"]:
         for _, arrivals in epochs[epochs["epoch"] == rung].groupby(KEY):
             values: list[float] = []
@@ -33,6 +37,8 @@ def rungs(run: AuditedRun) -> Iterator[str]:
                 if sum(other > value for other in values) >= max(1, len(values) // budget["reduction_factor"]):
                     expected[trial] = rung
         rung *= budget["reduction_factor"]
+    if not has_rungs:
+        yield from (f"ledger: decided on {trial}, but nothing is stopped early" for trial in decided["trial_id"])
     for row in run.trials.to_dict("records"):
         stopped = None if pd.isna(row["stopped_at_rung"]) else int(row["stopped_at_rung"])
         trial, status = row["trial_id"], row["status"]
