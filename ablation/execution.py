@@ -37,12 +37,12 @@ def run_prepared(study: PlannedRun, report: bool = True, *, retry: Collection[Ki
     """
     # Here and not before, since they take long to import: whatever can be wrong with the input has been reported.
     from ablation.engine.executor import NoStartError
-    from ablation.engine.stop import OtherCodeError
+    from ablation.engine.stop import NoWorkerError, OtherCodeError
 
     say = messages_for(study.resources.log_format)
     try:
         ended, summary = _sweep(study, retry, say)
-    except (LedgerError, UnwritableError, ConflictError, NoStartError, OtherCodeError) as error:
+    except (LedgerError, UnwritableError, ConflictError, NoStartError, NoWorkerError, OtherCodeError) as error:
         return _halt(error, study.paths, say)
     except OSError as error:
         return _halt(UnwritableError(study.paths.root, str(error)), study.paths, say)

@@ -19,6 +19,7 @@ class Resources(Frozen):
         default="auto", description="auto: a quarter if there are GPUs"
     )
     max_concurrent: int | None = Field(default=None, ge=1)
+    max_nodes: int | None = Field(default=None, ge=1, description="wait for nodes to join, up to so many")
     address: str | None = None
     executor: Literal["ray", "in-process"] = "ray"
     watchdog_minutes: float = Field(default=60.0, gt=0, allow_inf_nan=False, description="longest epoch; a hang ends")

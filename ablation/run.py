@@ -64,6 +64,10 @@ def main(
     cpus_per_trial: Annotated[float, typer.Option(help="CPUs a trial takes.")] = 1.0,
     gpus_per_trial: Annotated[str, typer.Option(help="GPUs a trial takes, a fraction is fine, or auto.")] = "auto",
     max_concurrent: Annotated[int | None, typer.Option(help="Trials at a time; default: what fits.")] = None,
+    max_nodes: Annotated[
+        int | None,
+        typer.Option(help="Wait for nodes of a cluster that grows, up to so many; default: those there are."),
+    ] = None,
     max_hours: Annotated[float | None, typer.Option(help="Stop after that long; --resume goes on.")] = None,
     seed: Annotated[int, typer.Option(help="The study's seed.")] = 0,
     settings: Annotated[
@@ -96,8 +100,8 @@ def main(
     """Find out which parts of a model matter: plan → search → confirm → report."""
     asked = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent,
-        "address": address, "max_hours": max_hours, "log_format": log_format, "watchdog_minutes": watchdog_minutes,
-        "max_equal_failures": max_equal_failures, "executor": executor,
+        "max_nodes": max_nodes, "address": address, "max_hours": max_hours, "log_format": log_format,
+        "watchdog_minutes": watchdog_minutes, "max_equal_failures": max_equal_failures, "executor": executor,
     }  # fmt: skip
     spread_asked = SpreadAsked(spread, spread_from)
     say = messages_for(log_format)

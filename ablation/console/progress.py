@@ -54,6 +54,7 @@ class Progress:
         self._began = clock()
         self._reported = self._began
         self._epochs_here = 0
+        self._slots_since = self._began, 0  # with how many epochs
         self._counts = Counts(study.state)
         self._trials = study.plan.trial_count
         self._epochs_expected = effort(study.plan).epochs_expected
@@ -88,6 +89,16 @@ class Progress:
             print_json_line(self._stderr, event.kind, {**about, **event.payload})
         else:
             self._say_mishap(event)
+        self._say_if_due()
+
+    def look(self, slots: Slots) -> None:
+        """Take how many slots there are now; say so when it is time to."""
+        if slots.count != self._slots.count:
+            self._slots_since = self._clock(), self._epochs_here
+        self._slots = slots
+        self._say_if_due()
+
+    def _say_if_due(self) -> None:
         if not self._is_live and self._clock() - self._reported >= PLAIN_EVERY_S:
             self._reported = self._clock()
             self._say()
@@ -119,6 +130,7 @@ class Progress:
             **self._counts.facts(),
             "slots": self._slots.count,
             "slots_limit": self._slots.limit,
+            "slots_wait": self._slots.wait,
         }
         fields |= {"epochs_per_s": self._epochs_per_s, "elapsed_s": self._elapsed_s, "left_s": self._left_s}
         print_json_line(self._stderr, "progress", fields)
@@ -129,7 +141,11 @@ class Progress:
 
     @property
     def _epochs_per_s(self) -> float:
-        return self._epochs_here / max(self._elapsed_s, 1e-9)
+        """Return the rate since there are as many slots as now, once it can be known; at the end, of all the time."""
+        began, before = self._slots_since
+        if self._has_ended or self._epochs_here - before < EPOCHS_BEFORE_ESTIMATE:
+            began, before = self._began, 0
+        return (self._epochs_here - before) / max(self._clock() - began, 1e-9)
 
     @property
     def _left_s(self) -> float | None:
@@ -149,9 +165,10 @@ class Progress:
         )
         retried = f"{self._retries} retried, " if self._retries else ""
         running = "" if self._has_ended else f"{counts.running} running, "
+        wait = f"; {self._slots.wait}" if self._slots.wait and not self._has_ended else ""
         return (
             f"{counts.ended}/{self._trials} trials ({outcomes or 'none ended'}), {running}{retried}"
-            f"{self._epochs_per_s:.1f} epochs/s, {_format_s(self._elapsed_s)} so far, {self._left()}"
+            f"{self._epochs_per_s:.1f} epochs/s, {_format_s(self._elapsed_s)} so far, {self._left()}{wait}"
         )
 
     def _left(self) -> str:

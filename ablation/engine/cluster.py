@@ -23,6 +23,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "2")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000000")  # how many wait for a place is decided here
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 # Trials run in the user's folder, not in one of Tune's.
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
@@ -33,8 +34,8 @@ from ray._private import services
 from ablation.engine.address import AddressError
 from ablation.engine.connecting import other_versions, reach
 from ablation.engine.executor import NoStartError
-from ablation.engine.placement import avoided
-from ablation.engine.slots import Slots, fitting_slots
+from ablation.engine.placement import avoided, other_studies
+from ablation.engine.places import Places
 from ablation.machine import usable_cpus
 from ablation.resources import Resources
 from ablation.user_code import left_for_ours
@@ -81,18 +82,25 @@ def cluster_gpus(address: str) -> float:
         return float(ray.cluster_resources().get("GPU", 0))
 
 
-def slots(resources: Resources) -> Slots:
-    """Count the trials that the connected Ray can run at once; raises NoStartError if there is no room for one."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in avoided()]
-    there = {name: sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
-    cpus, gpus = there["CPU"], there["GPU"]
-    found = fitting_slots(resources, cpus, gpus, "" if resources.address else usable_cpus().limit)
-    if found.count < 1:
+def places(resources: Resources) -> Places:
+    """Count the trials that the connected Ray can run at once; raises NoStartError if there is no room for one.
+
+    Not if nodes may join.
+    """
+    is_shared = resources.address is not None
+    found = Places(resources, _nodes, *((other_studies,) if is_shared else (tuple, usable_cpus().limit)))
+    if found.most < 1:
         raise NoStartError(
-            f"a trial asks for {found.cpus} CPUs and {found.gpus} GPUs, but Ray has {cpus} and {gpus}; "
-            "lower --cpus-per-trial or --gpus-per-trial"
+            f"a trial asks for {found.slots.cpus:g} CPUs and {found.slots.gpus:g} GPUs, but no node of Ray has both "
+            f"({found.slots.limit}); lower --cpus-per-trial or --gpus-per-trial, or say with --max-nodes how many "
+            "nodes may join"
         )
     return found
+
+
+def _nodes() -> list[dict[str, float]]:
+    """Return what each node has on which trials may be placed."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in avoided()]
 
 
 def _in_words(error: Exception, address: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from ablation import tables
 from ablation.code_record import CodeRecord
-from ablation.engine.executor import TellNodes, executor_for
+from ablation.engine.executor import Look, TellNodes, executor_for
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
 from ablation.engine.signals import Signals
@@ -38,6 +38,9 @@ class Watcher(AbstractContextManager["Watcher"], Protocol):
 
     def note(self, event: Event) -> None:
         """Take an event that the study has applied."""
+
+    def look(self, slots: Slots) -> None:
+        """Take how many trials run at once now, about once a second."""
 
 
 def sweep(
@@ -76,10 +79,10 @@ def sweep(
         with executor.started(_needs(file, study.plan, paths), tell) as slots:
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             signals.take_over()
-            with _watched(study, slots, watch):
+            with _watched(study, slots, watch) as look:
                 environment = _environment(file, study.plan, paths, resources, slots)
                 with closing(Results(study, paths, stop)) as results:
-                    executor.run(study, paths, environment, stop, results)
+                    executor.run(study, paths, environment, stop, results, look)
             if stop.is_due and stop.fault is None:
                 # Whoever interrupts may not wait for Ray's shutdown.
                 ledger.flush()
@@ -97,12 +100,12 @@ def sweep(
 
 
 @contextmanager
-def _watched(study: Study, slots: Slots, watch: Watch | None) -> Iterator[None]:
+def _watched(study: Study, slots: Slots, watch: Watch | None) -> Iterator[Look]:
     if watch is None:
-        yield
+        yield lambda slots: None
         return
     with watch(study, slots) as watcher, study.followed_by(watcher.note):
-        yield
+        yield watcher.look
 
 
 def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:

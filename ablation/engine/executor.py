@@ -17,6 +17,7 @@ from ablation.resources import Resources
 from ablation.study.study import Study
 
 TellNodes = Callable[[Sequence[CheckedNode]], None]
+Look = Callable[[Slots], None]
 
 
 class NoStartError(ConnectionError):
@@ -35,9 +36,15 @@ class Executor(Protocol):
         ...
 
     def run(
-        self, study: Study, paths: RunPaths, environment: TrialEnvironment, stop: StopReason, results: Results
+        self,
+        study: Study,
+        paths: RunPaths,
+        environment: TrialEnvironment,
+        stop: StopReason,
+        results: Results,
+        look: Look,
     ) -> None:
-        """Run what the study hands out until nothing is left or ``stop`` is due."""
+        """Run what the study hands out until nothing is left or ``stop`` is due; ``look`` hears of slots."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ablation.engine.executor import TellNodes
+from ablation.engine.executor import Look, TellNodes
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots, in_process_slot, visible_gpus
@@ -28,7 +28,13 @@ class InProcess:
         yield in_process_slot(self._resources, visible_gpus(None))
 
     def run(
-        self, study: Study, paths: RunPaths, environment: TrialEnvironment, stop: StopReason, results: Results
+        self,
+        study: Study,
+        paths: RunPaths,
+        environment: TrialEnvironment,
+        stop: StopReason,
+        results: Results,
+        look: Look,
     ) -> None:
         """Run what the study hands out until nothing is left or ``stop`` is due."""
         worker = Worker()

@@ -15,12 +15,13 @@ ABRUPT = "its process ended without an exception (killed, out of memory, crashed
 LOW_MEMORY = re.compile(r"killed due to the node running low on memory.* was (?P<used>.+ limit)")
 
 
-def cause_of_loss(error_file: str | None, log: AnyPath) -> str:
-    """Return the last error that Tune noted for a trial; of a crash, what the trial's log says of it."""
+def cause_of_loss(error_file: str | None, log: AnyPath | None) -> str:
+    """Return the last error that Tune noted for a worker; of a crash, what its trial's log says of it."""
     noted = "" if error_file is None else _text(Path(error_file))
     cause = summary(noted.rpartition("Failure # ")[2])
     if cause == ABRUPT:
-        crash = _text(log).rpartition(FATAL)[2].partition("\n")[0] if FATAL in _text(log) else ""
+        said = "" if log is None else _text(log)
+        crash = said.rpartition(FATAL)[2].partition("\n")[0] if FATAL in said else ""
         return f"{crash} (its log has the stack)" if crash else ABRUPT
     return cause
 

@@ -1,30 +1,27 @@
-"""Tune's hooks around a study: thin coats that ask it what comes next and report what came.
+"""Tune's hooks around a study's workers: each of Tune's trials is one of them.
 
-Tune logs and goes on when a hook raises. A fault in here is the study's, not a trial's, so each hook notes it and
-the sweep ends.
+Tune finds it a place, starts its process, and says when it is lost; which of the study's trials it trains is decided
+when it reports (`ablation/engine/workers.py`). Tune logs and goes on when a hook raises. A fault in here is the
+study's, not a worker's, so it is noted and the sweep ends.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ray.tune import Callback, Stopper
-from ray.tune.experiment import Trial
+from ray.tune import Stopper
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from ablation.engine.lost_worker import cause_of_loss
-from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
 from ablation.engine.trial_files import newest_log
 from ablation.engine.worker import TrialEnvironment
-from ablation.failures import LOST
+from ablation.engine.workers import Workers
 from ablation.paths import RunPaths
 from ablation.study.study import Study
-
-MOST_RETRIES = 3
 
 
 class NotPickled:
@@ -36,12 +33,12 @@ class NotPickled:
 
 
 class StudySearcher(NotPickled, Searcher):
-    """Hand Tune the study's next trial."""
+    """Ask Tune for another worker when there should be one."""
 
-    def __init__(self, study: Study, slots: int, environment: TrialEnvironment, stop: StopReason) -> None:
+    def __init__(self, study: Study, workers: Workers, environment: TrialEnvironment, stop: StopReason) -> None:
         super().__init__()
         self._study = study
-        self._slots = slots
+        self._workers = workers
         self._environment = environment
         self._stop = stop
 
@@ -50,93 +47,70 @@ class StudySearcher(NotPickled, Searcher):
         return True
 
     def suggest(self, trial_id: str) -> Any:  # Ray's annotation leaves FINISHED out
-        """Return the next trial, None to wait for one, FINISHED when none will come."""
+        """Return what a worker starts with, None if no more are needed now, FINISHED when none will be."""
         with self._stop.noting_faults():
             if self._stop.is_due or self._study.is_finished:
-                # Not None when the sweep should end: with no trial running, Tune would wait for one for ever. And not
-                # before the last trial has ended: until then its worker may be lost, and the study hand it out again.
+                # Not None when the sweep should end: without a worker, Tune would wait for one for ever. And not
+                # before the last trial has ended: until then its worker may be lost, and another one needed.
                 return str(Searcher.FINISHED)
-            assignment = self._study.next_assignment(self._slots)
-            if assignment is not None:
-                return {"assignment": assignment, "environment": self._environment}
+            if self._workers.wants_another:
+                self._workers.asked_for(trial_id)
+                return {"environment": self._environment}
         return None
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the ledger has it all."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Ignore: the scheduler's hooks have reported it to the study."""
+        """Ignore: the other hooks have reported it."""
 
 
 class StudyScheduler(NotPickled, FIFOScheduler):
-    """Pass each report to the study and its answer to Tune."""
+    """Pass each worker's report on and let it go on or end."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, workers: Workers, look: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._results = results
-        self._offered: set[tuple[str, int]] = set()
+        self._workers = workers
+        self._look = look
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """Offer each attempt of a pending trial once, the newest trial first.
+        """Choose none, since Tune starts all that wait for a place; look at the nodes, and take back who waits in vain.
 
-        Tune gives the trial that is offered a worker that has become free, and ends the one that was starting for it. A
-        trial offered again and again, as by FIFO, so loses worker after worker in mid-start, and many slots stay empty.
+        Tune calls this once in each round of its loop.
         """
-        for trial in reversed(tune_controller.get_trials()):
-            attempt = trial.trial_id, trial.num_failures
-            if trial.status == Trial.PENDING and attempt not in self._offered:
-                self._offered.add(attempt)
-                return trial
-        return None
+        self._look()
+        withdrawn = set(self._workers.withdrawn())
+        if withdrawn:
+            for worker in [known for known in tune_controller.get_trials() if known.trial_id in withdrawn]:
+                tune_controller.stop_trial(worker)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop a trial when the study says so."""
-        goes_on = self._results.take(trial.config["assignment"].trial, result["report"], trial.node_ip)
+        """Give a worker that has no trial, or whose trial is over, the next one."""
+        # Calls of an actor are answered in order: it has its trial before it takes the next step.
+        hand = trial.temporary_state.ray_actor.take.remote
+        goes_on = self._workers.reported(trial.trial_id, result["report"], result["node_ip"], hand)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
 
-class StudyCallback(NotPickled, Callback):
-    """Report to the study when trials start, start again, and are given up.
+class StudyCallback(NotPickled, TrialProgressCallback):
+    """Say which workers are lost; in the place of Tune's callback that prints what becomes of each."""
 
-    Here and not in the scheduler, whose ``on_trial_error`` Tune calls for every failure, also one that it will retry.
-    """
-
-    def __init__(
-        self, study: Study, paths: RunPaths, stop: StopReason, distrust_idle_workers: Callable[[], None]
-    ) -> None:
-        self._study = study
+    def __init__(self, workers: Workers, paths: RunPaths) -> None:
+        super().__init__()
+        self._workers = workers
         self._paths = paths
-        self._stop = stop
-        self._distrust_idle_workers = distrust_idle_workers
-        self._returned: Counter[str] = Counter()
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Count an attempt."""
-        with self._stop.noting_faults():
-            self._study.started(our_id(trial))
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note why a trial starts again."""
-        with self._stop.noting_faults():
-            self._study.retried(our_id(trial), self._cause(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """End a trial that lost its worker once too often.
+        """Take back its trial."""
+        trial_id = self._workers.trial_of(trial.trial_id)
+        log = None if trial_id is None else newest_log(self._paths, trial_id)
+        self._workers.lost(trial.trial_id, cause_of_loss(trial.error_file, log))
 
-        A worker that dies between two trials takes the next one down with it before it started, and Tune retries only
-        what runs: such a trial is requeued.
-        """
-        trial_id = our_id(trial)
-        with self._stop.noting_faults():
-            if trial.num_failures <= MOST_RETRIES and self._returned[trial_id] < MOST_RETRIES:
-                self._returned[trial_id] += 1
-                self._distrust_idle_workers()
-                self._study.requeue(trial_id, self._cause(trial))
-            else:
-                self._study.end(trial_id, "failed", f"{LOST} {trial.num_failures} times: {self._cause(trial)}")
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print nothing."""
 
-    def _cause(self, trial: Any) -> str:
-        return cause_of_loss(trial.error_file, newest_log(self._paths, our_id(trial)))
+    def log_result(self, trial: Any, result: dict[str, Any], error: bool = False) -> None:
+        """Print nothing."""
 
 
 class StopWhenDue(NotPickled, Stopper):
@@ -146,14 +120,9 @@ class StopWhenDue(NotPickled, Stopper):
         self._stop = stop
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no single trial: that is the scheduler's."""
+        """Stop no single worker: that is the scheduler's."""
         return False
 
     def stop_all(self) -> bool:
         """Stop everything when there is a reason to."""
         return self._stop.is_due
-
-
-def our_id(trial: Any) -> str:
-    """Return the study's id of one of Tune's trials."""
-    return str(trial.config["assignment"].trial.trial_id)

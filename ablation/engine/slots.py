@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ablation.engine.connecting import address_faults
@@ -12,12 +15,16 @@ from ablation.resources import Resources
 
 @dataclass(frozen=True)
 class Slots:
-    """How many trials run at once, the CPUs and share of a GPU that each takes, and what allows no more of them."""
+    """How many trials run at once, the CPUs and share of a GPU that each takes, and what allows no more of them.
+
+    ``wait`` says what is waited for, if workers wait for a place.
+    """
 
     count: int
     cpus: float
     gpus: float
     limit: str = ""
+    wait: str = ""
 
     @property
     def per_trial(self) -> dict[str, float]:
@@ -30,7 +37,7 @@ class Slots:
 
 
 def fitting_slots(resources: Resources, cpus: float, gpus: float, cpu_limit: str = "") -> Slots:
-    """Count the trials that fit into so many CPUs and GPUs; 0 if none does.
+    """Count the trials that fit into so many CPUs and GPUs of one machine; 0 if none does.
 
     ``cpu_limit`` says why there are no more CPUs, if there is a reason.
 
@@ -39,17 +46,45 @@ def fitting_slots(resources: Resources, cpus: float, gpus: float, cpu_limit: str
     >>> fitting_slots(Resources(), cpus=16, gpus=1).count
     4
     """
+    return slots_on([{"CPU": cpus, "GPU": gpus}], resources, cpu_limit)
+
+
+def slots_on(nodes: Iterable[Mapping[str, float]], resources: Resources, cpu_limit: str = "") -> Slots:
+    """Count the trials that fit onto nodes with so many CPUs and GPUs each: none is spread over two.
+
+    >>> str(slots_on([{"CPU": 3}, {"CPU": 3}], Resources(cpus_per_trial=2)))
+    '2 at a time (CPUs: 2 × 3, 2 a trial)'
+    """
+    nodes = list(nodes)
     cpus_each, gpus_each = resources.cpus_per_trial, resources.gpus_per_trial
     if gpus_each == "auto":
-        gpus_each = 0.25 if gpus else 0.0
-    because = "; ".join(filter(None, (f"CPUs: {cpus:g}, {cpus_each:g} a trial", cpu_limit)))
-    limits = [(int(cpus / cpus_each), because)]
+        gpus_each = 0.25 if any(node.get("GPU") for node in nodes) else 0.0
+    by_cpus = [whole(node.get("CPU", 0.0), cpus_each) for node in nodes]
+    because = "; ".join(filter(None, (f"CPUs: {_sizes(nodes, 'CPU')}, {cpus_each:g} a trial", cpu_limit)))
+    limits = [(sum(by_cpus), because)]
     if gpus_each:
-        limits.append((int(gpus / gpus_each), f"GPUs: {gpus:g}, {gpus_each:g} a trial"))
+        by_gpus = [whole(node.get("GPU", 0.0), gpus_each) for node in nodes]
+        count = sum(map(min, by_cpus, by_gpus))
+        limits.append((count, f"GPUs: {_sizes(nodes, 'GPU')}, {gpus_each:g} a trial"))
     if resources.max_concurrent is not None:
         limits.append((resources.max_concurrent, f"--max-concurrent {resources.max_concurrent}"))
     count, limit = min(limits, key=lambda found: found[0])
     return Slots(count, cpus_each, gpus_each, limit)
+
+
+def whole(there: float, each: float) -> int:
+    """Count the trials that take so much each and fit whole; Ray counts in ten-thousandths.
+
+    >>> whole(0.3, 0.1)
+    3
+    """
+    return math.floor(there / each + 1e-4)
+
+
+def _sizes(nodes: Iterable[Mapping[str, float]], name: str) -> str:
+    """Say what nodes have, the equal ones together: ``2 × 3 + 8``."""
+    sizes = Counter(node[name] for node in nodes if node.get(name))
+    return " + ".join(f"{count} × {size:g}" if count > 1 else f"{size:g}" for size, count in sizes.items()) or "0"
 
 
 def in_process_slot(resources: Resources, gpus: float) -> Slots:

@@ -16,6 +16,10 @@ class OtherCodeError(RuntimeError):
     """A worker runs other code than the driver: what it trains is not this study's."""
 
 
+class NoWorkerError(RuntimeError):
+    """Workers end before they can take a trial, one after the other."""
+
+
 @dataclass
 class StopReason:
     """Signal, deadline, fault or equal failures: what ends a sweep early, if anything does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,33 +13,46 @@ from ray import tune
 from ablation.engine.fitness import Fitness
 from ablation.engine.output import STDERR, UNREADABLE_AS, Output
 from ablation.engine.watchdog import trace_of, watched
-from ablation.engine.worker import StepReport, Worker, is_unwritable
+from ablation.engine.worker import StepReport, TrialEnvironment, Worker, is_unwritable
+from ablation.study.study import Assignment
+
+ASKED_EVERY_S = 0.2  # a worker without a trial says so that often
 
 
 class TrialActor(tune.Trainable):
-    """Run the trial that ``config`` names: ``{"assignment": Assignment, "environment": TrialEnvironment}``."""
+    """Train the trials that ``take`` names, as ``config`` says: ``{"environment": TrialEnvironment}``."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take the first trial; it starts with the first step, where a failure can be reported.
+        """Be ready for trials.
 
         Raises UnfitNodeError on a node that has joined a moment ago and that the preflight is about to refuse.
         """
-        fitness: Fitness | None = config["environment"].fitness
+        self._environment: TrialEnvironment = config["environment"]
+        fitness: Fitness | None = self._environment.fitness
         if fitness is not None:
             fitness.check()
         self._output = Output()
         self._worker = Worker()
-        self._worker.start(**config)
+        self._has_trial = False
+        self._next: list[Assignment | None] = []  # what the next step changes to
+        self._asks_at = 0.0
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take another trial into the same warm process."""
-        self._leave_trial(is_over=True)
-        self._worker.start(**new_config)
-        return True
+    def take(self, assignment: Assignment | None) -> None:
+        """Take another trial into the same warm process, with the next step; None: leave the one that is over."""
+        self._next = [assignment]
+
+    def _change_trial(self, assignment: Assignment | None) -> None:
+        if self._has_trial:
+            self._has_trial = False
+            self._leave_trial(is_over=True)
+        if assignment is not None:
+            self._worker.start(assignment, self._environment)
+            self._has_trial = True
 
     def cleanup(self) -> None:
         """Stop the trial where it stands, and put the process back to what it was."""
-        self._leave_trial(is_over=False)
+        if self._has_trial:
+            self._leave_trial(is_over=bool(self._next))  # no step has come for what it was to change to
         self._worker.finish()
 
     def _leave_trial(self, *, is_over: bool) -> None:
@@ -48,11 +62,17 @@ class TrialActor(tune.Trainable):
         self._worker.restore_process()
         self._output.restore()
 
-    def step(self) -> dict[str, StepReport]:
-        """Train one epoch; whatever the trial prints goes to its log.
+    def step(self) -> dict[str, StepReport | None]:
+        """Train one epoch; whatever the trial prints goes to its log. Without a trial, report None now and then.
 
         Raises what only a new process can mend, and what a signal raised here.
         """
+        while self._next:
+            self._change_trial(self._next.pop())
+        if not self._has_trial:
+            time.sleep(max(0.0, self._asks_at - time.monotonic()))
+            self._asks_at = time.monotonic() + ASKED_EVERY_S
+            return {"report": None}
         worker = self._worker
         try:
             if not self._output.is_redirected:

@@ -52,13 +52,14 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A trial begins to run, or begins again; ``code`` is the digest of what it runs."""
+    """A trial begins to run, or begins again; ``code`` is the digest of what it runs, ``node`` where it runs."""
 
     kind: ClassVar[str] = "started"
     version: ClassVar[int] = 1
 
     attempt: int
     code: str | None = None
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

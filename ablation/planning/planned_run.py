@@ -265,9 +265,17 @@ def existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
 
 def executor_faults(resources: Resources) -> list[str]:
     """Say what the executor that was asked for cannot do."""
+    faults = []
     if resources.address is not None and resources.executor == "in-process":
-        return ["--executor in-process runs here, but --address names a cluster; drop one of them"]
-    return []
+        faults.append("--executor in-process runs here, but --address names a cluster; drop one of them")
+    if resources.max_nodes is not None and resources.address is None:
+        faults.append("--max-nodes is for a cluster that grows; give its --address, or leave it out")
+    elif resources.max_nodes is not None and resources.gpus_per_trial == "auto":
+        faults.append(
+            "--gpus-per-trial is auto, but nodes that --max-nodes waits for cannot be asked what they have; give a "
+            "number: 0, or such as 0.25"
+        )
+    return faults
 
 
 def too_large(resources: Resources, gpus: float) -> list[str]:

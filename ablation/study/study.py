@@ -114,6 +114,11 @@ class Study:
         return len(reopened)
 
     @property
+    def ready(self) -> int:
+        """Count the trials that could be handed out now."""
+        return len(self._urgent) + len(self._confirm) + len(self._search)
+
+    @property
     def is_finished(self) -> bool:
         """Return whether every planned trial has ended."""
         return not self.state.unended
@@ -140,10 +145,10 @@ class Study:
             return bool(self._confirm)
         return len(self.state.unbegun_confirm) > CONFIRM_KEPT_PER_SLOT * slots
 
-    def started(self, trial_id: str) -> None:
-        """Note that a trial begins, or begins again, to run."""
+    def started(self, trial_id: str, node: str | None = None) -> None:
+        """Note that a trial begins, or begins again, to run; ``node`` is the address of its machine in a cluster."""
         digest = None if self.code is None else self.code.digest
-        self._apply(Started(self.records[trial_id].attempts + 1, digest), trial_id)
+        self._apply(Started(self.records[trial_id].attempts + 1, digest, node), trial_id)
 
     def report(self, trial_id: str, record: EpochRecord, elapsed_s: float, checkpoint: str | None) -> bool:
         """Take one epoch's record and decide whether the trial goes on.
@@ -182,7 +187,7 @@ class Study:
         self._confirm_when_searched(replicate_key(self._trials[trial_id]))
 
     def requeue(self, trial_id: str, reason: str) -> None:
-        """Take back a trial whose worker was gone before it began."""
+        """Take back a trial that lost its worker."""
         if not self.records[trial_id].has_ended:
             self.retried(trial_id, reason)
             self._urgent.append(self._trials[trial_id])

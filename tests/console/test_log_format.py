@@ -161,6 +161,26 @@ def test_plain_lines_say_what_runs_and_how_long_it_will_take(
     assert last.startswith("30/30 trials (") and last.endswith("so far, done") and "running" not in last
 
 
+def test_time_left_is_by_the_rate_of_the_slots_that_are_there_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    with Ledger(tmp_path / "ledger") as ledger:
+        study = Study(small_plan(), ledger)
+        study.open_session(0, {})
+        with Progress(study, Slots(0, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
+            clock.now_s += 1000.0  # until a node has come
+            progress.look(Slots(0, 1.0, 0.0, wait="0 of 2 places; asked the cluster for 2 × 1 CPU, 1000 s"))
+            progress.look(Slots(2, 1.0, 0.0))
+            carry_out(study, clock, most_trials=15)
+            clock.now_s += 20.0
+            progress.look(Slots(2, 1.0, 0.0))
+    said = [line for line in strict(capsys.readouterr().err) if line["kind"] == "progress"]
+    assert said[1]["slots_wait"].startswith("0 of 2 places") and said[1]["epochs_per_s"] == 0.0
+    busy = said[-2]
+    assert busy["slots"] == 2 and busy["epochs_per_s"] > 0.5 and busy["left_s"] < 200
+
+
 def test_the_screen_shows_the_arms_that_matter_and_all_of_them_at_the_end(tmp_path: Path) -> None:
     levels = tuple(level / 100 for level in range(30))
     space = SPACE.model_copy(update={"factors": {**SPACE.factors, "toy.bonus": Choice(values=(*levels, -0.05))}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,8 @@ def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def job(run_dir: Path, index: int = 0, **settings: Any) -> dict[str, Any]:
-    """Name a trial as Tune hands it to an actor."""
-    environment = TrialEnvironment(
+def environment(run_dir: Path) -> TrialEnvironment:
+    return TrialEnvironment(
         run_dir=run_dir,
         run_trial=SPACE.trial,
         data="synthetic",
@@ -49,6 +47,9 @@ def job(run_dir: Path, index: int = 0, **settings: Any) -> dict[str, Any]:
         user_code=UserCode.here(),
         watchdog_s=600.0,
     )
+
+
+def assignment(index: int = 0, **settings: Any) -> Assignment:
     trial = PlannedTrial(
         trial_id=f"reference/0/search/{index}",
         arm="reference",
@@ -59,7 +60,15 @@ def job(run_dir: Path, index: int = 0, **settings: Any) -> dict[str, Any]:
         replicate_seed=7,
         epochs=EPOCHS,
     )
-    return {"assignment": Assignment(trial, {**TINY, **EVERY, **settings}), "environment": environment}
+    return Assignment(trial, {**TINY, **EVERY, **settings})
+
+
+def started(environment: TrialEnvironment, first: Assignment) -> TrialActor:
+    """Start an actor as Tune does, and give it a trial when it says that it is ready."""
+    actor = TrialActor({"environment": environment})
+    assert actor.step() == {"report": None}
+    actor.take(first)
+    return actor
 
 
 def train(actor: TrialActor, epochs: int) -> pd.DataFrame:
@@ -67,38 +76,38 @@ def train(actor: TrialActor, epochs: int) -> pd.DataFrame:
     rows = []
     for _ in range(epochs):
         report = actor.step()["report"]
-        assert report.record is not None, report.failure
+        assert report is not None and report.record is not None, report
         rows.append(report.record.metrics)
     return pd.DataFrame(rows)
 
 
 @pytest.fixture(scope="module")
 def whole(small_cache: None, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return train(TrialActor(job(tmp_path_factory.mktemp("whole"))), EPOCHS)
+    return train(started(environment(tmp_path_factory.mktemp("whole")), assignment()), EPOCHS)
 
 
 @pytest.mark.parametrize("stopped_after", range(EPOCHS + 1))
 def test_a_trial_gone_on_with_after_others_repeats_the_uninterrupted_one(
     tmp_path: Path, whole: pd.DataFrame, stopped_after: int
 ) -> None:
-    first = TrialActor(job(tmp_path))
+    first = started(environment(tmp_path), assignment())
     train(first, stopped_after)
     first.cleanup()
     # Another process has another global generator.
     torch.manual_seed(stopped_after)
-    second = TrialActor(job(tmp_path, index=1, **{"model.attention": "element"}))
+    second = started(environment(tmp_path), assignment(1, **{"model.attention": "element"}))
     train(second, 2)
-    assert second.reset_config(job(tmp_path, index=2, **{"loss.negatives": "center"}))
+    second.take(assignment(2, **{"loss.negatives": "center"}))
     train(second, EPOCHS)
-    assert second.reset_config(job(tmp_path))
+    second.take(None)
+    assert second.step() == {"report": None}
+    second.take(assignment())
     pd.testing.assert_frame_equal(train(second, EPOCHS), whole, check_exact=True)
 
 
 def test_a_trial_that_fails_is_reported_and_leaves_the_actor_warm(tmp_path: Path, whole: pd.DataFrame) -> None:
-    broken = job(tmp_path, index=1)
-    broken["environment"] = replace(broken["environment"], data="synthetic:one")
-    actor = TrialActor(broken)
-    failure = actor.step()["report"].failure
-    assert failure is not None and "whole number >= 0" in failure
-    assert actor.reset_config(job(tmp_path))
+    actor = started(environment(tmp_path), assignment(1, **{"model.attention": "none of these"}))
+    report = actor.step()["report"]
+    assert report is not None and report.failure is not None and "model.attention" in report.failure
+    actor.take(assignment())
     pd.testing.assert_frame_equal(train(actor, EPOCHS), whole, check_exact=True)

@@ -31,9 +31,10 @@ def test_a_failure_with_a_name_that_is_no_text_is_told_and_logged(tmp_path: Path
         run_dir=tmp_path, run_trial=f"{__name__}:run_trial", data=None, data_fingerprint=None, device="cpu",
         cpu_threads=1, checkpoint_epochs=(), user_code=UserCode.here(), watchdog_s=600.0,
     )  # fmt: skip
-    actor = TrialActor({"assignment": Assignment(trial, {}), "environment": environment})
-    assert actor.step()["report"].record is not None
-    failure = actor.step()["report"].failure
-    assert failure == f"ValueError: cannot decode {PICTURE}"
+    actor = TrialActor({"environment": environment})
+    actor.take(Assignment(trial, {}))
+    first, second = (actor.step()["report"] for _ in range(2))
+    assert first is not None and first.record is not None
+    assert second is not None and second.failure == f"ValueError: cannot decode {PICTURE}"
     log = RunPaths(tmp_path).log(trial.trial_id).read_text("utf-8")
     assert log.startswith("opening /data/é\\udcff.jpg\n") and log.endswith("cannot decode /data/é\\udcff.jpg\n")

@@ -88,6 +88,8 @@ def toy(*arguments: str) -> tuple[str, ...]:
         (toy("--gpus-per-trial", "-1"), "--gpus-per-trial is '-1', but must be"),
         (toy("--gpus-per-trial", "some"), "--gpus-per-trial is 'some'"),
         (toy("--max-concurrent", "0"), "--max-concurrent is 0"),
+        (toy("--max-nodes", "2"), "--max-nodes is for a cluster that grows; give its --address"),
+        (toy("--max-nodes", "2", "--address", "auto"), "nodes that --max-nodes waits for cannot be asked"),
         (toy("--log-format", "xml"), "--log-format is 'xml', but must be 'text' or 'json'"),
         (toy("--spread", "0.1"), "--spread and --spread-from are for --plan"),
         (toy("--plan", "--spread", "0"), "--spread is 0, but must be a number > 0"),

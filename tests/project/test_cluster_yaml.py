@@ -60,12 +60,13 @@ def test_head_takes_no_trials(config: dict[str, Any]) -> None:
     assert head["resources"] == {"CPU": 0}
 
 
-def test_workers_are_there_from_the_start(config: dict[str, Any]) -> None:
+def test_workers_cost_only_while_a_study_asks_for_them(config: dict[str, Any]) -> None:
     workers = [node for name, node in config["available_node_types"].items() if name != config["head_node_type"]]
     assert workers
     assert all(worker["resources"]["GPU"] >= 1 for worker in workers)
-    assert all(worker["min_workers"] == worker["max_workers"] for worker in workers)
-    assert sum(worker["min_workers"] for worker in workers) == config["max_workers"]
+    assert all(worker["min_workers"] == 0 for worker in workers)
+    assert sum(worker["max_workers"] for worker in workers) == config["max_workers"]
+    assert f"--max-nodes {config['max_workers']} --gpus-per-trial 0.25" in (ROOT / "docs" / "cluster.md").read_text()
 
 
 def test_a_lost_worker_costs_a_retry_and_a_lost_head_the_sweep_so_only_workers_are_spot(config: dict[str, Any]) -> None:

@@ -118,16 +118,14 @@ def test_kuberays_entrypoint_is_one_line_that_a_shell_reads_as_one_command() -> 
     subprocess.run(["bash", "-n", "-c", command[2]], check=True)
 
 
-def test_kuberays_cluster_demands_a_token_has_our_ray_and_starts_when_its_workers_are_there() -> None:
+def test_kuberays_cluster_demands_a_token_has_our_ray_and_grows_as_far_as_its_study_asks() -> None:
     cluster = JOB["spec"]["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token"}
     assert f"\nray=={cluster['rayVersion']} " in (ROOT / "requirements.lock").read_text()
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     (workers,) = cluster["workerGroupSpecs"]
-    assert workers["minReplicas"] == workers["replicas"] == workers["maxReplicas"]
-    (container,) = workers["template"]["spec"]["containers"]
-    cpus = workers["replicas"] * int(container["resources"]["limits"]["cpu"])
-    assert f"/{cpus}.0 CPU" in JOB["spec"]["entrypoint"]
+    assert cluster["enableInTreeAutoscaling"] and workers["minReplicas"] == workers["replicas"] == 0
+    assert f"--max-nodes {workers['maxReplicas']} " in JOB["spec"]["entrypoint"]
 
 
 def test_the_role_reaches_one_bucket_and_hands_on_itself_alone(tmp_path: Path) -> None:

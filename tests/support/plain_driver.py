@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
-from ablation.engine.executor import TellNodes
+from ablation.engine.executor import Look, TellNodes
 from ablation.engine.in_process import InProcess
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
@@ -61,13 +61,19 @@ class _Quiet(InProcess):
         yield Slots(1, 1.0, 0.0)
 
     def run(
-        self, study: Study, paths: RunPaths, environment: TrialEnvironment, stop: StopReason, results: Results
+        self,
+        study: Study,
+        paths: RunPaths,
+        environment: TrialEnvironment,
+        stop: StopReason,
+        results: Results,
+        look: Look,
     ) -> None:
         if self._ended != "finished":
             results = _EndsEarly(study, paths, stop, self._ended)
         with redirect_stdout(io.StringIO()):
             try:
-                super().run(study, paths, environment, stop, results)
+                super().run(study, paths, environment, stop, results, look)
             except _GivenUpError:
                 return
 
