@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
-from ablation.ledger.events import Event, Grown, from_payload
+from ablation.ledger.events import Event, Grown, Started, from_payload
 from ablation.ledger.log import LedgerError, live_parts, newest_driver, read_events
 from ablation.ledger.parts import retry_while_compacting
 from ablation.ledger.storage import Folder
@@ -124,6 +124,14 @@ class RunDir:
         rows = self.event_columns(("seq", "kind", "payload"), wanted=Grown.kind).to_pylist()
         found = [from_payload(row["kind"], json.loads(row["payload"])) for row in rows if row["kind"] == Grown.kind]
         return [grown for grown in found if isinstance(grown, Grown)]
+
+    def nodes(self) -> dict[int, str]:
+        """Return the node of each attempt that names one, by the ``seq`` of its ``started`` event."""
+        compute: Any = import_module("pyarrow.compute")
+        rows = self.event_columns(("seq", "kind", "payload"), wanted=Started.kind)
+        rows = rows.filter(compute.equal(rows["kind"], Started.kind)) if rows.num_rows else rows
+        found = {row["seq"]: json.loads(row["payload"]).get("node") for row in rows.to_pylist()}
+        return {seq: str(node) for seq, node in found.items() if node is not None}
 
     def event_columns(self, columns: Sequence[str], wanted: str | None = None) -> Any:
         """Read some columns of the events that count, in order, as an Arrow table without reading the others.

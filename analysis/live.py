@@ -19,8 +19,12 @@ ENDED = ("completed", "stopped", "diverged", "failed")
 
 
 def events(run: RunLocation) -> pd.DataFrame:
-    """Read the ledger without payloads: seq, session, kind, trial_id, unix_s; no rows if there is no ledger."""
+    """Read the ledger without payloads: seq, session, kind, trial_id, unix_s; no rows if there is no ledger.
+
+    And node: the machine of a cluster on which a trial has started, if that was noted; else empty.
+    """
     found: pd.DataFrame = run_dir(run).event_columns(EVENT_COLUMNS).to_pandas()
+    found["node"] = found["seq"].map(run_dir(run).nodes()).astype(object).fillna("")
     return found
 
 

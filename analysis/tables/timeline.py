@@ -8,27 +8,32 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-COLUMNS = ("trial_id", "arm", "phase", "status", "session", "slot", "start_s", "end_s")
+COLUMNS = ("trial_id", "arm", "phase", "status", "session", "node", "slot", "start_s", "end_s")
 
 
 class Use(NamedTuple):
-    """How a sweep used its slots: slots at most at once, seconds of sweep, share of slot time without a trial."""
+    """How a sweep used its slots: slots at most at once, seconds of sweep, share of slot time without a trial, nodes.
+
+    Of several nodes, each one's slots count from its first trial to its last.
+    """
 
     slots: int
     sweep_s: float
     idle: float
+    nodes: int
 
 
 def attempts(log: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """List every attempt at a trial: trial_id, arm, phase, status, session, slot, start_s, end_s.
+    """List every attempt at a trial: trial_id, arm, phase, status, session, node, slot, start_s, end_s.
 
     Args:
-        log: seq, session, kind, trial_id, unix_s, as ``live.events`` returns them.
+        log: seq, session, kind, trial_id, unix_s, node, as ``live.events`` returns them.
         trials: for arm, phase and what became of the trial; an attempt that was tried again is "retried".
 
     Returns:
         Seconds count from the first session's opening, with the time between sessions cut out. A slot is the lowest
-        number free when the attempt began. An attempt without end lasts until its session's last event.
+        number free on its node when the attempt began; nodes follow each other in the order of their first trial. An
+        attempt without end lasts until its session's last event.
     """
     if log.empty:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -41,7 +46,7 @@ def attempts(log: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     final = marks["kind"].shift(-1).where(same) == "ended"
     again = marks["trial_id"] == marks["trial_id"].shift(-1)
     started = marks["kind"] == "started"
-    rows = marks.loc[started, ["trial_id", "session"]].assign(
+    rows = marks.loc[started, ["trial_id", "session", "node"]].assign(
         start_s=(marks["unix_s"] + marks["session"].map(offset))[started],
         end_s=(np.maximum(end, marks["unix_s"]) + marks["session"].map(offset))[started],
         retried=(again & ~final)[started],
@@ -50,7 +55,11 @@ def attempts(log: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         ["start_s", "trial_id"], kind="stable", ignore_index=True
     )
     rows["status"] = rows["status"].mask(rows["retried"], "retried")
-    rows["slot"] = _slots(rows["start_s"].tolist(), rows["end_s"].tolist())
+    rows["slot"], taken = 0, 0
+    for _, on_node in rows.groupby("node", sort=False):
+        slots = np.array(_slots(on_node["start_s"].tolist(), on_node["end_s"].tolist()))
+        rows.loc[on_node.index, "slot"] = taken + slots
+        taken += int(slots.max()) + 1
     return rows[list(COLUMNS)]
 
 
@@ -62,7 +71,11 @@ def use(log: pd.DataFrame, found: pd.DataFrame) -> Use | None:
     sweep_s = float((span["max"] - span["min"]).clip(lower=0).sum())
     slots = int(found["slot"].max()) + 1
     busy_s = float((found["end_s"] - found["start_s"]).sum())
-    return Use(slots, sweep_s, 1 - min(1.0, busy_s / (slots * sweep_s)) if sweep_s > 0 else 0.0)
+    by_node = found.groupby("node")
+    there_s = slots * sweep_s
+    if len(by_node) > 1:
+        there_s = float(((by_node["end_s"].max() - by_node["start_s"].min()) * by_node["slot"].nunique()).sum())
+    return Use(slots, sweep_s, 1 - min(1.0, busy_s / there_s) if there_s > 0 else 0.0, len(by_node))
 
 
 def occupancy(found: pd.DataFrame, points: int = 400) -> pd.DataFrame:

@@ -72,6 +72,29 @@ def test_a_retried_trial_has_two_bars_and_time_between_sessions_is_cut_out(tmp_p
     assert found["status"].tolist() == ["retried", "retried", "completed"]
 
 
+def test_slots_of_several_nodes_follow_each_other_and_count_while_their_node_works(tmp_path: Path) -> None:
+    now_s = [0.0]
+    with Ledger(tmp_path / "ledger", clock=lambda: now_s[0]) as ledger:
+        append(ledger, "session_opened", process=1, resources={})
+        # On b from 10 to 40 one trial after the other, on a from 20 to 30 two at once.
+        for moment_s, trial, happening in (
+            (10, "one", Started(1, node="b")), (20, "two", Started(1, node="a")), (20, "three", Started(1, node="a")),
+            (30, "one", HAPPENINGS["ended"]), (30, "two", HAPPENINGS["ended"]), (30, "three", HAPPENINGS["retried"]),
+            (30, "three", Started(2, node="b")), (40, "three", HAPPENINGS["ended"]),
+        ):  # fmt: skip
+            now_s[0] = moment_s
+            ledger.append(happening, trial)
+    trials = pd.DataFrame({"trial_id": ["one", "two", "three"], "arm": "reference", "phase": "search"})
+    log = live.events(tmp_path)
+    found = timeline.attempts(log, trials.assign(status="completed"))
+    assert found[["trial_id", "node", "slot"]].to_numpy().tolist() == [
+        ["one", "b", 0], ["three", "a", 1], ["two", "a", 2], ["three", "b", 0],
+    ]  # fmt: skip
+    used = timeline.use(log, found)
+    assert used is not None and (used.slots, used.nodes) == (3, 2)
+    assert used.idle == pytest.approx(0.0)
+
+
 def test_the_ledger_folds_into_the_tables_that_the_engine_writes(toy: RunPaths[Path]) -> None:
     study = load.study(toy.root)
     trials, epochs = live.tables(toy.root, study)

@@ -80,17 +80,30 @@ def _bars(found: pd.DataFrame, by: float, title: str) -> Spec:
                 **{"type": "bar", "orientation": "h", "name": name, "showlegend": len(rows) > 0},
                 **{"base": plain(starts), "x": plain(ends - starts), "y": (rows["slot"] + 1).tolist(), "width": 0.82},
                 "marker": {"color": colour, "line": {"width": 0.5, "color": "rgba(255,255,255,0.75)"}},
-                "customdata": [escaped(trial) for trial in rows["trial_id"] + ", " + rows["status"]],
+                "customdata": [
+                    escaped(trial) for trial in rows["trial_id"] + ", " + rows["status"] + _on(rows["node"])
+                ],
                 "hovertemplate": "%{customdata}<br>from %{base:.4g} for %{x:.3g}<extra></extra>",
             }
         )
-    look = layout(int(110 + height * max(2, slots)), title, "slot")
+    middles = found.groupby("node", sort=False)["slot"].agg(lambda on_node: 1 + (on_node.min() + on_node.max()) / 2)
+    look = layout(int(110 + height * max(2, slots)), title, "slot" if len(middles) < 2 else "node")
     look |= {"barmode": "overlay", "showlegend": True}
     look["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12.5}}
     look["yaxis"] |= {"range": [0.4, slots + 0.6], "dtick": max(1, slots // 8), "showgrid": False, "tick0": 1}
+    if len(middles) > 1:
+        look["yaxis"] |= {
+            "tickmode": "array",
+            "tickvals": plain(middles),
+            "ticktext": list(map(escaped, middles.index)),
+        }
     look["xaxis"] |= {"range": [0, float(found["end_s"].max()) / by * 1.005]}
     look["margin"]["t"] = 36
     return spec("", traces, look)
+
+
+def _on(nodes: pd.Series) -> pd.Series:
+    return (", on " + nodes).where(nodes != "", "")
 
 
 def _occupancy(found: pd.DataFrame, by: float, title: str) -> Spec:
