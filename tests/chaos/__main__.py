@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.chaos import damage, disk, elsewhere, kills, misbehaving, nodes, stores, successive
+from tests.chaos import damage, disk, elsewhere, growing, kills, misbehaving, nodes, stores, successive
 
 Scenario = Callable[[Path], dict[str, Any]]
 
@@ -32,6 +32,10 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "driver-alone": lambda folder: kills.kill_driver_alone(folder, times(20), seed),
         "workers": lambda folder: kills.kill_workers(folder, times(50), seed),
         "node": lambda folder: nodes.lose_a_node(folder, seed),
+        "elastic": lambda folder: growing.scale_from_zero(folder, seed),
+        "elastic-driver": lambda folder: growing.lose_the_driver(folder, seed),
+        "joins-and-leaves": lambda folder: growing.join_and_leave(folder, seed),
+        "two-studies": lambda folder: growing.share_a_cluster(folder, seed),
         "preflight": lambda folder: nodes.refuse_nodes(folder, seed),
         "files": lambda folder: damage.damage_files(folder, times(20), seed),
         "disk-ledger": lambda folder: disk.full_disk(folder, seed, "ledger"),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +29,7 @@ def lose_a_node(folder: Path, seed: int) -> dict[str, Any]:
         paths = RunPaths(folder / "nodes")
         driver = start_driver(paths, "--address", f"{NETWORK}.1:{PORT}", "--seed", str(seed), netns=f"{BRIDGE}1")
         wait_for_events(paths, 60, driver)
-        lost = _kill_marked(marks[3])
+        lost = kill_marked(marks[3])
         code = driver.wait()
     faults = checks.final_faults(paths)
     faults += [f"exit code {code}: {driver.reported[-500:]}"] if code else []
@@ -114,12 +114,12 @@ class Difference:
 
 
 @contextlib.contextmanager
-def hosts() -> Iterator[dict[int, str]]:
-    """Make three network namespaces on a bridge; yield a mark for the processes of each."""
-    _remove_hosts()
+def hosts(numbers: Sequence[int] = HOSTS) -> Iterator[dict[int, str]]:
+    """Make a network namespace for each host, on a bridge; yield a mark for the processes of each."""
+    _remove_hosts(numbers)
     _ip(f"link add {BRIDGE} type bridge")
     _ip(f"link set {BRIDGE} up")
-    for host in HOSTS:
+    for host in numbers:
         name = f"{BRIDGE}{host}"
         _ip(f"netns add {name}")
         _ip(f"link add {name} type veth peer name eth0 netns {name}")
@@ -127,37 +127,43 @@ def hosts() -> Iterator[dict[int, str]]:
         _ip(f"-n {name} addr add {NETWORK}.{host}/24 dev eth0")
         _ip(f"-n {name} link set eth0 up")
         _ip(f"-n {name} link set lo up")
-    marks = {host: uuid.uuid4().hex for host in HOSTS}
+    marks = {host: uuid.uuid4().hex for host in numbers}
     try:
         yield marks
     finally:
         for mark in marks.values():
-            _kill_marked(mark)
-        _remove_hosts()
+            kill_marked(mark)
+        _remove_hosts(numbers)
 
 
 @contextlib.contextmanager
 def _ray_nodes(
     folder: Path, marks: dict[int, str], differences: Mapping[int, Difference] = MappingProxyType({})
 ) -> Iterator[None]:
-    ray = str(Path(sys.executable).parent / "ray")
     for host in HOSTS:
-        address = f"{NETWORK}.{host}"
-        place = ["--head", f"--port={PORT}"] if host == 1 else [f"--address={NETWORK}.1:{PORT}"]
-        command = [
-            ray, "start", *place, f"--node-ip-address={address}", "--num-cpus=1", "--disable-usage-stats",
-            "--object-store-memory=134217728",
-        ]  # fmt: skip
-        command += ["--include-dashboard=false"] if host == 1 else []
-        log = folder / f"node-{host}.log"
-        difference = differences.get(host, Difference())
-        command = ["unshare", "-m", "sh", "-c", f'{difference.command} && exec "$@"', "sh", *command]
-        if spawn(command, log, f"{BRIDGE}{host}", {**difference.environment, MARK: marks[host]}).wait(180):
-            raise RuntimeError(log.read_text())
+        start_node(folder, host, marks[host], differences.get(host, Difference()))
     yield
 
 
-def _kill_marked(mark: str) -> int:
+def start_node(
+    folder: Path, host: int, mark: str, difference: Difference | None = None, cpus: int = 1, options: Sequence[str] = ()
+) -> None:
+    """Start Ray on a host, the first one as the head; raises RuntimeError with what it printed."""
+    difference, log = difference or Difference(), folder / f"node-{host}.log"
+    place = (
+        ["--head", f"--port={PORT}", "--include-dashboard=false"] if host == 1 else [f"--address={NETWORK}.1:{PORT}"]
+    )
+    command = [
+        str(Path(sys.executable).parent / "ray"), "start", *place, f"--node-ip-address={NETWORK}.{host}",
+        f"--num-cpus={cpus}", "--disable-usage-stats", "--object-store-memory=134217728", *options,
+    ]  # fmt: skip
+    command = ["unshare", "-m", "sh", "-c", f'{difference.command} && exec "$@"', "sh", *command]
+    if spawn(command, log, f"{BRIDGE}{host}", {**difference.environment, MARK: mark}).wait(180):
+        raise RuntimeError(log.read_text())
+
+
+def kill_marked(mark: str) -> int:
+    """SIGKILL all processes with a mark, and return how many there were."""
     killed: set[int] = set()
     while pids := [pid for pid in marked(mark) if pid != os.getpid()]:
         for pid in pids:
@@ -167,8 +173,8 @@ def _kill_marked(mark: str) -> int:
     return len(killed)
 
 
-def _remove_hosts() -> None:
-    for host in HOSTS:
+def _remove_hosts(numbers: Sequence[int]) -> None:
+    for host in numbers:
         for kind in ("link", "netns"):  # a namespace takes a while to go, and its link with it
             subprocess.run(["ip", kind, "del", f"{BRIDGE}{host}"], capture_output=True, check=False)
     subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
