@@ -46,17 +46,15 @@ class Prior(NamedTuple):
     df: Array
     scatter: Array
     expected: Array
-    lenders: NDArray[np.int64]
+    lenders: Array
 
     def along_comparisons(self) -> Prior:
         """Return it with an axis more, to stand beside arrays that end in comparisons."""
-        return Prior(
-            self.variance[..., None],
-            self.df[..., None],
-            self.scatter[..., None],
-            self.expected[..., None],
-            self.lenders[..., None],
-        )
+        return Prior(*(value[..., None] for value in self))
+
+    def of_studies(self, which_S: NDArray[np.int64]) -> Prior:
+        """Return it for some of its studies."""
+        return Prior(*(value[which_S] for value in self))
 
 
 def variance_prior(variance_C: ArrayLike, df_C: ArrayLike) -> Prior:
@@ -75,7 +73,7 @@ def variance_prior(variance_C: ArrayLike, df_C: ArrayLike) -> Prior:
     kept_C, weight_C = np.where(lends_C, variance_C, 1.0), np.where(lends_C, df_C, 1.0)
     # What is left of a log variance without its bias; log(χ²/d) has mean psi(d/2) − log(d/2) and variance psi'(d/2).
     log_C = np.log(kept_C) - special.digamma(weight_C / 2) + np.log(weight_C / 2)
-    lenders = lends_C.sum(axis=-1)
+    lenders = lends_C.sum(axis=-1).astype(float)
     several = np.where(lenders > 1, lenders, np.nan)
     centre = log_C.sum(axis=-1, where=lends_C) / several
     scatter = ((log_C - centre[..., None]) ** 2).sum(axis=-1, where=lends_C) / (several - 1)
@@ -83,7 +81,7 @@ def variance_prior(variance_C: ArrayLike, df_C: ArrayLike) -> Prior:
     weights = np.where(lenders > 1, weight_C.sum(axis=-1, where=lends_C), np.nan)
     variance = (weight_C * kept_C).sum(axis=-1, where=lends_C) / weights
     df = np.where(lenders > 1, 2 * inverse_trigamma(np.fmax(scatter - expected, 0.0)), 0.0)
-    return Prior(variance, df, scatter, expected, lenders)
+    return Prior(*map(np.asarray, (variance, df, scatter, expected, lenders)))
 
 
 def borrowed_df(prior_df: ArrayLike, own_df: ArrayLike, in_question: ArrayLike) -> Array:

@@ -6,6 +6,7 @@ Arrays end in the axis of comparisons, as ``analysis.inference.paired_difference
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -51,27 +52,36 @@ def moderated_test(paired: Paired, alpha: float = ALPHA, confidence: float = CON
     without 0. Intervals and ``p`` borrow as the first step does. A comparison without spread or with fewer than two
     pairs is never claimed, lends nothing, and counts in the length of the list.
     """
-    df_C = np.maximum(paired.n - 1, 1)
-    is_tested_C = (paired.n > 1) & (paired.sd > 0)
-    variance_C = np.where(is_tested_C, paired.sd, np.nan) ** 2
-    prior = prior_of(paired.sd, paired.n)
-    shared = prior.along_comparisons()
-    size_C = np.abs(paired.difference) * np.sqrt(paired.n)
+    shape = paired.sd.shape
+    studies = math.prod(shape[:-1])
+    difference_SC, sd_SC, n_SC = (
+        np.reshape(values, (studies, shape[-1])) for values in (paired.difference, paired.sd, paired.n)
+    )
+    is_tested_SC = (n_SC > 1) & (sd_SC > 0)
+    tested_S = is_tested_SC.sum(axis=-1)
+    prior_S = prior_of(sd_SC, n_SC)
 
-    def p_of(in_question: ArrayLike) -> Array:
-        left = np.asarray(in_question)[..., None]
-        with np.errstate(invalid="ignore"):
-            borrowed_C, total_C = moderated(variance_C, df_C, shared, left)
-            return np.asarray(2 * special.stdtr(total_C, -size_C / np.sqrt(borrowed_C)))
+    def error_and_df(which_S: NDArray[np.int64], in_question_S: NDArray[np.int64]) -> tuple[Array, Array]:
+        variance_SC = np.where(is_tested_SC, sd_SC, np.nan)[which_S] ** 2
+        prior, n = prior_S.of_studies(which_S).along_comparisons(), n_SC[which_S]
+        used_SC, df_SC = moderated(variance_SC, np.maximum(n - 1, 1), prior, in_question_S[:, None])
+        return np.sqrt(used_SC / np.maximum(n, 1)), df_SC
 
-    tested = is_tested_C.sum(axis=-1)
-    p_holm, significant = stepped_down(p_of, is_tested_C, alpha)
-    with np.errstate(invalid="ignore"):
-        used_C, total_C = moderated(variance_C, df_C, shared, tested[..., None])
-    reach = special.stdtrit(total_C, 0.5 + confidence / 2) * np.sqrt(used_C / np.maximum(paired.n, 1))
-    low, high = paired.difference - reach, paired.difference + reach
-    df = np.where(is_tested_C, total_C, np.nan)
-    return Moderated(low, high, np.sqrt(used_C), df, p_of(tested), p_holm, significant, prior)
+    def p_of(which_S: NDArray[np.int64], in_question_S: NDArray[np.int64]) -> Array:
+        error_SC, df_SC = error_and_df(which_S, in_question_S)
+        return np.asarray(2 * special.stdtr(df_SC, -np.abs(difference_SC[which_S]) / error_SC))
+
+    p_holm_SC = stepped_down(p_of, is_tested_SC)
+    everyone = np.arange(studies)
+    error_SC, df_SC = error_and_df(everyone, tested_S)
+    reach_SC = special.stdtrit(df_SC, 0.5 + confidence / 2) * error_SC
+    found_SC = (
+        *(difference_SC - reach_SC, difference_SC + reach_SC, error_SC * np.sqrt(n_SC)),
+        *(np.where(is_tested_SC, df_SC, np.nan), p_of(everyone, tested_S), p_holm_SC),
+    )
+    low, high, sd, df, p, p_holm = (np.reshape(values, shape) for values in found_SC)
+    prior = Prior(*(np.reshape(values, shape[:-1]) for values in prior_S))
+    return Moderated(low, high, sd, df, p, p_holm, p_holm <= alpha, prior)
 
 
 def prior_of(sd_C: ArrayLike, n_C: ArrayLike) -> Prior:
@@ -97,22 +107,24 @@ def replicates_for(difference: float, sd: float, prior: Prior, declared: int) ->
 
 
 def stepped_down(
-    p_of: Callable[[ArrayLike], Array], is_tested_C: NDArray[np.bool_], alpha: float = ALPHA
-) -> tuple[Array, NDArray[np.bool_]]:
+    p_of: Callable[[NDArray[np.int64], NDArray[np.int64]], Array], is_tested_SC: NDArray[np.bool_]
+) -> Array:
     """Adjust p values by Holm's procedure, where they depend on how many comparisons are in question.
 
-    ``p_of`` gives all p for a number of tested comparisons still in question, one number a study. Adjusted p are the
-    smallest ``alpha`` at which a comparison is rejected. Returns adjusted p and rejections, as ``inference.holm``.
+    ``p_of`` gives the p of all comparisons of some studies (by index), for each one's number of tested comparisons
+    still in question. Returns adjusted p, the smallest level at which a comparison is rejected; NaN if it is untested.
     """
-    total, tested = is_tested_C.shape[-1], is_tested_C.sum(axis=-1)
-    is_open_C, adjusted_C = is_tested_C.copy(), np.full(is_tested_C.shape, np.nan)
-    p_C, reached = np.zeros(is_tested_C.shape), np.zeros((*is_tested_C.shape[:-1], 1))
-    for passed in range(int(tested.max(initial=0))):
-        p_C = np.fmax(p_C, p_of(np.maximum(tested - passed, 1)))
-        next_C = np.expand_dims(np.where(is_open_C, p_C, np.inf).argmin(axis=-1), -1)
-        is_next_C = is_open_C & (np.arange(total) == next_C)
-        steps = np.take_along_axis(p_C, next_C, axis=-1) * (total - passed)
-        reached = np.minimum(np.maximum(reached, steps), 1.0)
-        adjusted_C = np.where(is_next_C, reached, adjusted_C)
-        is_open_C &= ~is_next_C
-    return adjusted_C, adjusted_C <= alpha
+    total, tested_S = is_tested_SC.shape[-1], is_tested_SC.sum(axis=-1)
+    is_open_SC, p_SC = is_tested_SC.copy(), np.zeros(is_tested_SC.shape)
+    adjusted_SC, reached_S = np.where(is_tested_SC, 1.0, np.nan), np.zeros(len(tested_S))
+    for passed in range(total):
+        which_S = np.flatnonzero((tested_S > passed) & (reached_S < 1.0))
+        if not which_S.size:
+            break
+        p_SC[which_S] = np.fmax(p_SC[which_S], p_of(which_S, tested_S[which_S] - passed))
+        next_S = np.where(is_open_SC[which_S], p_SC[which_S], np.inf).argmin(axis=-1)
+        steps_S = p_SC[which_S, next_S] * (total - passed)
+        reached_S[which_S] = np.clip(steps_S, reached_S[which_S], 1.0)
+        adjusted_SC[which_S, next_S] = reached_S[which_S]
+        is_open_SC[which_S, next_S] = False
+    return adjusted_SC

@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 
 from analysis.findings import findings
-from benchmarks import planted_truth
+from benchmarks import planted_truth, rival_tests
+from benchmarks.noise_laws import LAWS
 from benchmarks.planted_runs import ARMS
 
 STUDIES = 600
@@ -26,6 +30,46 @@ def test_power_grows_with_replicates() -> None:
     powers = [planted_truth.vectorised("normal", "mixed", replicates, 300)["power"] for replicates in (5, 10, 20)]
     assert powers == sorted(powers)
     assert powers[-1] > 2 * powers[0]
+
+
+@pytest.mark.parametrize("comparisons", [2, 12])
+@pytest.mark.parametrize("law", LAWS)
+def test_no_law_of_noise_makes_the_test_cry_wolf(law: str, comparisons: int) -> None:
+    found = rival_tests.cell(law, 3, comparisons, 800)
+    assert found["moderated_t"]["family_wise_error"] < 0.08
+    assert found["moderated_t"]["coverage"] > 0.88
+
+
+def test_borrowing_finds_what_the_paired_t_misses_and_pooling_claims_what_is_not_there() -> None:
+    equal = rival_tests.cell("normal", 3, 12, 800)
+    assert equal["moderated_t"]["power"]["4"] > 0.5 > 0.2 > equal["paired_t"]["power"]["4"]
+    assert 0.94 < equal["moderated_t"]["coverage"] < 0.98
+    noisy = rival_tests.cell("reference 3 times as noisy", 3, 12, 800)
+    assert noisy["pooled_t"]["family_wise_error"] > 0.15
+
+
+def test_pooling_is_the_analysis_of_variance_with_blocks() -> None:
+    scores_AR = np.random.default_rng(4).normal(0, 1, (4, 5)) + np.arange(5)
+    arm, replicate = (index.ravel() for index in np.indices(scores_AR.shape))
+    long = pd.DataFrame({"score": scores_AR.ravel(), "arm": arm, "replicate": replicate})
+    fitted = smf.ols("score ~ C(arm) + C(replicate)", long).fit()
+    found = rival_tests.pooled_t(scores_AR[None])
+    low, high = fitted.conf_int().loc["C(arm)[T.2]"]
+    assert (found.low_SC[0, 1], found.high_SC[0, 1]) == pytest.approx((low, high))
+
+
+def test_a_missed_bound_of_the_test_is_named() -> None:
+    good = {"family_wise_error": 0.05, "coverage": 0.95, "power": {"4": 0.6}}
+    found = {"law": "normal", "replicates": 3, "comparisons": 12, "moderated_t": good}
+    assert not list(rival_tests.missed_by_tests(found))
+    bad = found | {"moderated_t": {"family_wise_error": 0.06, "coverage": 0.93, "power": {"4": 0.4}}}
+    assert len(list(rival_tests.missed_by_tests(bad))) == 3
+    assert len(list(rival_tests.missed_by_tests(bad | {"law": "skewed"}))) == 1
+
+
+def test_the_upper_bound_of_a_share_is_exact() -> None:
+    # 0 of 10: (1 − p)^10 = 0.05.
+    assert rival_tests.upper_bound(0, 10) == pytest.approx(1 - 0.05**0.1)
 
 
 def test_a_bound_that_is_missed_is_named() -> None:
@@ -48,8 +92,6 @@ def test_whole_studies_say_through_ledger_and_tables_what_the_arrays_say(tmp_pat
 
 
 def test_a_wrong_number_in_findings_is_a_disagreement(tmp_path: Path) -> None:
-    import numpy as np
-
     from benchmarks.planted_runs import plant
 
     random = np.random.default_rng(14)
