@@ -24,7 +24,9 @@ class Caveat(NamedTuple):
 
 def caveats(found: Evidence) -> list[Caveat]:
     """List what weakens the claims: growth, mixed code, trials and pairs without result, unequal chances, floors."""
-    search = "With so few trials a replicate the search was random: no proposal learned from another."
+    is_chosen = found.study.plan.budget.sampler == "random"
+    why = "As asked for" if is_chosen else "With so few trials a replicate"
+    search = f"{why} the search was random: no proposal learned from another."
     said = {
         "grew": growth(found.study),
         "mixed_code": mixture(found.code),

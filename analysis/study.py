@@ -16,6 +16,13 @@ from search_spaces.metrics import Metric
 from search_spaces.space import IS_RECORDED, Arm, Level, Space
 
 PHASES = ("search", "confirm")
+PROPOSED = {
+    "tpe": "proposed by TPE",
+    "random": "drawn at random",
+    "gp": "proposed by a Gaussian process",
+    "cmaes": "proposed by CMA-ES",
+    "grid": "taken from a grid, each combination as often",
+}
 REFERENCE, BASELINE = "reference", "baseline"  # names of the arms that every space has
 
 
@@ -120,6 +127,23 @@ class PlannedStudy:
     def search_is_random(self) -> bool:
         """Whether searches were too short to learn from their own trials."""
         return self.file.search_is_random
+
+    @property
+    def how_searched(self) -> str:
+        """How hyperparameters were proposed and what stopped trials, in a sentence or two; empty if none was searched.
+
+        Earlier versions knew TPE and ASHA only.
+        """
+        budget = self.plan.budget
+        if not budget.trials:
+            return ""
+        proposed = f"Hyperparameters were {PROPOSED[budget.sampler]}"
+        if self.search_is_random and budget.sampler != "random":
+            proposed += ", but with so few trials all were known or random points"
+        if not self.rungs:
+            return f"{proposed}. Nothing was stopped early: every search trial was trained in full."
+        epochs = ", ".join(map(str, self.rungs))
+        return f"{proposed}. ASHA stopped trials early: after epochs {epochs} one in {budget.reduction_factor} went on."
 
     @property
     def higher_is_better(self) -> bool:

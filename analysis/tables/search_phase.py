@@ -111,8 +111,8 @@ def tuning_gain(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame)
     """Compare each replicate's chosen search trial with the default configuration's, at the last epoch both reached.
 
     Columns: arm, replicate, epoch (of the comparison), default, tuned, gain (in favour of tuning, whatever the
-    metric's direction), default_status, default_won. Replicates whose first trial was not the default are left out.
-    The chosen score is the best of several noisy ones, so the gain is too high on average.
+    metric's direction), default_status, default_won. Replicates that did not try the defaults after the space's first
+    points are left out. The chosen score is the best of several noisy ones, so the gain is too high on average.
     """
     column, sign = study.primary.validation_column, study.primary.sign
     columns = ["arm", "replicate", "epoch", "default", "tuned", "gain", "default_status", "default_won"]
@@ -124,8 +124,12 @@ def tuning_gain(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame)
     chosen = {
         (row["arm"], row["replicate"]): row for row in done.drop_duplicates(["arm", "replicate"]).to_dict("records")
     }
-    first = [row for row in search[search["index"] == 0].to_dict("records") if _is_default(study, row)]
-    paired = [(row, chosen[key]) for row in first if (key := (row["arm"], row["replicate"])) in chosen]
+    known = search[search["index"] <= len(study.space.first_points)].sort_values(
+        "index", ascending=False, kind="stable"
+    )
+    tried = [row for row in known.to_dict("records") if _is_default(study, row)]
+    defaults = {(row["arm"], row["replicate"]): row for row in tried}  # the first of them stays
+    paired = [(row, chosen[key]) for key, row in defaults.items() if key in chosen]
     wanted = {trial["trial_id"] for pair in paired for trial in pair}
     shared = {int(min(trial["epochs_trained"], best["epochs_trained"])) for trial, best in paired}
     rows = epochs[epochs["epoch"].isin(shared) & epochs["trial_id"].isin(wanted)]
@@ -137,7 +141,7 @@ def tuning_gain(study: PlannedStudy, trials: pd.DataFrame, epochs: pd.DataFrame)
             default, tuned = (float(curves[(row["trial_id"], epoch)]) for row in (trial, best))
             if not np.isfinite(default + tuned):  # it failed in an epoch without validation
                 continue
-            gain, won = sign * (tuned - default), int(best["index"]) == 0
+            gain, won = sign * (tuned - default), int(best["index"]) == int(trial["index"])
             found.append((trial["arm"], trial["replicate"], epoch, default, tuned, gain, trial["status"], won))
     return pd.DataFrame(found, columns=columns)
 
