@@ -21,6 +21,7 @@ from ablation.console.messages import messages_for
 from ablation.console.plan_text import show_plan
 from ablation.execution import run_prepared
 from ablation.faults import FaultsError
+from ablation.planning.allocation import hours_faults
 from ablation.planning.options import checked_options
 from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request
@@ -96,6 +97,10 @@ def main(
         float | None, typer.Option(metavar="SD", help="With --plan: spread of differences between arms, a guess.")
     ] = None,
     spread_from: Annotated[str | None, typer.Option(metavar="RUN", help="With --plan: the spread of that run.")] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(metavar="H", help="With --plan: what H hours detect, by replicates, seeds and trials."),
+    ] = None,
 ) -> None:
     """Find out which parts of a model matter: plan → search → confirm → report."""
     asked = {
@@ -116,6 +121,7 @@ def main(
             )  # fmt: skip
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
+            faults += hours_faults(hours, is_for_plan=plan)
             faults += ["--no-search and --trials exclude each other; drop one"] if no_search and trials else []
             faults += ["--retry-failed is for --resume; add it"] if retry_failed and not resume else []
             retry = kinds_asked(retry_failed, faults)
@@ -124,7 +130,7 @@ def main(
                 request, name, located(out), resources or Resources(), resume, faults, accept_changes=accept_changes
             )
             if plan:
-                show_plan(study.checked, study.resources, as_json, spread_asked.spread(study.checked.plan))
+                show_plan(study.checked, study.resources, as_json, spread_asked.spread(study.checked.plan), hours)
                 return
             code = run_prepared(study, report, retry=retry)
     except FaultsError as error:

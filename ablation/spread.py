@@ -8,24 +8,43 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ablation.faults import FaultsError, nearest
 from ablation.paths import RunPaths
 from ablation.store import AnyPath, located, opened
+from ablation.variance_components import Components, variance_components
 from search_spaces.metrics import Metric, names_with_test
 
 if TYPE_CHECKING:
     from ablation.plan import Plan
 
+KEYS = ("arm", "replicate", "index")  # of a confirm run
+
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard deviation of paired differences between two arms, in the metric's unit, and who says so."""
+    """The standard deviation of paired differences between two arms, in the metric's unit, and who says so.
+
+    Attributes:
+        sd: of the differences of replicates, as many confirm runs as they had.
+        source: who says so, in words.
+        between_sd: its part that more confirm runs do not lessen: search, and what else a replicate's runs share.
+        within_sd: its part by the seed of a confirm run; both None if replicates had one each.
+    """
 
     sd: float
     source: str
+    between_sd: float | None = None
+    within_sd: float | None = None
+
+    def of_seeds(self, seeds: int) -> float:
+        """Return the standard deviation if a replicate has ``seeds`` confirm runs; as it is, if it is not split."""
+        if self.between_sd is None or self.within_sd is None:
+            return self.sd
+        return math.sqrt(self.between_sd**2 + self.within_sd**2 / seeds)
 
 
 def stated_spread(sd: float) -> Spread:
@@ -63,7 +82,13 @@ def spread_from(run: AnyPath | str, plan: Plan) -> Spread:
         lacks = "has no declared comparison with two finished replicates that differ"
         raise FaultsError([f"--spread-from: {run} {lacks}; let it finish, or state a guess with --spread"])
     pairs = sum(map(len, samples))
-    return Spread(math.sqrt(pooled), f"as in {run}: {pairs} pairs of {len(samples)} comparisons")
+    parts = _components(rows, column, earlier.comparisons)
+    split = (
+        ()
+        if parts is None or parts.between + parts.within <= 0
+        else (math.sqrt(parts.between), math.sqrt(parts.within))
+    )
+    return Spread(math.sqrt(pooled), f"as in {run}: {pairs} pairs of {len(samples)} comparisons", *split)
 
 
 @dataclass(frozen=True)
@@ -109,7 +134,7 @@ def _confirm_rows(paths: RunPaths, metric: Metric) -> list[dict[str, Any]]:
             f"{paths.root} has no test scores of {metric.name!r}; {nearest(metric.name, names_with_test(names))}"
         )
     with opened(paths.trials) as file:
-        rows = pq.read_table(file, columns=["arm", "replicate", "phase", "status", metric.test_column]).to_pylist()
+        rows = pq.read_table(file, columns=[*KEYS, "phase", "status", metric.test_column]).to_pylist()
     return [row for row in rows if row["phase"] == "confirm"]
 
 
@@ -120,6 +145,24 @@ def _replicate_means(rows: Iterable[Mapping[str, Any]], column: str) -> dict[tup
         found.setdefault((row["arm"], row["replicate"]), []).append(math.nan if score is None else score)
     means = {key: fmean(scores) for key, scores in found.items()}
     return {key: mean for key, mean in means.items() if math.isfinite(mean)}
+
+
+def _components(
+    rows: Iterable[Mapping[str, Any]], column: str, comparisons: Iterable[tuple[str, str]]
+) -> Components | None:
+    """Split the variance of differences between two arms' runs of the same replicate and seed; None if it cannot be."""
+    scores = {tuple(row[key] for key in KEYS): row[column] for row in rows if row["status"] == "completed"}
+    places = sorted({(replicate, index) for _, replicate, index in scores})
+    shape = (1 + max((place[0] for place in places), default=0), 1 + max((place[1] for place in places), default=0))
+    differences = []
+    for arm, against in comparisons:
+        difference_RS = np.full(shape, np.nan)
+        for place in places:
+            pair = scores.get((arm, *place)), scores.get((against, *place))
+            if pair[0] is not None and pair[1] is not None:
+                difference_RS[place] = pair[0] - pair[1]
+        differences.append(difference_RS)
+    return variance_components(np.stack(differences)) if differences else None
 
 
 def _shared(values: Mapping[tuple[str, int], float], arm: str, against: str) -> list[int]:

@@ -16,7 +16,8 @@ from ablation.checkpoint import KEPT
 from ablation.console.search_text import search_in_words
 from ablation.engine.slots import Slots, local_slots
 from ablation.plan import Plan
-from ablation.planning.effort import effort
+from ablation.planning.allocation import allocations
+from ablation.planning.effort import START_UP_S, effort
 from ablation.planning.probe import Probe
 from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import CheckedStudy
@@ -25,8 +26,6 @@ from ablation.resources import Resources
 from ablation.spread import Spread
 from ablation.terminal import console
 from search_spaces.space import Budget
-
-START_UP_S = 10.0
 
 
 def print_header(out: Console, checked: CheckedStudy) -> None:
@@ -78,11 +77,20 @@ def _facts(checked: CheckedStudy) -> dict[str, Any]:
     }
 
 
-def show_plan(checked: CheckedStudy, resources: Resources, as_json: bool, spread: Spread | None = None) -> None:
-    """Rehearse a plan here and print it with its cost on this machine; raises FaultsError with all that fails."""
+def show_plan(
+    checked: CheckedStudy,
+    resources: Resources,
+    as_json: bool,
+    spread: Spread | None = None,
+    hours: float | None = None,
+) -> None:
+    """Rehearse a plan here and print it with its cost on this machine; raises FaultsError with all that fails.
+
+    ``hours`` adds what a study of that length detects, by how the time is spent.
+    """
     slots = local_slots(resources)
     measured = probe_apart(checked, slots, 60 * resources.watchdog_minutes)
-    found = plan_facts(checked, measured, slots, spread)
+    found = plan_facts(checked, measured, slots, spread, hours)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -94,11 +102,18 @@ def show_plan(checked: CheckedStudy, resources: Resources, as_json: bool, spread
     for arm in checked.plan.arms:
         for note in arm.notes:
             out.print(f"{arm.name}: {note}")
-    for line in (*search_in_words(checked.plan), *_cost_in_words(found), *_power_in_words(found)):
+    for line in (
+        *search_in_words(checked.plan),
+        *_cost_in_words(found),
+        *_power_in_words(found),
+        *allocations_in_words(found),
+    ):
         out.print(line)
 
 
-def plan_facts(checked: CheckedStudy, measured: Probe, slots: Slots, spread: Spread | None = None) -> dict[str, Any]:
+def plan_facts(
+    checked: CheckedStudy, measured: Probe, slots: Slots, spread: Spread | None = None, hours: float | None = None
+) -> dict[str, Any]:
     """Return a plan's numbers: effort in epochs, time, hours of hardware, bytes on disk, and what it can detect."""
     plan = checked.plan
     return {
@@ -108,6 +123,10 @@ def plan_facts(checked: CheckedStudy, measured: Probe, slots: Slots, spread: Spr
         "search_is_random": plan.search_is_random,
         **_cost(plan, measured, slots),
         **_power(plan, spread),
+        "hours": hours,
+        "allocations": None
+        if hours is None or not plan.comparisons
+        else [asdict(one) for one in allocations(plan, measured.epoch_s, slots.count, hours, spread)],
     }
 
 
@@ -220,5 +239,32 @@ def _power_in_words(found: Mapping[str, Any]) -> list[str]:
         lines[-1] += (
             f"; with --arms down to one comparison {half['replicates_needed_for_one_comparison']}, and the replicates "
             f"planned would detect {half['detectable_sd_of_one_comparison']:.1f} standard deviations"
+        )
+    return lines
+
+
+def allocations_in_words(found: Mapping[str, Any]) -> list[str]:
+    """Say how the hours that were asked for are best spent, and what the other ways would detect."""
+    ways, hours, spread = found["allocations"], found["hours"], found["spread"]
+    if ways is None:
+        return []
+    if not ways:
+        return [f"in {hours:g} h: no two replicates of these arms fit; give more hours, fewer arms or a smaller budget"]
+    unit = found["metric"] if spread is not None else "standard deviations of differences"
+
+    def of(way: Mapping[str, Any]) -> str:
+        return f"{way['replicates']} replicates × ({way['trials']} search + {way['seeds']} confirm)"
+
+    lines = [
+        f"in {hours:g} h: {of(way)} detect least, {way['detectable']:.3g} {unit}" for way in ways if way["is_advised"]
+    ]
+    planned = found["budget"]["trials"]
+    for way in ways:
+        if not way["is_advised"]:
+            assumed = "" if way["trials"] == planned else f", if arms are tuned as well as with {planned} trials"
+            lines.append(f"  {of(way)}: {way['detectable']:.3g}{assumed}")
+    if spread is None or spread["within_sd"] is None:
+        lines.append(
+            "  more confirm runs a replicate: not known; --spread-from a run with two (--seeds 2) splits the spread"
         )
     return lines

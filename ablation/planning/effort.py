@@ -9,6 +9,8 @@ from statistics import fmean
 from ablation.plan import Plan
 from ablation.study.rungs import goes_on
 
+START_UP_S = 10.0  # of a sweep
+
 
 @dataclass(frozen=True)
 class Effort:

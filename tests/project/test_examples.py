@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = (
     *("search_spaces.domains", "search_spaces.conditions", "search_spaces.metrics", "search_spaces.space"),
     *("ablation.faults", "ablation.plan", "ablation.power", "ablation.seeds", "ablation.torch_state"),
-    *("ablation.moderation", "ablation.trial"),
+    *("ablation.moderation", "ablation.trial", "ablation.variance_components"),
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
     *("ablation.failures", "ablation.retry_option"),
     "ablation.engine.address",

@@ -39,8 +39,8 @@ FLOORS = (
     "paths store node_cache faults terminal seeds machine git interrupts resources trial reporting spaces "
     "space_file user_code code_record version plan_versions arrays tensor_file torch_state",
     "ledger",
-    "plan study_file study_result run_dir power spread moderation tables failures checkpoint best_trial reuse "
-    "exportable trust own_runs reruns agreement retry_option",
+    "plan study_file study_result run_dir power spread moderation variance_components tables failures checkpoint "
+    "best_trial reuse exportable trust own_runs reruns agreement retry_option",
     "study",
     "engine",
     "planning",

@@ -1,4 +1,4 @@
-"""Where the spread of scores comes from: the search of each replicate, the seed of each run, the images of the test.
+"""How much of the spread of scores lies between replicates, how much between the runs of one: a report's and a plan's.
 
 Arrays end in the axes replicates and seeds, with NaN for a run without a score.
 """
@@ -64,30 +64,3 @@ def variance_components(scores_ARS: ArrayLike) -> Components | None:
     runs_each = float((count_A - (count_AR**2).sum(axis=-1) / np.maximum(count_A, 1)).sum()) / between_df
     between = (square - within) / runs_each
     return Components(max(between, 0.0), within, between_df, within_df, between < 0)
-
-
-def image_variance(right_TN: ArrayLike, groups_KN: Array) -> float:
-    """Estimate what another draw of as many test images would add to the variance of every score of one arm.
-
-    Args:
-        right_TN: whether each run (at least one) has each image right, 1 or 0.
-        groups_KN: one-hot rows of images; the score is the mean over groups of each group's share of right ones.
-
-    A two-way analysis of variance within each group, runs crossed with images: how far images differ in how often they
-    are right, with what chance alone makes of few runs taken off. One run says nothing of that, and the binomial
-    variance stands for it, which is too large. NaN if a group has fewer than two images.
-    """
-    right_TN = np.asarray(right_TN, dtype=float)
-    total = 0.0
-    for is_mine_N in groups_KN > 0:
-        mine_TN = right_TN[:, is_mine_N]
-        runs, images = mine_TN.shape
-        if images < 2:
-            return float("nan")
-        mean_N = mine_TN.mean(axis=0)
-        spread = float(mean_N.var(ddof=1))
-        if runs > 1:
-            rest_TN = mine_TN - mean_N - mine_TN.mean(axis=1, keepdims=True) + mine_TN.mean()
-            spread = max(0.0, spread - float((rest_TN**2).sum()) / ((runs - 1) * (images - 1)) / runs)
-        total += spread / images / len(groups_KN) ** 2
-    return total
