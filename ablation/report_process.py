@@ -16,8 +16,6 @@ from ablation.store import AnyPath, as_typed
 from ablation.tables import STATUSES
 from ablation.user_code import OUR_ROOT
 
-LACKS_A_SECTION = 3  # exit code of analysis.report
-
 
 def write_report(paths: RunPaths, say: Messages) -> AnyPath | None:
     """Build a run's page and return where it is; None if it is not whole."""
@@ -29,7 +27,7 @@ def write_report(paths: RunPaths, say: Messages) -> AnyPath | None:
         command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": search_path}
     )
     if built.returncode != 0:
-        there = paths.page if built.returncode == LACKS_A_SECTION else None
+        there = paths.page if built.stdout.strip() else None  # it prints the page's path once that is written
         say.report_failed(built.stderr, f"python -m analysis.report {shlex.quote(as_typed(paths.root))}", there)
     return paths.page if built.returncode == 0 else None
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ablation.faults import FaultsError
-
 Part = TypeVar("Part")
 MOST_LETTERS = 300  # of an error's last line
 
@@ -22,6 +20,14 @@ class Failure:
     traceback: str
 
 
+class LostError(Exception):
+    """What a part needs failed earlier, for the same reason as everything else that needs it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error)
+        self.failure = failure
+
+
 class Attempts:
     """Makes parts, and keeps what failed in ``failures``, in order."""
 
@@ -29,14 +35,12 @@ class Attempts:
         self.failures = list(failures)
 
     def make(self, name: str, part: Callable[[], Part], instead: Part) -> Part:
-        """Return what ``part`` makes, or ``instead`` if that fails.
-
-        Raises FaultsError if the part does: input that cannot be read is the user's to mend, and not one part's.
-        """
+        """Return what ``part`` makes, or ``instead`` if that fails."""
         try:
             return part()
-        except FaultsError:
-            raise
+        except LostError as error:
+            self.failures.append(Failure(name, error.failure.error, error.failure.traceback))
+            return instead
         except Exception as error:
             lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
             self.failures.append(Failure(name, lines[-1].strip()[:MOST_LETTERS], traceback.format_exc()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,18 +11,21 @@ from ablation.moderation import Prior
 from ablation.run_dir import RunLocation
 from analysis import effects, load, verdicts
 from analysis.attempts import Attempts, Failure
-from analysis.load import STATUSES, PlannedStudy
+from analysis.load import PlannedStudy
 from analysis.numbers import Unit, unit_of
 from analysis.statistics import item_agreement, resampling, survival
 from analysis.statistics.moderated import prior_of
 from analysis.statistics.survival import Unequal
-from analysis.tables import components, effort, marginals, recall
+from analysis.tables import code_versions, components, effort, marginals, recall
 from analysis.tables.code_versions import code_table
 from analysis.tables.reruns import rerun_counts
 from analysis.verdicts import Verdict
 
 # What stands for tables that findings look up by arm, where they could not be computed.
 NO_CALIBRATION = pd.DataFrame(columns=["arm"])
+NO_EFFORT = pd.DataFrame(columns=["arm", "search"])
+NO_TRIALS = pd.DataFrame(columns=["trial_id", "arm", "status", "reason"])
+NO_SURVIVAL = (pd.DataFrame(columns=["arm"]), Unequal(float("nan"), float("nan"), False))
 NO_PAIRS = pd.DataFrame(columns=["arm", "against"])
 
 
@@ -30,7 +33,7 @@ NO_PAIRS = pd.DataFrame(columns=["arm", "against"])
 class Evidence:
     """One run's tables, each as the function of the same name returns it, and what was concluded from them.
 
-    A description that could not be computed is in ``failures``, under the name of its section on the page, and its
+    A description that could not be computed is in ``failures``, under the name that the page has a place for, and its
     table is empty. What claims rest on is computed, or raises.
     """
 
@@ -90,8 +93,7 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
     if trials is None:
         trials, counts = load.trials(run), load.accounting(run)
     else:
-        statuses = trials["status"]
-        counts = {"planned": len(trials)} | {status: int((statuses == status).sum()) for status in STATUSES}
+        counts = load.counted(trials)
     table = effects.replicates(study, trials)
     units = {
         name: unit_of(table[name], study.declared[name].higher_is_better, study.declared[name].unit)
@@ -99,14 +101,15 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
     }
     comparisons = effects.comparisons_table(study, table)
     ids = trials["trial_id"].tolist()
-    predictions, confusions = load.predictions(run, among=ids), load.confusions(run, ids)
     attempts, nothing = Attempts(), pd.DataFrame()
     make = attempts.make
+    predictions = make("predictions", lambda: load.predictions(run, among=ids), nothing_of(load.PREDICTION_COLUMNS))
+    confusions = make("confusions", lambda: load.confusions(run, ids), nothing_of(load.CONFUSION_COLUMNS))
     left_out: Mapping[str, tuple[str, ...]]
     averaged, left_out = make(
         "marginals", lambda: marginals.marginals(study, table), (nothing, dict[str, tuple[str, ...]]())
     )
-    survived, unequal = survival.survival_table(study, trials)
+    survived, unequal = make("survival", lambda: survival.survival_table(study, trials), NO_SURVIVAL)
     calibrated, reliability = make(
         "reliability", lambda: item_agreement.calibration(study, trials, predictions), (NO_CALIBRATION, nothing)
     )
@@ -119,15 +122,15 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
         arms=effects.arms_table(study, table),
         comparisons=comparisons,
         verdicts=tuple(verdicts.verdicts(study, comparisons, units[study.metric])),
-        differences=effects.differences_table(study, table),
+        differences=make("differences", lambda: effects.differences_table(study, table), nothing),
         components=make("components", lambda: components.components_table(study, table), nothing),
         ablation_path=make("ablation_path", lambda: components.ablation_path(study, table), nothing),
         marginals=averaged,
         marginals_left_out=left_out,
         interactions=make("interactions", lambda: marginals.interactions(study, table), nothing),
-        effort=effort.effort_table(study, trials),
-        not_completed=effort.not_completed(trials),
-        code=code_table(trials, load.summary(run)),
+        effort=make("effort", lambda: effort.effort_table(study, trials), NO_EFFORT),
+        not_completed=make("not_completed", lambda: effort.not_completed(trials), NO_TRIALS),
+        code=make("code", lambda: code_table(trials, load.summary(run)), nothing_of(code_versions.COLUMNS)),
         survival=survived,
         unequal_survival=unequal,
         confusions=confusions,
@@ -136,6 +139,11 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
         mcnemar=make("mcnemar", lambda: item_agreement.mcnemar_table(study, trials, predictions), NO_PAIRS),
         calibration=calibrated,
         reliability=reliability,
-        reruns=rerun_counts(load.reruns(run)),
+        reruns=make("reruns", lambda: rerun_counts(load.reruns(run)), rerun_counts({})),
         failures=tuple(attempts.failures),
     )
+
+
+def nothing_of(columns: Iterable[str]) -> pd.DataFrame:
+    """Return a table of a trial's artifacts, or of anything else with these columns, without rows."""
+    return pd.DataFrame(columns=["trial_id", *columns])

@@ -23,11 +23,17 @@ from analysis.findings_schema import VERSION
 DIGITS = 10  # significant: what a sum in another order may change lies beyond
 
 
-def findings(source: RunLocation | Evidence) -> dict[str, Any]:
+def findings(source: RunLocation | Evidence, lacking: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Collect what a run found as plain JSON values: pure, and the same for the same run.
 
-    ``source`` is a run directory, its address, or the evidence gathered from it. Numbers are rounded to 10 significant
-    digits; null stands if there is none. Raises FaultsError as ``evidence.gather`` does.
+    Numbers are rounded to 10 significant digits; null stands if there is none.
+
+    Args:
+        source: a run directory, its address, or the evidence gathered from it.
+        lacking: sections that its report could not make, and why; of what was not computed alone where None.
+
+    Raises:
+        FaultsError: as ``evidence.gather`` does.
     """
     found = source if isinstance(source, Evidence) else gather(source)
     study = found.study
@@ -61,9 +67,19 @@ def findings(source: RunLocation | Evidence) -> dict[str, Any]:
         "reruns": dict(found.reruns),
         "growths": [dict(growth) for growth in study.growths],
         "warnings": [caveat._asdict() for caveat in caveats(found)],
+        "lacking": _lacking({one.name: one.error for one in found.failures} if lacking is None else lacking),
     }
     plain: dict[str, Any] = _plain(document)
     return plain
+
+
+def no_findings(lacking: Mapping[str, str]) -> dict[str, Any]:
+    """Say in the form of findings that there are none, and why: ``findings`` is among the sections in ``lacking``."""
+    return {"schema": "findings", "schema_version": VERSION, "lacking": _lacking(lacking)}
+
+
+def _lacking(reasons: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"section": name, "reason": reason} for name, reason in reasons.items()]
 
 
 def as_text(document: Mapping[str, Any]) -> str:

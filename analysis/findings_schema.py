@@ -333,6 +333,17 @@ SCHEMA: Schema = {
                 "description": "size before, arms that came",
             },
             "warnings": _rows("what weakens the claims", {"code": _text("stable name"), "text": _text("sentence")}),
+            "lacking": _rows(
+                "sections of the page that could not be made; with findings among them, nothing else is here",
+                {"section": _text("its name"), "reason": _text("the error's last line")},
+            ),
         },
     ),
+}
+_ALL = SCHEMA.pop("required")
+_IS_LOST = {"contains": {"properties": {"section": {"const": "findings"}}}}
+SCHEMA |= {
+    "required": ["schema", "schema_version", "lacking"],
+    "if": {"properties": {"lacking": _IS_LOST}},
+    "else": {"required": _ALL},
 }

@@ -115,12 +115,17 @@ def accounting(run: RunLocation) -> dict[str, int]:
     where = run_dir(run)
     table = where.frame(where.paths.trials, ["trial_id", "status"], ("trial_id", "status"))
     _check_statuses(where, table["status"])
-    counts = {"planned": len(table)} | {status: int((table["status"] == status).sum()) for status in STATUSES}
+    counts = counted(table)
     planned = summary(where).get("planned", len(table))
     if planned != len(table):
         rule = "both must account for every planned trial; resume the study to write them again from its ledger"
         raise FaultsError([f"{where}: summary.json plans {planned} trials, trials.parquet lists {len(table)}; {rule}"])
     return counts
+
+
+def counted(trials: pd.DataFrame) -> dict[str, int]:
+    """Count trials by status: ``planned``, which is all of them, then every status, 0 included."""
+    return {"planned": len(trials)} | {status: int((trials["status"] == status).sum()) for status in STATUSES}
 
 
 def reruns(run: RunLocation) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analysis.attempts import Failure
     from analysis.report.folder import ReportFolder
 
-INCOMPLETE = 3  # exit code: a page that lacks a section
+INCOMPLETE = 1  # exit code: a page that lacks a section
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -35,7 +35,7 @@ def main(
 
     With several runs, a page that sets them side by side too; --out then gives each run a folder of its own name.
     Only files that a report wrote are replaced or removed. Exit code 2: a directory is no run, or the page cannot be
-    put there; 3: the page is there, but lacks a section that could not be made, as it says.
+    put there; 1: the page is there and its path printed, but it lacks a section that could not be made, as it says.
     """
     try:
         with exit_on_errors():
@@ -68,8 +68,10 @@ def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, 
             state = "" if watch is None else " (the study has ended)" if is_whole else f" (again in {watch} s)"
             for path in written:
                 out_console.print(f"{path}{state}")
+            for trace in dict.fromkeys(failure.traceback for failure in failures):
+                errors.print(trace, end="")
             for failure in failures:
-                errors.print(f"{failure.traceback}the page lacks {failure.name!r}: {failure.error}")
+                errors.print(f"the page lacks {failure.name!r}: {failure.error}")
             if watch is None or is_whole:
                 raise typer.Exit(INCOMPLETE if failures else 0)
         time.sleep(watch)

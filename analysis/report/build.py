@@ -13,29 +13,28 @@ import pandas as pd
 from ablation.run_dir import RunLocation, run_dir
 from ablation.store import AnyPath
 from analysis.attempts import Attempts, Failure
-from analysis.findings import as_text, findings
+from analysis.findings import as_text, findings, no_findings
 from analysis.report import page, table_files
+from analysis.report.answer import view as answer_view
 from analysis.report.effects import view as effects_view
-from analysis.report.figures import Figure, Section, View
+from analysis.report.figures import Figure, View
 from analysis.report.folder import ReportFolder, report_folders
 from analysis.report.inputs import Inputs, read
-from analysis.report.models import faces as faces_view
 from analysis.report.models import view as model_view
 from analysis.report.run import view as run_view
 from analysis.report.search import view as search_view
-from analysis.tables import reruns
+from analysis.report.sections import Section
 
 STALE = r"index\.html|findings\.json|tables/.*"  # what a report replaces as a whole; figures are asked for apart
 MOST_ROWS, MOST_METRICS = 120, 7  # of a table on the page; its files have all
-PARTS = ("effects", "models", "search", "run")
+PARTS = (answer_view.PART, effects_view.PART, model_view.PART, search_view.PART, run_view.PART)
 
 
 @dataclass(frozen=True)
 class Report:
     """All that a report holds, before anything is written.
 
-    ``findings`` is the text of findings.json, empty if it could not be made; ``failures`` are the sections that the
-    page says are lacking.
+    ``findings`` is the text of findings.json; ``failures`` are the sections that the page says are lacking.
     """
 
     inputs: Inputs
@@ -84,57 +83,62 @@ def build(
 def write(report: Report, folder: ReportFolder) -> None:
     """Put a report's page, tables and findings into ``folder``; the findings last, so that they vouch for the rest."""
     files = {f"tables/{name}": text for name, text in report.files.items()} | {"index.html": report.page}
-    folder.put(files | ({"findings.json": report.findings} if report.findings else {}), STALE)
+    folder.put(files | {"findings.json": report.findings}, STALE)
 
 
 def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = False) -> Report:
     """Make the page and its tables from the run directory alone: no clock, no random ids, no path or address.
 
-    A section that cannot be made says so in its place, and is among the report's ``failures``.
+    A section that cannot be made says so in its place and in findings.json, and is among the report's ``failures``.
+    Raises FaultsError if the run cannot be read at all.
     """
-    inputs = read(run)
-    evidence, study = inputs.evidence, inputs.study
-    attempts = Attempts(evidence.failures)
-    opened = effects_view.opened(evidence.arms, study.metric, study.higher_is_better)
-    sections: dict[str, Section] = {
-        **effects_view.sections(inputs),
-        **model_view.sections(inputs, opened),
-        **search_view.sections(inputs, opened),
-        **run_view.sections(inputs),
+    inputs = read(run, shows_faces=faces)
+    attempts = Attempts(inputs.evidence.failures if inputs.has_evidence else ())
+    made = {
+        section.name: attempts.make(section.name, partial(_made, section, inputs), None)
+        for part in PARTS
+        for section in part.sections
     }
-    if faces:
-        sections["faces"] = lambda: View(facts={"faces": faces_view.faces(inputs)})
-    nothing: tuple[View, dict[str, Any]] = (View(), {})
-    views = [attempts.make(name, partial(_shown, section), nothing) for name, section in sections.items()]
-    figures = {name: figure for view, _ in views for name, figure in view.figures.items()}
-    frames = {**evidence.tables, **{name: frame for view, _ in views for name, frame in view.tables.items()}}
+    views = [one.view for one in made.values() if one is not None]
+    frames = dict(inputs.evidence.tables) if inputs.has_evidence else {}
+    frames |= {name: frame for view in views for name, frame in view.tables.items()}
     files = _files(inputs, frames, attempts)
-    found = attempts.make("findings", lambda: as_text(findings(evidence)), "")
-    context = _context(inputs, refresh_s) | {"files": dict.fromkeys(files), "faces": None}
-    context |= {"figures": {name: placed for _, ready in views for name, placed in ready.items()}}
-    for view, _ in views:
-        context |= view.facts
-    parts = {}
+    context = _context(inputs, refresh_s) | {"files": dict.fromkeys(files)}
+    texts: dict[str, Any] = {}
     for part in PARTS:
-        filled = context | {"failed": attempts.failed}
-        parts[part] = attempts.make(part, partial(page.render, f"{part}/section.html.j2", filled), "")
-    whole = page.render("page.html.j2", context | {"failed": attempts.failed, "parts": parts})
-    return Report(inputs, whole, figures, frames, files, found, tuple(attempts.failures))
+        texts[part.folder] = attempts.make(part.folder, partial(page.filled, part, "lead", context), "")
+        for section in part.sections:
+            one = made[section.name]
+            if one is not None:
+                facts = {**context, **one.view.facts, "figures": one.figures}
+                texts[section.name] = attempts.make(section.name, partial(page.filled, part, section.name, facts), "")
+    found = attempts.make("findings", lambda: findings(inputs.evidence, attempts.failed), None)
+    if found is None:
+        found = no_findings(attempts.failed)
+    figures = {name: figure for view in views for name, figure in view.figures.items()}
+    whole = page.put_together(PARTS, texts, attempts.failed, context)
+    return Report(inputs, whole, figures, frames, files, as_text(found), tuple(attempts.failures))
 
 
-def _shown(section: Section) -> tuple[View, dict[str, Any]]:
-    """Make a section, and its figures ready for the template."""
-    view = section()
-    return view, {name: page.placed(figure) for name, figure in view.figures.items()}
+@dataclass(frozen=True)
+class _Made:
+    """What a section shows, and its figures as the template takes them."""
+
+    view: View
+    figures: Mapping[str, Any]
+
+
+def _made(section: Section, inputs: Inputs) -> _Made:
+    view = section.make(inputs)
+    return _Made(view, {name: page.placed(figure) for name, figure in view.figures.items()})
 
 
 def _files(inputs: Inputs, frames: Mapping[str, pd.DataFrame], attempts: Attempts) -> dict[str, str]:
     """Format every table that has rows; one that cannot be written is left out, and said."""
-    units, unit = inputs.evidence.units, inputs.unit
     papers = {
-        "arms": lambda: table_files.paper_arms(frames["arms"], units, inputs.study.declared),
+        "arms": lambda: table_files.paper_arms(frames["arms"], inputs.evidence.units, inputs.study.declared),
         "comparisons": lambda: table_files.paper_comparisons(
-            frames["comparisons"], unit, inputs.study.higher_is_better
+            frames["comparisons"], inputs.unit, inputs.study.higher_is_better
         ),
     }
     files: dict[str, str] = {}
@@ -146,23 +150,23 @@ def _files(inputs: Inputs, frames: Mapping[str, pd.DataFrame], attempts: Attempt
 
 def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
     study = inputs.study
-    return {
+    context = {
         "study": study,
         "metric": study.metric.replace("_", " "),
         "plan": study.plan,
         "budget": study.plan.budget,
         "less": "" if study.higher_is_better else " (less is better)",
-        "points": " (points)" if inputs.unit.points else "",
         "document": study.file,
-        "run_again": reruns.sentence(inputs.evidence.reruns),
         "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(study.file.data or {}),
         "counts": inputs.counts,
         "open_trials": inputs.open_trials,
         "most_rows": MOST_ROWS,
         "most_metrics": MOST_METRICS,
         "arm_count": len(inputs.arms),
-        "units": inputs.evidence.units,
-        "unit": inputs.unit,
         "styles": inputs.looks,
         "refresh_s": refresh_s if inputs.open_trials else None,
     }
+    if inputs.has_evidence:
+        points = " (points)" if inputs.unit.points else ""
+        context |= {"units": inputs.evidence.units, "unit": inputs.unit, "points": points}
+    return context

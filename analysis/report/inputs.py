@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ablation.run_dir import MismatchError, RunDir, RunLocation, run_dir
 from analysis import effects, load
+from analysis.attempts import Attempts, Failure, LostError
 from analysis.evidence import Evidence, gather
 from analysis.live import events, is_current, tables
 from analysis.load import PlannedStudy
@@ -19,6 +20,7 @@ from analysis.report.figures import styles
 from search_spaces.metrics import bare_name
 
 MOST_ARMS = 40  # in figures that show each of them; tables have all
+MOST_OPENED = 4  # arms that are all shown at first
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Inputs:
     epochs: pd.DataFrame
     log: pd.DataFrame
     summary: Mapping[str, Any]
+    shows_faces: bool = False
 
     @cached_property
     def arms(self) -> list[str]:
@@ -42,11 +45,8 @@ class Inputs:
         """Arms that figures show: all of a few, else reference, baseline and the best by mean, in the plan's order."""
         if len(self.arms) <= MOST_ARMS:
             return tuple(self.arms)
-        ranked = self.evidence.arms.sort_values(
-            self.study.metric, ascending=not self.study.higher_is_better, kind="stable", na_position="last"
-        )
-        homes = self.evidence.arms.loc[self.evidence.arms["role"] != "", "arm"]
-        kept = set(list(dict.fromkeys([*homes, *ranked["arm"]]))[:MOST_ARMS])
+        homes = [arm for arm in self.arms if arm in (effects.REFERENCE, effects.BASELINE)]
+        kept = set(list(dict.fromkeys([*homes, *(self._ranked if self.has_evidence else self.arms)]))[:MOST_ARMS])
         return tuple(arm for arm in self.arms if arm in kept)
 
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -59,19 +59,49 @@ class Inputs:
         return styles(self.arms)
 
     @cached_property
+    def opened(self) -> tuple[str, ...]:
+        """Arms whose curves show at first: all of a few, else reference, baseline and the best."""
+        if len(self.arms) <= MOST_OPENED:
+            return tuple(self.arms)
+        homes = [arm for arm in self.arms if arm in (effects.REFERENCE, effects.BASELINE)]
+        if not self.has_evidence:
+            return tuple(homes or self.arms[:MOST_OPENED])
+        return tuple(dict.fromkeys([*self.arms[:1], *self._ranked[:1], *homes]))
+
+    @property
+    def _ranked(self) -> list[str]:
+        arms, metric = self.evidence.arms, self.study.metric
+        ranked = arms.sort_values(metric, ascending=not self.study.higher_is_better, kind="stable", na_position="last")
+        return list(ranked["arm"])
+
+    @property
     def evidence(self) -> Evidence:
-        """Everything that the analysis comes to."""
-        return gather(self.where, self.study, self.trials)
+        """Everything that the analysis comes to; raises LostError if what claims rest on cannot be computed."""
+        if isinstance(self._gathered, Failure):
+            raise LostError(self._gathered)
+        return self._gathered
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether there is evidence: what needs none of it can be shown all the same."""
+        return isinstance(self._gathered, Evidence)
+
+    @cached_property
+    def _gathered(self) -> Evidence | Failure:
+        """Gather once: what fails would fail in each section anew, and cost as much again."""
+        attempts = Attempts()
+        found = attempts.make("evidence", lambda: gather(self.where, self.study, self.trials), None)
+        return attempts.failures[0] if found is None else found
 
     @property
     def unit(self) -> Unit:
         """How the primary test metric is printed."""
         return self.evidence.units[self.study.metric]
 
-    @property
+    @cached_property
     def counts(self) -> Mapping[str, int]:
         """Planned trials, then how many there are of each status."""
-        return self.evidence.counts
+        return load.counted(self.trials)
 
     @property
     def open_trials(self) -> int:
@@ -84,7 +114,7 @@ class Inputs:
         return unit_of(values, False) if declared is None else unit_of(values, declared.higher_is_better, declared.unit)
 
 
-def read(run: RunLocation) -> Inputs:
+def read(run: RunLocation, *, shows_faces: bool = False) -> Inputs:
     """Read a run directory: its tables where they hold all that the ledger says, else the ledger itself.
 
     A run that has neither has just started: every trial is pending. Raises FaultsError if the directory is no run, or
@@ -99,9 +129,9 @@ def read(run: RunLocation) -> Inputs:
             raise
         written = None  # caught between two writes, or damaged: the ledger has everything
     if written is not None:
-        return written
+        return replace(written, shows_faces=shows_faces)
     trials, epochs = tables(where, study)
-    return Inputs(where, study, trials, _coded(epochs), log, {})
+    return Inputs(where, study, trials, _coded(epochs), log, {}, shows_faces)
 
 
 def _written(where: RunDir, study: PlannedStudy, log: pd.DataFrame) -> Inputs | None:

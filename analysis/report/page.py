@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from analysis import numbers
-from analysis.report.effects import wording
 from analysis.report.figures import Figure
+from analysis.report.sections import Filled, Part, Section, beside
 from analysis.report.table_files import as_text
 
 MOST_ROWS, MOST_COLUMNS = 60, 30  # of a figure's numbers on the page; the CSV has all
-
-
-TITLES = {
-    **{"answer": "The answer", "differences": "Differences to the reference", "arms": "Arms"},
-    **{"components": "What each component is worth", "ablation_path": "From the baseline to the reference"},
-    **{"marginals": "Factors on average", "interactions": "Interactions", "comparisons": "Declared comparisons"},
-    **{"responses": "Response to each ordered factor", "cost": "Cost against score", "recall": "Recall of each class"},
-    **{"confusion": "Confusions", "attention": "Attention", "faces": "Photographs", "reliability": "Calibration"},
-    **{"embedding": "Embedding", "curves": "Learning curves", "survival": "Survival", "best": "Best so far"},
-    **{"importance": "Importance of hyperparameters", "slices": "Each trial", "tuned": "Tuned values"},
-    **{"timeline": "Timeline", "effort": "Effort", "incomplete": "Trials that did not complete", "tables": "Tables"},
-    **{"sampling": "Test-sampling uncertainty", "mcnemar": "Best models, picture by picture"},
-    **{"findings": "findings.json", "effects": "Effects", "models": "Models", "search": "Search", "run": "Run"},
-}
 
 
 def render(template: str, context: dict[str, Any]) -> str:
@@ -34,6 +21,49 @@ def render(template: str, context: dict[str, Any]) -> str:
     from markupsafe import Markup
 
     return Markup(_environment().get_template(template).render(context))
+
+
+def filled(part: Part, name: str, context: dict[str, Any]) -> Any:
+    """Fill one block of a part's template; undefined names are errors, and the result is not escaped again."""
+    from markupsafe import Markup
+
+    environment = _environment()
+    template = environment.get_template(part.template)
+    macros = environment.get_template("macros.html.j2").make_module(context)
+    return Markup("".join(template.blocks[name](template.new_context({**context, "m": macros}))))
+
+
+def put_together(
+    parts: Sequence[Part], texts: Mapping[str, Any], failed: Mapping[str, str], context: Mapping[str, Any]
+) -> str:
+    """Make the whole page of what its sections came to; what failed is said in its place.
+
+    Args:
+        parts: the parts, of which the first is the page's head.
+        texts: filled blocks by section, and the lead of each part by its folder; none of sections that failed.
+        failed: reasons by name.
+        context: what every template is given.
+    """
+    titles = {part.folder: part.title for part in parts}
+    titles |= {name: title for part in parts for section in part.sections for name, title in section.titles.items()}
+    ready = [
+        {
+            "folder": part.folder,
+            "title": part.title,
+            "lead": texts.get(part.folder, ""),
+            "reason": failed.get(part.folder),
+            "rows": beside([one for one in (_of(section, texts, failed) for section in part.sections) if one.is_shown]),
+        }
+        for part in parts
+    ]
+    lacking = {name: titles.get(name, name) for name in failed}
+    shown = {"head": ready[0], "parts": [part for part in ready[1:] if part["rows"]], "lacking": lacking}
+    return render("page.html.j2", {**context, **shown})
+
+
+def _of(section: Section, texts: Mapping[str, Any], failed: Mapping[str, str]) -> Filled:
+    lacking = {name: (title, failed[name]) for name, title in section.titles.items() if name in failed}
+    return Filled(section, texts.get(section.name, ""), lacking)
 
 
 def placed(figure: Figure) -> dict[str, Any]:
@@ -77,10 +107,9 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["titles"] = TITLES
     plotly_js = resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
     environment.globals["plotly_js"] = Markup(plotly_js.replace("</script", "<\\/script"))
     environment.globals["page_css"] = Markup(load("page.css"))
     environment.globals["figures_js"] = Markup(load("figures.js.j2"))
-    environment.globals |= {"n": numbers, "w": wording}
+    environment.globals["n"] = numbers
     return environment

@@ -1,48 +1,20 @@
-"""The page's first part: the answer, differences to the reference, declared comparisons, arms, responses."""
+"""The page's first part: differences to the reference, components, arms, declared comparisons, responses."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 from itertools import count
 from typing import Any
 
 import pandas as pd
 
 from analysis import effects
-from analysis.answer import answer
-from analysis.caveats import caveats
 from analysis.report.effects import figures as effects_figures
-from analysis.report.effects.wording import variances_sentence
-from analysis.report.figures import Figure, Section, View
+from analysis.report.effects.wording import RULE, variances_sentence
+from analysis.report.figures import Figure, View
 from analysis.report.inputs import Inputs
+from analysis.report.sections import Part, Section
 from analysis.verdicts import word
-
-SHOWN = ("components", "ablation_path", "marginals", "interactions")
-
-
-def sections(inputs: Inputs) -> dict[str, Section]:
-    """List the sections, each of which can be made by itself."""
-    found = inputs.evidence
-    return {
-        "answer": lambda: _answer(inputs),
-        "differences": lambda: _differences(inputs),
-        **{name: partial(_shown, inputs, name) for name in SHOWN},
-        "arms": lambda: View(
-            facts={"arms": _rows(found.arms), "cost_of": {row["arm"]: row for row in _rows(found.effort)}}
-        ),
-        "comparisons": lambda: _comparisons(inputs),
-        "responses": lambda: _responses(inputs),
-    }
-
-
-def _answer(inputs: Inputs) -> View:
-    return View(
-        facts={
-            "answer": answer(inputs.evidence),
-            "caveats": [caveat.text for caveat in caveats(inputs.evidence)],
-        }
-    )
 
 
 def _differences(inputs: Inputs) -> View:
@@ -59,8 +31,19 @@ def _differences(inputs: Inputs) -> View:
     return View({"forest": Figure((drawn,), differing, "arms")})
 
 
-def _shown(inputs: Inputs, name: str) -> View:
-    return View(facts={name: _rows(getattr(inputs.evidence, name))})
+def _components(inputs: Inputs) -> View:
+    found = inputs.evidence
+    return View(facts={"components": _rows(found.components), "ablation_path": _rows(found.ablation_path)})
+
+
+def _marginals(inputs: Inputs) -> View:
+    found = inputs.evidence
+    return View(facts={"marginals": _rows(found.marginals), "interactions": _rows(found.interactions)})
+
+
+def _arms(inputs: Inputs) -> View:
+    found = inputs.evidence
+    return View(facts={"arms": _rows(found.arms), "cost_of": {row["arm"]: row for row in _rows(found.effort)}})
 
 
 def _comparisons(inputs: Inputs) -> View:
@@ -68,7 +51,7 @@ def _comparisons(inputs: Inputs) -> View:
     rows = [{**row, "word": word(verdict, row["n"])} for row, verdict in judged]
     texts = [(row["arm"], verdict.text) for row, verdict in judged]
     scatter = variances_sentence(inputs.evidence.variances)
-    return View(facts={"comparisons": rows, "verdicts": texts, "variances": scatter})
+    return View(facts={"comparisons": rows, "verdicts": texts, "variances": scatter, "rule": RULE})
 
 
 def _responses(inputs: Inputs) -> View:
@@ -82,15 +65,6 @@ def _responses(inputs: Inputs) -> View:
         file = file_name(f"response_{factor}", tables)
         figures[f"response-{index}"], tables[file] = Figure((drawn,), curve, file), curve
     return View(figures, tables, {"responses": list(curves)})
-
-
-def opened(arms: pd.DataFrame, metric: str, higher_is_better: bool) -> tuple[str, ...]:
-    """Choose the arms whose curves show at first: all of a few, else reference, baseline and the best."""
-    names = list(arms["arm"])
-    if len(names) <= 4:
-        return tuple(names)
-    ranked = arms.sort_values(metric, ascending=not higher_is_better, kind="stable", na_position="last")
-    return tuple(dict.fromkeys([*names[:1], *ranked["arm"].head(1), *arms.loc[arms["role"] != "", "arm"]]))
 
 
 def file_name(name: str, taken: Collection[str]) -> str:
@@ -111,3 +85,29 @@ def _differing(arms: pd.DataFrame, comparisons: pd.DataFrame, home: str) -> pd.D
     ends = {"difference_low": "low", "difference_high": "high"}
     columns = ["arm", "difference", "difference_low", "difference_high"]
     return rows[columns].rename(columns=ends).assign(significant=rows["arm"].isin(sure))
+
+
+PART = Part(
+    "effects",
+    "Effects",
+    (
+        Section("differences", "Differences to the reference", _differences, link="Differences"),
+        Section(
+            "components",
+            "What each component is worth",
+            _components,
+            shows={"ablation_path": "From the baseline to the reference"},
+            link="Components",
+        ),
+        Section("marginals", "Factors on average", _marginals, shows={"interactions": "Interactions"}, link="Factors"),
+        Section("arms", "Arms", _arms),
+        Section(
+            "comparisons",
+            "Declared comparisons",
+            _comparisons,
+            shows={"sampling": "Test-sampling uncertainty", "mcnemar": "Best models, picture by picture"},
+            link="Comparisons",
+        ),
+        Section("responses", "Response to each ordered factor", _responses, link="Responses"),
+    ),
+)

@@ -10,9 +10,9 @@ from typing import Any
 from analysis.load import PlannedStudy
 from analysis.numbers import SHARE
 from analysis.report.inputs import Inputs
-from analysis.report.models.view import MOST_ARMS
 from analysis.tables import models
 
+MOST_ARMS = 20  # with photographs on the page
 DARKEST = 0.75  # how far a place without attention is darkened, 0..1
 
 

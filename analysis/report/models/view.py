@@ -5,25 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import effects
-from analysis.report.figures import Figure, Section, Spec, View
+from analysis.report.figures import Figure, Spec, View
 from analysis.report.inputs import Inputs
 from analysis.report.models import class_figures
+from analysis.report.models import faces as photographs
 from analysis.report.models import figures as model_figures
+from analysis.report.sections import Part, Section
 from analysis.tables import models
 
 MOST_ARMS = 20  # pictures of single arms on the page; the tables hold all
-
-
-def sections(inputs: Inputs, opened: tuple[str, ...]) -> dict[str, Section]:
-    """List the sections, as far as trials left something to show; each can be made by itself."""
-    return {
-        "cost": lambda: _cost(inputs),
-        "recall": lambda: _recall(inputs),
-        "confusion": lambda: _confusion(inputs),
-        "embedding": lambda: _embedding(inputs),
-        "attention": lambda: _attention(inputs),
-        "reliability": lambda: _reliability(inputs, opened),
-    }
 
 
 def _recall(inputs: Inputs) -> View:
@@ -59,12 +49,16 @@ def _attention(inputs: Inputs) -> View:
     return View(shown.figures, shown.tables, {"most_attention": largest})
 
 
-def _reliability(inputs: Inputs, opened: tuple[str, ...]) -> View:
+def _reliability(inputs: Inputs) -> View:
     table = inputs.evidence.reliability
     if table.empty:
         return View()
     figure = Figure(
-        (model_figures.reliability(inputs.shown(table), inputs.looks),), table, "reliability", inputs.drawn, opened
+        (model_figures.reliability(inputs.shown(table), inputs.looks),),
+        table,
+        "reliability",
+        inputs.drawn,
+        inputs.opened,
     )
     return View({"reliability": figure}, facts={"calibration": inputs.evidence.calibration.to_dict("records")})
 
@@ -89,3 +83,24 @@ def _cost(inputs: Inputs) -> View:
 
 def _by_arm(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(str(arm), mine) for arm, mine in table.groupby("arm", sort=False)][:MOST_ARMS]
+
+
+def _faces(inputs: Inputs) -> View:
+    return View(facts={"faces": photographs.faces(inputs) if inputs.shows_faces else None})
+
+
+PART = Part(
+    "models",
+    "Models",
+    (
+        Section("cost", "Cost against score", _cost, link="Cost"),
+        Section(
+            "recall", "Recall of each class", _recall, shows={"confusions": "Reading confusion counts"}, link="Classes"
+        ),
+        Section("confusion", "Confusions", _confusion, is_half=True),
+        Section("attention", "Attention", _attention, is_half=True),
+        Section("faces", "Photographs", _faces),
+        Section("reliability", "Calibration", _reliability, shows={"predictions": "Reading predictions"}),
+        Section("embedding", "Embedding", _embedding),
+    ),
+)

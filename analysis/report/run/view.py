@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,6 @@ from analysis.report.figures import (
     ALERT,
     QUIET,
     Figure,
-    Section,
     Spec,
     View,
     escaped,
@@ -21,7 +21,9 @@ from analysis.report.figures import (
     spec,
 )
 from analysis.report.inputs import Inputs
-from analysis.tables import timeline
+from analysis.report.run.wording import effort_sentence
+from analysis.report.sections import Part, Section, nothing
+from analysis.tables import reruns, timeline
 
 MOST_BARS = 1500  # attempts drawn one by one; a larger sweep shows how many ran at once
 KINDS = (
@@ -30,15 +32,6 @@ KINDS = (
     ("", ("failed", "diverged", "retried"), "failed, diverged or retried", ALERT),
     ("", ("interrupted", "pending"), "not ended", QUIET),
 )
-
-
-def sections(inputs: Inputs) -> dict[str, Section]:
-    """List the sections; each can be made by itself."""
-    return {
-        "timeline": lambda: _timeline(inputs),
-        "effort": lambda: View(facts={"effort": inputs.evidence.effort.to_dict("records")}),
-        "incomplete": lambda: _incomplete(inputs),
-    }
 
 
 def _timeline(inputs: Inputs) -> View:
@@ -52,8 +45,14 @@ def _timeline(inputs: Inputs) -> View:
         title = f"time since the sweep began, {name}"
         drawn = _bars(found, by, title) if len(found) <= MOST_BARS else _occupancy(found, by, title)
         figures["timeline"] = Figure((drawn,), found, "timeline")
-    took = inputs.summary.get("sweep_wall_s", used.sweep_s if used else None)
-    return View(figures, {"timeline": found}, {"used": used, "attempts": len(found), "sweep_wall_s": took})
+    return View(figures, {"timeline": found}, {"used": used, "attempts": len(found)})
+
+
+def _effort(inputs: Inputs) -> View:
+    rows: list[dict[Any, Any]] = inputs.evidence.effort.to_dict("records")
+    return View(
+        facts={"effort": rows, "effort_sentence": effort_sentence(rows, inputs.summary.get("sweep_wall_s"))},
+    )
 
 
 def _incomplete(inputs: Inputs) -> View:
@@ -116,3 +115,32 @@ def _occupancy(found: pd.DataFrame, by: float, title: str) -> Spec:
     look = layout(260, title, "trials running")
     look["yaxis"] |= {"rangemode": "tozero"}
     return spec("", [trace], look)
+
+
+def _provenance(inputs: Inputs) -> View:
+    return View(facts={"run_again": reruns.sentence(inputs.evidence.reruns)})
+
+
+PART = Part(
+    "run",
+    "Run",
+    (
+        Section("timeline", "Timeline", _timeline),
+        Section("effort", "Effort", _effort),
+        Section(
+            "incomplete",
+            "Trials that did not complete",
+            _incomplete,
+            shows={"not_completed": "The list of trials that did not complete"},
+            link="Not completed",
+        ),
+        Section("tables", "Tables", nothing, shows={"findings": "findings.json"}),
+        Section("method", "How to read this page", nothing, link="How to read this"),
+        Section(
+            "provenance",
+            "Provenance",
+            _provenance,
+            shows={"code": "Versions of the code", "reruns": "Trials that were run again"},
+        ),
+    ),
+)

@@ -40,7 +40,7 @@ def drawn_trials(trials: pd.DataFrame, most: int = MOST_TRIALS) -> pd.DataFrame:
     return few
 
 
-def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | None, pd.DataFrame, int]:
+def learning_curves(inputs: Inputs) -> tuple[Figure | None, pd.DataFrame, int]:
     """Make one figure a metric, the primary validation metric first and with the search trials.
 
     Returns the figure, the means it shows, and how many search trials are drawn.
@@ -70,7 +70,7 @@ def learning_curves(inputs: Inputs, opened: tuple[str, ...]) -> tuple[Figure | N
             specs.append(_figure(inputs, few, shown, name, unit))
     if not specs:
         return None, means, 0
-    return Figure(tuple(specs), means, "curves", inputs.drawn, opened), means, len(search)
+    return Figure(tuple(specs), means, "curves", inputs.drawn, inputs.opened), means, len(search)
 
 
 def _figure(inputs: Inputs, means: pd.DataFrame, lines: pd.DataFrame, name: str, unit: Unit) -> Spec:

@@ -7,36 +7,25 @@ import pandas as pd
 from analysis.caveats import unequal_survival
 from analysis.importance import alike, importance
 from analysis.numbers import Unit
-from analysis.report.figures import Figure, Section, View, axis
+from analysis.report.figures import Figure, View, axis
 from analysis.report.inputs import Inputs
 from analysis.report.search import curves
 from analysis.report.search import figures as search_figures
 from analysis.report.search import wording as search_wording
+from analysis.report.sections import Part, Section
 from analysis.tables import effort, search_phase
 
 MOST_MARKED = 300  # trials in slices and parallel coordinates
 
 
-def sections(inputs: Inputs, opened: tuple[str, ...]) -> dict[str, Section]:
-    """List the sections; each can be made by itself."""
-    return {
-        "curves": lambda: _curves(inputs, opened),
-        "survival": lambda: _survival(inputs, opened),
-        "best": lambda: _best(inputs, opened),
-        "importance": lambda: _importance(inputs),
-        "slices": lambda: _each_trial(inputs, opened),
-        "tuned": lambda: _tuned(inputs),
-    }
-
-
-def _curves(inputs: Inputs, opened: tuple[str, ...]) -> View:
-    figure, means, drawn = curves.learning_curves(inputs, opened)
+def _curves(inputs: Inputs) -> View:
+    figure, means, drawn = curves.learning_curves(inputs)
     trained = (inputs.trials["phase"] == "search") & (inputs.trials["epochs_trained"] > 0)
     facts = {"search_trials_drawn": drawn, "search_trials": int(trained.sum())}
     return View({} if figure is None else {"curves": figure}, {"curves": means}, facts)
 
 
-def _survival(inputs: Inputs, opened: tuple[str, ...]) -> View:
+def _survival(inputs: Inputs) -> View:
     study, found = inputs.study, inputs.evidence
     survival = search_phase.survival_curve(study, inputs.trials)
     warning = unequal_survival(found.survival, found.unequal_survival)
@@ -46,11 +35,11 @@ def _survival(inputs: Inputs, opened: tuple[str, ...]) -> View:
     titles = ("epoch", "search trials still training, %")
     drawn = search_figures.steps(inputs.shown(share), "epoch", "percent", inputs.looks, study.rungs, titles)
     drawn["layout"]["yaxis"] |= {"range": [0, 103]}
-    figure = Figure((drawn,), survival, "survival_curve", inputs.drawn, opened)
+    figure = Figure((drawn,), survival, "survival_curve", inputs.drawn, inputs.opened)
     return View({"survival": figure}, {"survival_curve": survival}, {"survival_warning": warning})
 
 
-def _best(inputs: Inputs, opened: tuple[str, ...]) -> View:
+def _best(inputs: Inputs) -> View:
     best, metric = search_phase.best_so_far(inputs.study, inputs.trials, inputs.epochs), f"val {inputs.study.metric}"
     if best.empty:
         return View()
@@ -58,7 +47,7 @@ def _best(inputs: Inputs, opened: tuple[str, ...]) -> View:
     titles = ("search epochs spent in a replicate", f"best {axis(metric, unit)}")
     scaled = best.assign(value=best["best"] * unit.scale)
     drawn = search_figures.steps(inputs.shown(scaled), "epochs_spent", "value", inputs.looks, (), titles)
-    return View({"best": Figure((drawn,), best, "best_so_far", inputs.drawn, opened)}, {"best_so_far": best})
+    return View({"best": Figure((drawn,), best, "best_so_far", inputs.drawn, inputs.opened)}, {"best_so_far": best})
 
 
 def _importance(inputs: Inputs) -> View:
@@ -77,7 +66,7 @@ def _importance(inputs: Inputs) -> View:
     return View({"importance": Figure(specs, ranked, "importance")}, {"importance": ranked}, facts)
 
 
-def _each_trial(inputs: Inputs, opened: tuple[str, ...]) -> View:
+def _each_trial(inputs: Inputs) -> View:
     study, scores, epoch = inputs.study, _scores(inputs), search_phase.comparison_epoch(inputs.study)
     file, arms = f"scores_at_epoch_{epoch}", inputs.drawn
     facts = {"marked": min(len(inputs.shown(scores)), MOST_MARKED), "at_rung": len(scores), "comparison_epoch": epoch}
@@ -95,7 +84,7 @@ def _each_trial(inputs: Inputs, opened: tuple[str, ...]) -> View:
     slices = tuple(spec for spec in made if spec is not None)
     lines = search_figures.parallel(shown, known, study.metric, unit, study.higher_is_better)
     figures = {
-        "slices": Figure(slices, shown, file, arms, opened),
+        "slices": Figure(slices, shown, file, arms, inputs.opened),
         "parallel": Figure((lines,), shown, file, arms, inputs.drawn[:1]),
     }
     return View(figures, {file: scores}, facts)
@@ -141,3 +130,17 @@ def _values(chosen: pd.DataFrame) -> dict[str, dict[str, str]]:
     for (arm, name), rows in chosen.groupby(["arm", "name"], sort=False):
         found.setdefault(str(arm), {})[str(name)] = search_wording.chosen_values(rows["value"].tolist())
     return found
+
+
+PART = Part(
+    "search",
+    "Search",
+    (
+        Section("curves", "Learning curves", _curves),
+        Section("survival", "Survival", _survival, is_half=True),
+        Section("best", "Best so far", _best, is_half=True),
+        Section("importance", "Importance of hyperparameters", _importance, link="Importance"),
+        Section("slices", "Each trial", _each_trial),
+        Section("tuned", "Tuned values", _tuned),
+    ),
+)

@@ -1,0 +1,82 @@
+"""What the page is made of: parts, and in them sections, each made by itself so that a fault in one costs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from analysis.report.figures import View
+
+if TYPE_CHECKING:
+    from analysis.report.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page. It is filled by the block of its name in its part's template, with its view's facts.
+
+    Attributes:
+        name: its id on the page; also what it is called where it is lacking.
+        title: its heading.
+        make: computes what it shows. A section whose block comes to nothing is not on the page.
+        shows: what it shows beside that can fail for itself, such as tables of the evidence: title by name.
+        link: what the contents call it, if the title is too long for that.
+        is_half: whether it may stand beside another half.
+    """
+
+    name: str
+    title: str
+    make: Callable[[Inputs], View]
+    shows: Mapping[str, str] = field(default_factory=dict)
+    link: str = ""
+    is_half: bool = False
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of all that can be lacking in its place, itself first."""
+        return {self.name: self.title, **self.shows}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: sections under one title, or under none; ``folder`` of this package has its template."""
+
+    folder: str
+    title: str
+    sections: tuple[Section, ...]
+
+    @property
+    def template(self) -> str:
+        """The file whose blocks fill the sections; its block ``lead`` comes first."""
+        return f"{self.folder}/section.html.j2"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A section as it stands on the page: its text, and what could not be made in it, as title and reason by name."""
+
+    section: Section
+    text: Any
+    lacking: Mapping[str, tuple[str, str]]
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is anything to show or to say."""
+        return bool(self.lacking) or bool(str(self.text).strip())
+
+
+def nothing(_: Inputs) -> View:
+    """Make nothing: for a section that needs no more than what every section is given."""
+    return View()
+
+
+def beside(sections: list[Filled]) -> list[list[Filled]]:
+    """Group sections into rows: two halves that follow each other share one."""
+    rows: list[list[Filled]] = []
+    for filled in sections:
+        if rows and filled.section.is_half and len(rows[-1]) == 1 and rows[-1][0].section.is_half:
+            rows[-1].append(filled)
+        else:
+            rows.append([filled])
+    return rows
