@@ -89,7 +89,7 @@ def _write(
 
     reports = []
     for run, folder in zip(runs, folders, strict=True):
-        report = build.render(run, refresh_s=watch, faces=faces)
+        report = build.render(run, refresh_s=watch, faces=faces, lies_in_run=folder.is_own)
         build.write(report, folder)
         if figures is not None:
             export.write(report.figures, folder, figures)

@@ -76,7 +76,7 @@ def build(
     """
     where = run_dir(run)
     (folder,) = report_folders([where], out)
-    write(render(where, refresh_s=refresh_s, faces=faces), folder)
+    write(render(where, refresh_s=refresh_s, faces=faces, lies_in_run=folder.is_own), folder)
     return folder.path / "index.html"
 
 
@@ -86,13 +86,15 @@ def write(report: Report, folder: ReportFolder) -> None:
     folder.put(files | {"findings.json": report.findings}, STALE)
 
 
-def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = False) -> Report:
+def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = False, lies_in_run: bool = False) -> Report:
     """Make the page and its tables from the run directory alone: no clock, no random ids, no path or address.
+
+    ``lies_in_run`` lets the page, which will lie in the run's own ``report/``, link to logs and checkpoints.
 
     A section that cannot be made says so in its place and in findings.json, and is among the report's ``failures``.
     Raises FaultsError if the run cannot be read at all.
     """
-    inputs = read(run, shows_faces=faces)
+    inputs = read(run, shows_faces=faces, lies_in_run=lies_in_run)
     attempts = Attempts(inputs.evidence.failures if inputs.has_evidence else ())
     made = {
         section.name: attempts.make(section.name, partial(_made, section, inputs), None)
@@ -116,6 +118,7 @@ def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = Fals
     if found is None:
         found = no_findings(attempts.failed)
     figures = {name: figure for view in views for name, figure in view.figures.items()}
+    context |= {"has_arms": any(figure.arms for figure in figures.values()), "figures": {}}
     whole = page.put_together(PARTS, texts, attempts.failed, context)
     return Report(inputs, whole, figures, frames, files, as_text(found), tuple(attempts.failures))
 
@@ -164,6 +167,8 @@ def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
         "most_metrics": MOST_METRICS,
         "arm_count": len(inputs.arms),
         "styles": inputs.looks,
+        "drawn": inputs.drawn,
+        "opened": inputs.opened,
         "refresh_s": refresh_s if inputs.open_trials else None,
     }
     if inputs.has_evidence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,13 +32,15 @@ ROW_PX = 38  # of a map: a name may take two lines, and on a telephone slanted c
 
 @dataclass(frozen=True)
 class Figure:
-    """One place on the page: alternatives to choose from, their numbers as a table, and the arms to show at first."""
+    """One place on the page: alternatives to choose from, their numbers as a table, and the arms that it can show.
+
+    ``arms`` is empty where the page's choice of arms is nothing to it.
+    """
 
     specs: tuple[Spec, ...]
     table: pd.DataFrame
     file: str
     arms: tuple[str, ...] = ()
-    opened: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,15 @@ def two_lines(arm: str) -> str:
     """Break an arm's name at its last equals sign, so that labels fit a telephone; Plotly reads markup, so escape."""
     head, sign, tail = arm.rpartition("=")
     return f"{escaped(head)}=<br>{escaped(tail)}" if sign and len(arm) > 16 else escaped(arm)
+
+
+def as_json(value: Any) -> Any:
+    """Format a value as JSON that may stand in a script element."""
+    from markupsafe import Markup
+
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Inside a script element only these could end it or start a comment; the escapes mean the same to JSON.
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:

@@ -25,7 +25,11 @@ MOST_OPENED = 4  # arms that are all shown at first
 
 @dataclass(frozen=True)
 class Inputs:
-    """A run as the report sees it; ``log`` holds the ledger's events without payloads."""
+    """A run as the report sees it.
+
+    ``log`` holds the ledger's events without payloads; ``lies_in_run`` says whether the page lies in the run's own
+    ``report/``, from where links lead to its files.
+    """
 
     where: RunDir
     study: PlannedStudy
@@ -34,6 +38,7 @@ class Inputs:
     log: pd.DataFrame
     summary: Mapping[str, Any]
     shows_faces: bool = False
+    lies_in_run: bool = False
 
     @cached_property
     def arms(self) -> list[str]:
@@ -88,7 +93,7 @@ class Inputs:
 
     @cached_property
     def _gathered(self) -> Evidence | Failure:
-        """Gather once: what fails would fail in each section anew, and cost as much again."""
+        """Gather once: what fails would fail in every section, at the same cost."""
         attempts = Attempts()
         found = attempts.make("evidence", lambda: gather(self.where, self.study, self.trials), None)
         return attempts.failures[0] if found is None else found
@@ -114,7 +119,7 @@ class Inputs:
         return unit_of(values, False) if declared is None else unit_of(values, declared.higher_is_better, declared.unit)
 
 
-def read(run: RunLocation, *, shows_faces: bool = False) -> Inputs:
+def read(run: RunLocation, *, shows_faces: bool = False, lies_in_run: bool = False) -> Inputs:
     """Read a run directory: its tables where they hold all that the ledger says, else the ledger itself.
 
     A run that has neither has just started: every trial is pending. Raises FaultsError if the directory is no run, or
@@ -129,9 +134,9 @@ def read(run: RunLocation, *, shows_faces: bool = False) -> Inputs:
             raise
         written = None  # caught between two writes, or damaged: the ledger has everything
     if written is not None:
-        return replace(written, shows_faces=shows_faces)
+        return replace(written, shows_faces=shows_faces, lies_in_run=lies_in_run)
     trials, epochs = tables(where, study)
-    return Inputs(where, study, trials, _coded(epochs), log, {}, shows_faces)
+    return Inputs(where, study, trials, _coded(epochs), log, {}, shows_faces, lies_in_run)
 
 
 def _written(where: RunDir, study: PlannedStudy, log: pd.DataFrame) -> Inputs | None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from analysis import numbers
-from analysis.report.figures import Figure
+from analysis.report.figures import Figure, as_json
 from analysis.report.sections import Filled, Part, Section, beside
 from analysis.report.table_files import as_text
 
+SCRIPTS = ("page.js.j2", "figures.js.j2", "run/trials.js.j2")
 MOST_ROWS, MOST_COLUMNS = 60, 30  # of a figure's numbers on the page; the CSV has all
 
 
@@ -78,16 +78,7 @@ def placed(figure: Figure) -> dict[str, Any]:
     names = [spec["name"] for spec in figure.specs]
     height = figure.specs[0]["layout"]["height"] if figure.specs else 0
     drawn = {"names": names, "height": height, "json": as_json(figure.specs)}
-    return {**drawn, "arms": figure.arms, "opened": figure.opened, "rows": rows, "file": figure.file}
-
-
-def as_json(value: Any) -> Any:
-    """Format a value as JSON that may stand in a script element."""
-    from markupsafe import Markup
-
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # Inside a script element only these could end it or start a comment; the escapes mean the same to JSON.
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+    return {**drawn, "arms": figure.arms, "rows": rows, "file": figure.file}
 
 
 @cache
@@ -110,6 +101,6 @@ def _environment() -> Any:
     plotly_js = resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
     environment.globals["plotly_js"] = Markup(plotly_js.replace("</script", "<\\/script"))
     environment.globals["page_css"] = Markup(load("page.css"))
-    environment.globals["figures_js"] = Markup(load("figures.js.j2"))
+    environment.globals["page_js"] = Markup("".join(map(load, SCRIPTS)))
     environment.globals["n"] = numbers
     return environment

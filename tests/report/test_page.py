@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,44 +14,19 @@ import pytest
 from PIL import Image
 
 from analysis.report.build import build
+from tests.support.opened_page import chromium, open_page
 from tests.support.report_runs import GREEN, RED, write_faces, write_full_run
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-REQUIRED = "ABLATION_REQUIRE_CHROMIUM" in os.environ
-ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
-DRAWN = "html[data-drawn]"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None and not REQUIRED:
-        pytest.skip("there is no Chromium on this machine; install Debian's package chromium")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(write_full_run(tmp_path_factory.mktemp("page") / "run"))
-
-
-def open_page(browser: Any, report: Path, **context: Any) -> tuple[Any, list[str], list[str]]:
-    """Open the report without a network; return the page, what it asked for, and what it complained of."""
-    asked: list[str] = []
-    complaints: list[str] = []
-    page = browser.new_context(offline=True, **context).new_page()
-    page.on("request", lambda request: asked.append(request.url))
-    page.on(
-        "console", lambda reported: complaints.append(reported.text) if reported.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(report.as_uri())
-    page.wait_for_selector(DRAWN, state="attached")
-    return page, asked, complaints
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +66,26 @@ def test_every_figure_has_traces_a_caption_a_name_and_its_numbers(page: Any) -> 
         assert all(figure[name] for name in ("traces", "marks", "label", "caption", "rows")), figure
 
 
-def test_the_legend_shows_and_hides_arms(page: Any) -> None:
-    shown = "arm => document.querySelector('#plot-curves').data.filter(t => t.legendgroup === arm && t.visible).length"
-    box = page.locator("#figure-curves input[value='material=wood']")
-    before = page.evaluate(shown, "material=wood")
-    box.evaluate("box => box.click()")
-    after = page.evaluate(shown, "material=wood")
-    box.evaluate("box => box.click()")
-    assert {before == 0, after == 0} == {True, False}
-    assert page.evaluate(shown, "material=wood") == before
+SHOWN = "arm => document.querySelector('#plot-curves').data.filter(t => t.legendgroup === arm && t.visible).length"
+
+
+def test_one_choice_of_arms_serves_every_figure(page: Any) -> None:
+    assert page.locator("#shown-arms").count() == 1
+    assert page.locator("figure fieldset").count() == 0
+    before = page.evaluate(SHOWN, "material=wood")
+    other = SHOWN.replace("curves", "reliability")
+    page.locator("#shown-arms input[value='material=wood']").evaluate("box => box.click()")
+    assert {before == 0, page.evaluate(SHOWN, "material=wood") == 0} == {True, False}
+    assert (page.evaluate(SHOWN, "material=wood") == 0) == (page.evaluate(other, "material=wood") == 0)
+    page.click("#shown-arms button[value=none]")
+    assert page.evaluate(SHOWN, "material=wood") == page.evaluate(SHOWN, "reference") == 0
+    assert "No arm is chosen" in page.inner_text("#figure-curves .legend")
+    page.click("#shown-arms button[value=all]")
+    assert page.locator("#figure-curves .legend span").all_inner_texts() == [
+        *("reference", "material=wood", "span=1.0", "span=100.0", "baseline"),
+    ]
+    page.click("#shown-arms button[value=first]")
+    assert page.evaluate(SHOWN, "material=wood") == before
 
 
 def test_another_metric_can_be_chosen(page: Any) -> None:
@@ -133,7 +117,8 @@ def test_the_keyboard_reaches_the_skip_link_first_and_focus_is_seen(browser: Any
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.locator(".skip").bounding_box()["x"] >= 0
-    page.focus("#choose-curves")
+    page.focus("#shown-arms input")
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     outline = "getComputedStyle(document.activeElement.nextElementSibling).outlineStyle"
     assert page.evaluate("document.activeElement.type") == "checkbox"
@@ -167,7 +152,8 @@ def test_paper_is_white_and_leaves_controls_out(page: Any) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
-    assert not page.locator("#figure-curves fieldset").is_visible()
+    assert not page.locator("#shown-arms").is_visible()
+    assert not page.locator("#figure-curves .save").is_visible()
 
 
 def contrast(first: str, second: str) -> float:

@@ -58,7 +58,6 @@ def _reliability(inputs: Inputs) -> View:
         table,
         "reliability",
         inputs.drawn,
-        inputs.opened,
     )
     return View({"reliability": figure}, facts={"calibration": inputs.evidence.calibration.to_dict("records")})
 

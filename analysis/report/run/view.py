@@ -14,6 +14,7 @@ from analysis.report.figures import (
     Figure,
     Spec,
     View,
+    as_json,
     escaped,
     joined,
     layout,
@@ -21,9 +22,10 @@ from analysis.report.figures import (
     spec,
 )
 from analysis.report.inputs import Inputs
+from analysis.report.run.trials import trial_table
 from analysis.report.run.wording import effort_sentence
 from analysis.report.sections import Part, Section, nothing
-from analysis.tables import reruns, timeline
+from analysis.tables import effort, reruns, timeline
 
 MOST_BARS = 1500  # attempts drawn one by one; a larger sweep shows how many ran at once
 KINDS = (
@@ -32,6 +34,7 @@ KINDS = (
     ("", ("failed", "diverged", "retried"), "failed, diverged or retried", ALERT),
     ("", ("interrupted", "pending"), "not ended", QUIET),
 )
+CHOICES = ("arm", "phase", "status")  # columns of trials that are filtered by one of their values
 
 
 def _timeline(inputs: Inputs) -> View:
@@ -55,15 +58,20 @@ def _effort(inputs: Inputs) -> View:
     )
 
 
-def _incomplete(inputs: Inputs) -> View:
-    open_trials = inputs.evidence.not_completed
+def _trials(inputs: Inputs) -> View:
+    table = trial_table(inputs)
+    open_trials = inputs.evidence.not_completed if inputs.has_evidence else effort.not_completed(inputs.trials)
     given = open_trials[open_trials["reason"] != ""]
     reasons = Counter(zip(given["status"], given["reason"], strict=True))
+    named = {column["title"]: column["names"] for column in table["columns"] if "names" in column}
     return View(
+        tables={"not_completed": open_trials},
         facts={
-            "not_completed": open_trials[open_trials["status"] != "pending"].to_dict("records"),
             "reasons": [(status, reason, number) for (status, reason), number in reasons.most_common()],
-        }
+            "trial_table": table,
+            "trial_choices": [(name, named[name]) for name in CHOICES],
+            "trial_json": as_json(table),
+        },
     )
 
 
@@ -127,13 +135,7 @@ PART = Part(
     (
         Section("timeline", "Timeline", _timeline),
         Section("effort", "Effort", _effort),
-        Section(
-            "incomplete",
-            "Trials that did not complete",
-            _incomplete,
-            shows={"not_completed": "The list of trials that did not complete"},
-            link="Not completed",
-        ),
+        Section("trials", "Trials", _trials, shows={"not_completed": "The list of trials that did not complete"}),
         Section("tables", "Tables", nothing, shows={"findings": "findings.json"}),
         Section("method", "How to read this page", nothing, link="How to read this"),
         Section(

@@ -70,7 +70,7 @@ def learning_curves(inputs: Inputs) -> tuple[Figure | None, pd.DataFrame, int]:
             specs.append(_figure(inputs, few, shown, name, unit))
     if not specs:
         return None, means, 0
-    return Figure(tuple(specs), means, "curves", inputs.drawn, inputs.opened), means, len(search)
+    return Figure(tuple(specs), means, "curves", inputs.drawn), means, len(search)
 
 
 def _figure(inputs: Inputs, means: pd.DataFrame, lines: pd.DataFrame, name: str, unit: Unit) -> Spec:

@@ -35,7 +35,7 @@ def _survival(inputs: Inputs) -> View:
     titles = ("epoch", "search trials still training, %")
     drawn = search_figures.steps(inputs.shown(share), "epoch", "percent", inputs.looks, study.rungs, titles)
     drawn["layout"]["yaxis"] |= {"range": [0, 103]}
-    figure = Figure((drawn,), survival, "survival_curve", inputs.drawn, inputs.opened)
+    figure = Figure((drawn,), survival, "survival_curve", inputs.drawn)
     return View({"survival": figure}, {"survival_curve": survival}, {"survival_warning": warning})
 
 
@@ -47,7 +47,7 @@ def _best(inputs: Inputs) -> View:
     titles = ("search epochs spent in a replicate", f"best {axis(metric, unit)}")
     scaled = best.assign(value=best["best"] * unit.scale)
     drawn = search_figures.steps(inputs.shown(scaled), "epochs_spent", "value", inputs.looks, (), titles)
-    return View({"best": Figure((drawn,), best, "best_so_far", inputs.drawn, inputs.opened)}, {"best_so_far": best})
+    return View({"best": Figure((drawn,), best, "best_so_far", inputs.drawn)}, {"best_so_far": best})
 
 
 def _importance(inputs: Inputs) -> View:
@@ -84,8 +84,8 @@ def _each_trial(inputs: Inputs) -> View:
     slices = tuple(spec for spec in made if spec is not None)
     lines = search_figures.parallel(shown, known, study.metric, unit, study.higher_is_better)
     figures = {
-        "slices": Figure(slices, shown, file, arms, inputs.opened),
-        "parallel": Figure((lines,), shown, file, arms, inputs.drawn[:1]),
+        "slices": Figure(slices, shown, file, arms),
+        "parallel": Figure((lines,), shown, file, arms),
     }
     return View(figures, {file: scores}, facts)
 
