@@ -13,6 +13,7 @@ from ablation.failures import KINDS, Kind
 
 OPTION = "--retry-failed"
 ALL = "all"
+RUN_GROUP = "The run"  # in which --help lists it
 A_KIND = rf"(?:{'|'.join((*KINDS, ALL))})"
 
 RetryFailed = Annotated[
@@ -20,6 +21,7 @@ RetryFailed = Annotated[
     typer.Option(
         OPTION,
         metavar=f"[{'|'.join(KINDS)}]",
+        rich_help_panel=RUN_GROUP,
         help="Run failed trials again: all, or those whose worker was lost, that ran out of memory, or that raised.",
     ),
 ]

@@ -10,6 +10,7 @@ if __name__ == "__main__":
 # isort: split
 import sys
 from collections.abc import Iterable
+from functools import partial
 from inspect import signature
 from types import ModuleType
 from typing import Annotated, Any
@@ -26,80 +27,89 @@ from ablation.planning.options import checked_options
 from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
-from ablation.retry_option import RetryFailed, kinds_asked, run_command
+from ablation.retry_option import RUN_GROUP, RetryFailed, kinds_asked, run_command
 from ablation.spread import SpreadAsked
 from ablation.store import AnyPath, located
 from ablation.study_result import StudyResult
 from search_spaces.budget import EarlyStopping, Sampler
 from search_spaces.space import Design, Space
 
+# The groups in which --help lists them.
+asked_option, effort_option, search_option, machine_option, plan_option, run_option = (
+    partial(typer.Option, rich_help_panel=title)
+    for title in ("What is asked", "Effort", "Search", "Machine", "Plan", RUN_GROUP)
+)
+
 
 def main(
-    space: Annotated[str, typer.Option(help="NAME, package.module:SPACE, FILE.py, FILE.yaml or FILE.toml")],
+    space: Annotated[str, asked_option(help="NAME, package.module:SPACE, FILE.py, FILE.yaml or FILE.toml")],
     data: Annotated[
-        str | None, typer.Option(help="tcl: synthetic, rafdb:DIR, folder:DIR or fer2013:CSV; default: the space's own")
+        str | None, asked_option(help="tcl: synthetic, rafdb:DIR, folder:DIR or fer2013:CSV; default: the space's own")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run; default: space, date and a counter.")] = None,
-    out: Annotated[str, typer.Option(help="Folder of the runs, or an address such as s3://bucket/runs.")] = "runs",
-    design: Annotated[str, typer.Option(help="one-at-a-time, factorial or joint")] = "one-at-a-time",
-    arms: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these arms; repeatable.")] = None,
-    metric: Annotated[str | None, typer.Option(help="Primary metric; default: the space's first.")] = None,
-    budget: Annotated[str, typer.Option(help="auto, quick, standard or full")] = "auto",
-    replicates: Annotated[int | None, typer.Option(help="Repetitions of search and confirmation, per arm.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Search trials per arm and replicate.")] = None,
+    name: Annotated[str | None, run_option(help="Name of the run; default: space, date and a counter.")] = None,
+    out: Annotated[str, run_option(help="Folder of the runs, or an address such as s3://bucket/runs.")] = "runs",
+    design: Annotated[str, asked_option(help="one-at-a-time, factorial or joint")] = "one-at-a-time",
+    arms: Annotated[list[str] | None, asked_option(metavar="GLOB", help="Only these arms; repeatable.")] = None,
+    metric: Annotated[str | None, asked_option(help="Primary metric; default: the space's first.")] = None,
+    budget: Annotated[str, effort_option(help="auto, quick, standard or full")] = "auto",
+    replicates: Annotated[int | None, effort_option(help="Repetitions of search and confirmation, per arm.")] = None,
+    trials: Annotated[int | None, effort_option(help="Search trials per arm and replicate.")] = None,
     no_search: Annotated[
-        bool, typer.Option("--no-search", help="Confirm the defaults: one run per seed and arm, as --trials 0.")
+        bool, effort_option("--no-search", help="Confirm the defaults: one run per seed and arm, as --trials 0.")
     ] = False,
-    seeds: Annotated[int | None, typer.Option(help="Confirm runs per replicate.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Full training length.")] = None,
+    seeds: Annotated[int | None, effort_option(help="Confirm runs per replicate.")] = None,
+    epochs: Annotated[int | None, effort_option(help="Full training length.")] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="Who proposes hyperparameters: tpe, random, gp, cmaes or grid.")
+        str | None,
+        search_option(
+            help="What proposes hyperparameters: tpe, random, gp, cmaes or grid; default: the budget's, tpe."
+        ),
     ] = None,
-    early_stopping: Annotated[str | None, typer.Option(help="asha, or none: every search trial in full.")] = None,
-    eta: Annotated[int | None, typer.Option(help="ASHA: one in so many trials goes on at a rung.")] = None,
-    grace: Annotated[int | None, typer.Option(help="ASHA: epochs before the first rung.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster's address, or auto.")] = None,
+    early_stopping: Annotated[str | None, search_option(help="asha, or none: every search trial in full.")] = None,
+    eta: Annotated[int | None, search_option(help="ASHA: one in so many trials goes on at a rung.")] = None,
+    grace: Annotated[int | None, search_option(help="ASHA: epochs before the first rung.")] = None,
+    address: Annotated[str | None, machine_option(help="A Ray cluster's address, or auto.")] = None,
     executor: Annotated[
-        str, typer.Option(help="ray, or in-process: one trial after the other, here, where breakpoints work")
+        str, machine_option(help="ray, or in-process: one trial after the other, here, where breakpoints work")
     ] = "ray",
-    cpus_per_trial: Annotated[float, typer.Option(help="CPUs a trial takes.")] = 1.0,
-    gpus_per_trial: Annotated[str, typer.Option(help="GPUs a trial takes, a fraction is fine, or auto.")] = "auto",
-    max_concurrent: Annotated[int | None, typer.Option(help="Trials at a time; default: what fits.")] = None,
+    cpus_per_trial: Annotated[float, machine_option(help="CPUs a trial takes.")] = 1.0,
+    gpus_per_trial: Annotated[str, machine_option(help="GPUs a trial takes, a fraction is fine, or auto.")] = "auto",
+    max_concurrent: Annotated[int | None, machine_option(help="Trials at a time; default: what fits.")] = None,
     max_nodes: Annotated[
         int | None,
-        typer.Option(help="Wait for nodes of a cluster that grows, up to so many; default: those there are."),
+        machine_option(help="Wait for nodes of a cluster that grows, up to so many; default: those there are."),
     ] = None,
-    max_hours: Annotated[float | None, typer.Option(help="Stop after that long; --resume goes on.")] = None,
-    seed: Annotated[int, typer.Option(help="The study's seed.")] = 0,
+    max_hours: Annotated[float | None, machine_option(help="Stop after that long; --resume goes on.")] = None,
+    seed: Annotated[int, asked_option(help="The study's seed.")] = 0,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a hyperparameter in all arms.")
+        list[str] | None, asked_option("--set", metavar="KEY=VALUE", help="Fix a hyperparameter in all arms.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print the plan and its cost, and run nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with, or extend, the run of that --name.")] = False,
+    plan: Annotated[bool, plan_option("--plan", help="Print the plan and its cost, and run nothing.")] = False,
+    as_json: Annotated[bool, plan_option("--json", help="With --plan: as JSON.")] = False,
+    resume: Annotated[bool, run_option("--resume", help="Go on with, or extend, the run of that --name.")] = False,
     retry_failed: RetryFailed = None,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="With --resume: go on with other code or versions; marked.")
+        bool, run_option("--accept-changes", help="With --resume: go on with other code or versions; marked.")
     ] = False,
     warm_start: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Start every search from what that run confirmed.")
+        str | None, search_option(metavar="RUN", help="Start every search from what that run confirmed.")
     ] = None,
     init_from: Annotated[
-        str | None, typer.Option(metavar="RUN[:ARM]", help="Start all weights at that run's best checkpoint.")
+        str | None, search_option(metavar="RUN[:ARM]", help="Start all weights at that run's best checkpoint.")
     ] = None,
-    watchdog_minutes: Annotated[float, typer.Option(help="Longest epoch; a trial that takes longer fails.")] = 60.0,
+    watchdog_minutes: Annotated[float, machine_option(help="Longest epoch; a trial that takes longer fails.")] = 60.0,
     max_equal_failures: Annotated[
-        int, typer.Option(help="Pause when so many trials fail alike and none works; 0: never.")
+        int, machine_option(help="Pause when so many trials fail alike and none works; 0: never.")
     ] = 5,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
-    log_format: Annotated[str, typer.Option(help="text, or json: one object a line on stderr")] = "text",
+    report: Annotated[bool, run_option("--report/--no-report", help="Write the report at the end.")] = True,
+    log_format: Annotated[str, run_option(help="text, or json: one object a line on stderr")] = "text",
     spread: Annotated[
-        float | None, typer.Option(metavar="SD", help="With --plan: spread of differences between arms, a guess.")
+        float | None, plan_option(metavar="SD", help="With --plan: spread of differences between arms, a guess.")
     ] = None,
-    spread_from: Annotated[str | None, typer.Option(metavar="RUN", help="With --plan: the spread of that run.")] = None,
+    spread_from: Annotated[str | None, plan_option(metavar="RUN", help="With --plan: the spread of that run.")] = None,
     hours: Annotated[
         float | None,
-        typer.Option(metavar="H", help="With --plan: what H hours detect, by replicates, seeds and trials."),
+        plan_option(metavar="H", help="With --plan: what H hours detect, by replicates, seeds and trials."),
     ] = None,
 ) -> None:
     """Find out which parts of a model matter: plan → search → confirm → report."""

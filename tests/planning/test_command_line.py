@@ -205,3 +205,13 @@ def test_ray_is_not_imported_before_the_input_was_checked() -> None:
     )
     asked = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "False"
+
+
+def test_help_lists_every_option_in_a_group() -> None:
+    command = typer.main.get_command(APP)
+    groups: dict[str, list[str]] = {}
+    for parameter in command.params:
+        groups.setdefault(str(getattr(parameter, "rich_help_panel", None)), []).append(str(parameter.name))
+    assert set(groups) - {"None"} == {"What is asked", "Effort", "Search", "Machine", "Plan", "The run"}
+    assert set(groups.get("None", ())) <= {"help", "install_completion", "show_completion"}
+    assert groups["Search"][:4] == ["sampler", "early_stopping", "eta", "grace"]
