@@ -1,12 +1,12 @@
 """How soon are the slots of a node that joins in use, and do workers stay warm? Sleeping trials on a growing cluster.
 
-Ray's head and nodes are processes of this machine; the sweep starts when there is no node, and the next joins once all
+Ray's head and nodes are processes of this machine; the first node joins while the sweep starts, each other one when all
 slots of those before it train. For each node: seconds from its join until as many trials train at once as there are
 slots, start-up of its workers included. Beside it the workers that were asked for, and the mean share of slots that
 train from the last of these moments to the start of the last trial.
 
-Prints JSON and exits 1 if more workers than slots (and retries) were asked for, a node takes more than 30 s, or the
-share is below 0.95. Run: ``python -m benchmarks.growing [--nodes 3] [--slots-per-node 4]``.
+Prints JSON and exits 1 if more workers than slots (and retries) were asked for, a node but the first takes more than
+30 s, or the share is below 0.95. Run: ``python -m benchmarks.growing [--nodes 3] [--slots-per-node 4]``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main(
     retries = sum(isinstance(event.what, Retried) for event in events)
     busy = busy_share(_spans(events), slots)
     missed = [f"{workers} workers for {slots} slots"] if workers > slots + retries else []
-    missed += [f"node {number}: {took_s:.1f} s" for number, took_s in enumerate(used_s, 1) if took_s > MOST_S]
+    missed += [f"node {number}: {took_s:.1f} s" for number, took_s in enumerate(used_s[1:], 2) if took_s > MOST_S]
     missed += [f"{busy:.3f} busy"] if busy < LEAST_BUSY else []
     result: dict[str, Any] = {
         "seconds_from_join_to_all_slots_in_use": [round(took_s, 1) for took_s in used_s],
