@@ -8,41 +8,49 @@ from typing import Any
 import pandas as pd
 
 from analysis import verdicts
+from analysis.effect_evidence import EffectEvidence
 from analysis.effects import REFERENCE
 from analysis.evidence import Evidence
-from analysis.load import PlannedStudy
 from analysis.numbers import THIN, Unit, count, p_value
+from analysis.question import Question
 from analysis.untested import nothing_tested
 
+DESCRIPTION = "Everything on this page is description."
 MOST_NAMED = 6  # a sentence that names more comparisons is a table
 
 
 def answer(found: Evidence) -> tuple[str, ...]:
-    """Say in two sentences what the declared comparisons showed and what they could not show.
+    """Say in two sentences what a run's declared comparisons showed and what they could not show.
 
     Claims only what stays significant after Holm. Without comparisons, or without two replicates in any, says so. If
     trials are pending or interrupted, the first sentence begins with "So far".
     """
-    study, comparisons, unit = found.study, found.comparisons, found.units[found.study.metric]
+    study = found.study
+    if not study.comparisons:
+        return (f"This study declared no comparisons ({study.plan.design} design), so it makes no claim.", DESCRIPTION)
+    if found.comparisons["p"].isna().all():
+        return nothing_tested(found.comparisons, confirm_counts(found.trials), study.score), DESCRIPTION
+    first, second = claims(found)
     open_trials = found.counts["pending"] + found.counts["interrupted"]
-    total, noun = len(comparisons), f"test {study.metric.replace('_', ' ')}"
-    if not total:
-        return (
-            f"This study declared no comparisons ({study.plan.design} design), so it makes no claim.",
-            "Everything on this page is description.",
-        )
+    return f"So far, {first[0].lower()}{first[1:]}" if open_trials else first, second
+
+
+def claims(found: EffectEvidence) -> tuple[str, str]:
+    """Say in two sentences what comparisons showed and what they could not show; one of them at least was tested."""
+    study, comparisons, unit = found.study, found.comparisons, found.units[found.study.metric]
     tested = comparisons[comparisons["p"].notna()]
     undecided = tested[~tested["significant"]]
-    untested = total - len(tested)
-    if tested.empty:
-        return (
-            nothing_tested(comparisons, confirm_counts(found.trials), noun),
-            "Everything on this page is description.",
-        )
+    untested = len(comparisons) - len(tested)
     significant = comparisons[comparisons["significant"]]
-    first = _found(significant, study, unit, total, noun) if len(significant) else _none_found(tested, untested, noun)
-    first = f"So far, {first[0].lower()}{first[1:]}" if open_trials else first
-    return (first, _second(significant, undecided, untested, unit))
+    first = (
+        _found(significant, study, unit, len(comparisons)) if len(significant) else _none_found(tested, untested, study)
+    )
+    return first, _second(significant, undecided, untested, unit, study)
+
+
+def listed(study: Question) -> str:
+    """Name what is tested: whether it was declared is part of what a p value means."""
+    return "declared comparison" if study.is_declared else "comparison"
 
 
 def confirm_counts(trials: pd.DataFrame) -> dict[str, int]:
@@ -51,18 +59,18 @@ def confirm_counts(trials: pd.DataFrame) -> dict[str, int]:
     return {str(status): int(number) for status, number in statuses.items()}
 
 
-def _found(found: pd.DataFrame, study: PlannedStudy, unit: Unit, total: int, noun: str) -> str:
+def _found(found: pd.DataFrame, study: Question, unit: Unit, total: int) -> str:
     strongest = found.reindex(found["difference"].abs().sort_values(ascending=False, kind="stable").index)
     named = [_claim(row, study, unit) for row in strongest.head(MOST_NAMED).to_dict("records")]
     more = f"; and {len(found) - MOST_NAMED} more in the table below" if len(found) > MOST_NAMED else ""
     verb = "is" if len(found) == 1 else "are"
     return (
-        f"Of {count(total, 'declared comparison')} of {noun}, {len(found)} {verb} significant after Holm’s "
+        f"Of {count(total, listed(study))} of {study.score}, {len(found)} {verb} significant after Holm’s "
         f"correction: {'; '.join(named)}{more}."
     )
 
 
-def _claim(row: Mapping[Any, Any], study: PlannedStudy, unit: Unit) -> str:
+def _claim(row: Mapping[Any, Any], study: Question, unit: Unit) -> str:
     better = (row["difference"] > 0) == study.higher_is_better
     ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
     against = "the reference" if row["against"] == REFERENCE else row["against"]
@@ -73,28 +81,31 @@ def _claim(row: Mapping[Any, Any], study: PlannedStudy, unit: Unit) -> str:
     )
 
 
-def _none_found(tested: pd.DataFrame, untested: int, noun: str) -> str:
+def _none_found(tested: pd.DataFrame, untested: int, study: Question) -> str:
     smallest = p_value(float(tested["p_holm"].min()))
     p_text = smallest if smallest.startswith("<") else f"= {smallest}"
     rest = f"{len(tested)} cannot be told apart, {untested} could not be tested"
     if len(tested) + untested == 1:
-        return f"The one declared comparison of {noun} is not significant (p {p_text}): its arms cannot be told apart."
+        return (
+            f"The one {listed(study)} of {study.score} is not significant (p {p_text}): its arms cannot be told apart."
+        )
     return (
-        f"None of the {count(len(tested) + untested, 'declared comparison')} of {noun} is significant after Holm’s "
+        f"None of the {count(len(tested) + untested, listed(study))} of {study.score} is significant after Holm’s "
         f"correction (smallest adjusted p {p_text}): {rest if untested else 'these arms cannot be told apart'}."
     )
 
 
-def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit) -> str:
+def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit, study: Question) -> str:
     seen = undecided if len(undecided) else found
     reach = verdicts.formatted(float(seen["detectable"].median()), unit)
     n = _range(seen["n"].tolist())
+    replicates = "paired replicates" if study.is_paired else "replicates of an arm"
     could = (
-        f"with {n} paired replicates and the spread seen here, only a true difference of about {reach} or more would "
+        f"with {n} {replicates} and the spread seen here, only a true difference of about {reach} or more would "
         f"have been found with 80{THIN}% power after the correction"
     )
     if undecided.empty:
-        which = f"The other {untested} could not be tested" if untested else "Every declared comparison is significant"
+        which = f"The other {untested} could not be tested" if untested else f"Every {listed(study)} is significant"
         return f"{which}; {could}, so a smaller one was found with luck."
     if found.empty:
         return f"That is no evidence of equality: {could}."

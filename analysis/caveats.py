@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from analysis.effect_evidence import EffectEvidence
 from analysis.evidence import Evidence
 from analysis.inference import ALPHA, sign_flip_floor
 from analysis.load import PlannedStudy
@@ -31,11 +32,11 @@ def caveats(found: Evidence) -> list[Caveat]:
         "grew": growth(found.study),
         "mixed_code": mixture(found.code),
         **dict(_without_result(found)),
-        **dict(_untested(found.comparisons)),
+        **dict(untested(found)),
         "unequal_effort": unequal_search(found.effort["search"]),
         "unequal_survival": unequal_survival(found.survival, found.unequal_survival),
         "random_search": search if found.study.search_is_random else None,
-        "sign_flip_floor": _floor(found.comparisons),
+        "sign_flip_floor": floor(found.comparisons),
     }
     listed = [Caveat(code, text) for code, text in said.items() if text is not None]
     return listed + [
@@ -111,22 +112,23 @@ def _without_result(found: Evidence) -> Iterator[tuple[str, str]]:
         yield "lost_pairs", f"{count(short, 'comparison')} {rest}"
 
 
-def _untested(comparisons: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    untested = comparisons[comparisons["p"].isna()]
-    few = int((untested["n"] < 2).sum())
+def untested(found: EffectEvidence) -> Iterator[tuple[str, str]]:
+    """Say how many comparisons could not be tested, and why, each by its stable name."""
+    rows = found.comparisons[found.comparisons["p"].isna()]
+    few, is_paired = int((rows["n"] < 2).sum()), found.study.is_paired
+    steady = "the difference is the same in every replicate" if is_paired else "neither arm has any spread"
+    needed = "two replicates that both arms have" if is_paired else "two replicates of each arm"
     reasons = {
-        "too_few_pairs": (few, "two replicates that both arms have are needed."),
-        "no_spread": (
-            len(untested) - few,
-            "the difference is the same in every replicate, which says nothing of the noise.",
-        ),
+        "too_few_pairs": (few, f"{needed} are needed."),
+        "no_spread": (len(rows) - few, f"{steady}, which says nothing of the noise."),
     }
     for code, (number, why) in reasons.items():
         if number:
             yield code, f"{count(number, 'comparison')} could not be tested: {why}"
 
 
-def _floor(comparisons: pd.DataFrame) -> str | None:
+def floor(comparisons: pd.DataFrame) -> str | None:
+    """Say that claims rest on normal differences, if the sign-flip test could not have borne them out; else None."""
     floors = comparisons[comparisons["significant"] & (comparisons["p_flip_floor"] > ALPHA)]
     if floors.empty:
         return None

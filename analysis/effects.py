@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from analysis import inference
-from analysis.inference import Array
+from analysis.inference import Array, Paired
 from analysis.load import PlannedStudy
 from analysis.question import Question
-from analysis.statistics import effect_sizes
+from analysis.statistics import effect_sizes, welch
 from analysis.statistics.moderated import detectable, moderated_test
+from analysis.statistics.welch import Unpaired
 from analysis.study import BASELINE as BASELINE
 from analysis.study import REFERENCE as REFERENCE
 
@@ -82,6 +84,12 @@ def pairs(table: pd.DataFrame, arm: str, against: str, metric: str) -> tuple[pd.
     return whole, tuple(int(replicate) for replicate in both.index.difference(whole.index))
 
 
+def difference(study: Question, arm_R: ArrayLike, against_R: ArrayLike) -> Paired | Unpaired:
+    """Estimate ``arm - against`` over replicates, which are pairs or not, as the study has it."""
+    estimate = inference.paired_difference if study.is_paired else welch.unpaired_difference
+    return estimate(arm_R, against_R)
+
+
 def arms_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     """Describe each arm: every test metric's mean with t interval, and the paired difference to the reference.
 
@@ -104,9 +112,9 @@ def arms_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
         mean = inference.mean_interval(matrix(table, names, metric)[0])
         frame[metric], frame[f"{metric}_low"], frame[f"{metric}_high"] = mean
     home_AR = matrix(table, [home if name != home else "" for name in names], study.metric)[0]
-    paired = inference.paired_difference(values_AR, home_AR)
-    low, high = _ends([(name, home) for name in names], paired, declared_ends(study, table))
-    return frame.assign(difference=paired.difference, difference_low=low, difference_high=high, pairs=paired.n)
+    found = difference(study, values_AR, home_AR)
+    low, high = _ends([(name, home) for name in names], found, declared_ends(study, table))
+    return frame.assign(difference=found.difference, difference_low=low, difference_high=high, pairs=found.n)
 
 
 def comparisons_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +160,7 @@ def declared_ends(study: Question, table: pd.DataFrame) -> dict[tuple[str, str],
 
     Tables that describe the same difference beside others take it from here: one difference has one interval.
     """
-    if not study.comparisons:
+    if not study.comparisons or not study.is_paired:
         return {}
     arms, against = zip(*study.comparisons, strict=True)
     of_arms_CR, of_others_CR = (matrix(table, names, study.metric)[0] for names in (arms, against))
@@ -163,7 +171,7 @@ def declared_ends(study: Question, table: pd.DataFrame) -> dict[tuple[str, str],
 
 
 def _ends(
-    listed: Sequence[tuple[str, str]], found: inference.Paired, declared: Mapping[tuple[str, str], tuple[float, float]]
+    listed: Sequence[tuple[str, str]], found: Paired | Unpaired, declared: Mapping[tuple[str, str], tuple[float, float]]
 ) -> tuple[list[float], list[float]]:
     plain = zip(listed, found.low.tolist(), found.high.tolist(), strict=True)
     ends = [declared.get(pair, (low, high)) for pair, low, high in plain]
@@ -186,7 +194,7 @@ def differences_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     declared, tested = {frozenset(pair) for pair in study.comparisons}, declared_ends(study, table)
     parts = []
     for metric in study.metrics:
-        found = inference.paired_difference(matrix(table, arms, metric)[0], matrix(table, against, metric)[0])
+        found = difference(study, matrix(table, arms, metric)[0], matrix(table, against, metric)[0])
         part = pd.DataFrame({"arm": arms, "against": against, "metric": metric, "n": found.n})
         low, high = _ends(listed, found, tested if metric == study.metric else {})
         part = part.assign(difference=found.difference, low=low, high=high)

@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ablation.moderation import Prior
 from ablation.run_dir import RunLocation
-from analysis import effects, load, verdicts
-from analysis.attempts import Attempts, Failure
+from analysis import effects, load
+from analysis.attempts import Attempts
+from analysis.effect_evidence import EffectEvidence, compare
 from analysis.load import PlannedStudy
-from analysis.numbers import Unit, unit_of
 from analysis.statistics import item_agreement, resampling, survival
-from analysis.statistics.moderated import prior_of
 from analysis.statistics.survival import Unequal
-from analysis.tables import code_versions, components, effort, marginals, recall
+from analysis.tables import code_versions, effort, recall
 from analysis.tables.code_versions import code_table
 from analysis.tables.reruns import rerun_counts
-from analysis.verdicts import Verdict
 
 # What stands for tables that findings look up by arm, where they could not be computed.
 NO_CALIBRATION = pd.DataFrame(columns=["arm"])
@@ -29,28 +26,13 @@ NO_SURVIVAL = (pd.DataFrame(columns=["arm"]), Unequal(float("nan"), float("nan")
 NO_PAIRS = pd.DataFrame(columns=["arm", "against"])
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """One run's tables, each as the function of the same name returns it, and what was concluded from them.
-
-    A description that could not be computed is in ``failures``, under the name that the page has a place for, and its
-    table is empty. What claims rest on is computed, or raises.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Evidence(EffectEvidence):
+    """One run's tables: its effects and what only a run has, each as the function of the same name returns it."""
 
     study: PlannedStudy
     trials: pd.DataFrame
     counts: Mapping[str, int]
-    units: Mapping[str, Unit]
-    replicates: pd.DataFrame
-    arms: pd.DataFrame
-    comparisons: pd.DataFrame
-    verdicts: tuple[Verdict, ...]
-    differences: pd.DataFrame
-    components: pd.DataFrame
-    ablation_path: pd.DataFrame
-    marginals: pd.DataFrame
-    marginals_left_out: Mapping[str, tuple[str, ...]]
-    interactions: pd.DataFrame
     effort: pd.DataFrame
     not_completed: pd.DataFrame
     code: pd.DataFrame
@@ -63,19 +45,11 @@ class Evidence:
     calibration: pd.DataFrame
     reliability: pd.DataFrame
     reruns: Mapping[str, int] = field(default_factory=dict)
-    failures: tuple[Failure, ...] = ()
-
-    @property
-    def variances(self) -> Prior:
-        """What the variances of the declared comparisons have in common."""
-        return prior_of(self.comparisons["sd"], self.comparisons["n"])
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table by name, empty ones included, but what was read and not computed: trials, confusion counts."""
-        frames = {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
-        del frames["trials"], frames["confusions"]
-        return frames
+        return {name: frame for name, frame in super().tables.items() if name not in ("trials", "confusions")}
 
 
 def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataFrame | None = None) -> Evidence:
@@ -95,39 +69,22 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
     else:
         counts = load.counted(trials)
     table = effects.replicates(study, trials)
-    units = {
-        name: unit_of(table[name], study.declared[name].higher_is_better, study.declared[name].unit)
-        for name in study.metrics
-    }
-    comparisons = effects.comparisons_table(study, table)
     ids = trials["trial_id"].tolist()
     attempts, nothing = Attempts(), pd.DataFrame()
     make = attempts.make
     predictions = make("predictions", lambda: load.predictions(run, among=ids), nothing_of(load.PREDICTION_COLUMNS))
     confusions = make("confusions", lambda: load.confusions(run, ids), nothing_of(load.CONFUSION_COLUMNS))
-    left_out: Mapping[str, tuple[str, ...]]
-    averaged, left_out = make(
-        "marginals", lambda: marginals.marginals(study, table), (nothing, dict[str, tuple[str, ...]]())
-    )
+    compared = compare(study, table, attempts)
     survived, unequal = make("survival", lambda: survival.survival_table(study, trials), NO_SURVIVAL)
     calibrated, reliability = make(
         "reliability", lambda: item_agreement.calibration(study, trials, predictions), (NO_CALIBRATION, nothing)
     )
+    shared = {name: value for name, value in vars(compared).items() if name not in ("study", "failures")}
     return Evidence(
+        **shared,
         study=study,
         trials=trials,
         counts=counts,
-        units=units,
-        replicates=table,
-        arms=effects.arms_table(study, table),
-        comparisons=comparisons,
-        verdicts=tuple(verdicts.verdicts(study, comparisons, units[study.metric])),
-        differences=make("differences", lambda: effects.differences_table(study, table), nothing),
-        components=make("components", lambda: components.components_table(study, table), nothing),
-        ablation_path=make("ablation_path", lambda: components.ablation_path(study, table), nothing),
-        marginals=averaged,
-        marginals_left_out=left_out,
-        interactions=make("interactions", lambda: marginals.interactions(study, table), nothing),
         effort=make("effort", lambda: effort.effort_table(study, trials), NO_EFFORT),
         not_completed=make("not_completed", lambda: effort.not_completed(trials), NO_TRIALS),
         code=make("code", lambda: code_table(trials, load.summary(run)), nothing_of(code_versions.COLUMNS)),

@@ -86,7 +86,7 @@ _COMPARISON = {
     "sd": _number("standard deviation of single differences"),
     "sd_moderated": _number("the same with what is borrowed from other comparisons: what interval and p rest on"),
     "df": _number("degrees of freedom, own and borrowed"),
-    "p": _number("two-sided p of the moderated paired t test"),
+    "p": _number("two-sided p of the moderated paired t test, of Welch's t if replicates are no pairs"),
     "p_holm": _number("the same, adjusted over the declared comparisons by Holm's steps"),
     "p_t": _number("two-sided p of the plain paired t test, which borrows nothing; not adjusted"),
     "significant": _flag("p_holm is at most alpha"),
@@ -100,7 +100,7 @@ _COMPARISON = {
     "improvement": _number("chance that a replicate of arm is better than one of against (Mann-Whitney, 0..1)"),
     "improvement_low": _number("lower end of its 95 % interval (Newcombe)"),
     "improvement_high": _number("upper end of it"),
-    "wins": _count("pairs in which arm is better"),
+    "wins": {"type": ["integer", "null"], "minimum": 0, "description": "pairs in which arm is better"},
     "verdict": _object("what it showed", _VERDICT),
     "sampling": _object("test-sampling uncertainty; null without predictions", _SAMPLING, nullable=True),
     "mcnemar": _object("best model against best model; null without predictions", _MCNEMAR, nullable=True),
@@ -137,6 +137,7 @@ _ARM = {
             "residual": _number("Pearson's adjusted residual, in standard deviations"),
             "flagged": _flag("shares differ between arms by more than chance, and this arm's by more than 2 residuals"),
         },
+        nullable=True,
     ),
     "calibration": _object(
         "expected calibration error; null without predictions",
@@ -149,6 +150,16 @@ _ARM = {
         },
         nullable=True,
     ),
+}
+
+_TABLE = {
+    "sha256": _text("of the file"),
+    "about": _text("comment lines at its head"),
+    "rows": _count("of the file"),
+    "columns": {"type": "object", "description": "which column is read as what; null if there is none"},
+    "reference": _text("the arm that the others are compared with"),
+    "is_paired": _flag("equal replicates of two arms are pairs; else p is Welch's, and what needs pairs is null"),
+    "understood": {"type": "array", "items": _text("a sentence"), "description": "how it was read"},
 }
 
 _SIDES = {
@@ -272,6 +283,7 @@ SCHEMA: Schema = {
                     "alpha": _number("family-wise level"),
                     "confidence": _number("of all intervals"),
                     "power": _number("for detectable differences"),
+                    "table": _object("if it is no run: the table of results that was read", _TABLE, nullable=True),
                 },
             ),
             "metric": _object(
@@ -290,7 +302,11 @@ SCHEMA: Schema = {
             "accounting": _counts("planned trials by status"),
             "arms": _rows("arms in the plan's order", _ARM),
             "comparisons": _rows("declared comparisons of the primary metric, in the plan's order", _COMPARISON),
-            "variances": _object("of the declared comparisons, from which each borrows", _VARIANCES),
+            "variances": _object(
+                "of the comparisons, from which each borrows; null if replicates are no pairs",
+                _VARIANCES,
+                nullable=True,
+            ),
             "description": _object("everything else, with intervals and without tests", _DESCRIPTION),
             "unequal_survival": _object(
                 "do arms' shares of search trials that reached the full budget differ by more than chance?",
@@ -299,6 +315,7 @@ SCHEMA: Schema = {
                     "p": _number("Monte Carlo exact p given both margins; description"),
                     "is_unequal": _flag("p is below 0.05"),
                 },
+                nullable=True,
             ),
             "not_completed": _rows(
                 "trials that neither completed nor were stopped by the search",

@@ -31,6 +31,14 @@ class Question(Protocol):
         """Pairs (arm, against) that are tested."""
 
     @property
+    def is_declared(self) -> bool:
+        """Whether these comparisons were fixed before there were results."""
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether equal replicates of two arms are a pair."""
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric by its bare name, the primary one first."""
 
@@ -45,6 +53,10 @@ class Question(Protocol):
     @property
     def primary(self) -> Metric:
         """The metric that claims are about."""
+
+    @property
+    def score(self) -> str:
+        """What a value of the primary metric is called in a sentence."""
 
     @property
     def higher_is_better(self) -> bool:

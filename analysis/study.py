@@ -99,6 +99,21 @@ class PlannedStudy:
         return self.plan.comparisons
 
     @property
+    def is_declared(self) -> bool:
+        """True: the plan lists them."""
+        return True
+
+    @property
+    def is_paired(self) -> bool:
+        """True: a replicate has the same seed in every arm."""
+        return True
+
+    @property
+    def score(self) -> str:
+        """What claims are about: values of the primary metric on test data."""
+        return f"test {self.metric.replace('_', ' ')}"
+
+    @property
     def metric(self) -> str:
         """Primary metric, by its bare name."""
         return self.plan.metric

@@ -10,10 +10,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from ablation.moderation import Prior
+from ablation.power import ALPHA
 from analysis.effects import REFERENCE
 from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value
 from analysis.question import Question
 from analysis.statistics.moderated import prior_of, replicates_for
+from analysis.statistics.welch import repetitions_needed
 
 Kind = Literal["better", "worse", "undecided", "untested"]
 
@@ -41,11 +43,17 @@ def verdict(row: Mapping[Any, Any], study: Question, unit: Unit, prior: Prior) -
     """
     n, against = int(row["n"]), "the reference" if row["against"] == REFERENCE else str(row["against"])
     if math.isnan(row["p"]):
-        reason = f"{n} of the 2 replicates that a test needs" if n < 2 else "the same difference in every replicate"
+        steady = "the same difference in every replicate" if study.is_paired else "no spread in either arm"
+        reason = f"{n} of the 2 replicates that a test needs" if n < 2 else steady
         return Verdict("untested", f"not tested against {against}: {reason}")
     detectable = float(row["detectable"])
     asked = float(f"{detectable / 2:.2g}")
-    needed = replicates_for(asked, float(row["sd_moderated"]), prior, len(study.comparisons))
+    comparisons = len(study.comparisons)
+    needed = (
+        replicates_for(asked, float(row["sd_moderated"]), prior, comparisons)
+        if study.is_paired
+        else repetitions_needed(asked, (float(row["sd_arm"]), float(row["sd_against"])), ALPHA / comparisons)
+    )
     if not row["significant"]:
         text = (
             f"cannot be told apart from {against} with {n} replicates: "

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ablation.faults import nearest
-from analysis.elsewhere.columns import Asked, Columns
+from analysis.elsewhere.asked import Asked
+from analysis.elsewhere.columns import Columns
 from search_spaces.space import Arm
 
 REFERENCE_NAMES = ("reference", "full", "full model", "full method", "control", "baseline")  # in order of preference

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablation.faults import nearest
+from analysis.elsewhere.asked import Asked
 from analysis.elsewhere.reading import MISSING
-from search_spaces.metrics import MetricUnit
 
 # In the order of preference. What comes before a name in exports of W&B, MLflow and Optuna is left away.
 PREFIXES = ("config.", "summary.", "params.", "params_", "metrics.", "user_attrs_", "tags.")
@@ -40,23 +40,6 @@ ENDED = frozenset(("finished", "completed", "complete", "succeeded", "success", 
 NOT_ENDED = frozenset(
     ("failed", "fail", "crashed", "killed", "running", "pruned", "stopped", "interrupted", "pending", "waiting")
 )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the user says of a table of results; None or empty if it is to be guessed."""
-
-    arm: str | None = None
-    replicate: str | None = None
-    seed: str | None = None
-    score: str | None = None
-    factors: tuple[str, ...] = ()
-    reference: str | None = None
-    baseline: str | None = None
-    metric: str | None = None
-    unit: MetricUnit | None = None
-    is_minimised: bool | None = None
-    is_paired: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import pandas as pd
 
-from analysis.elsewhere.columns import Asked, Columns, plain_name
+from analysis.elsewhere.asked import Asked
+from analysis.elsewhere.columns import Columns, plain_name
 from search_spaces.metrics import Metric, MetricUnit
 from search_spaces.names import RESERVED_METRICS
 
@@ -26,7 +28,7 @@ def metric_of(asked: Asked, columns: Columns, scores: pd.Series[float]) -> tuple
     if is_minimised is None:
         is_minimised = bool(words & LESS_IS_BETTER)
         said += [f"less {name.replace('_', ' ')} is better, by its name (--maximise, if not)"] if is_minimised else []
-    unit: MetricUnit | None = asked.unit
+    unit = cast(MetricUnit | None, asked.unit)  # its faults were said before
     if unit is None and words & SHARES and 1 < scores.max() <= 100 and scores.min() >= 0:
         unit = "percent"
         said.append(f"{name.replace('_', ' ')} is in percent, by its name and range (--unit says otherwise)")

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from ablation.faults import FaultsError
 from ablation.store import AnyPath, located
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
 MISSING = frozenset(("", "nan", "na", "n/a", "none", "null", "-"))
 MOST_SHOWN = 8  # row numbers in a sentence
 
@@ -39,11 +38,6 @@ class ResultsFile:
     about: str
     cells: pd.DataFrame
     has_decimal_commas: bool = False
-
-
-def is_results_file(text: str) -> bool:
-    """Say whether a command's argument names a table of results, by its ending, and no run directory."""
-    return PurePath(text.partition("?")[0]).suffix.lower() in SUFFIXES
 
 
 def read(text: str) -> ResultsFile:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from ablation.faults import FaultsError
 from analysis.elsewhere.arms import arms_of, level_faults, reference_of, role_faults
-from analysis.elsewhere.columns import Asked, Columns, choose
+from analysis.elsewhere.asked import Asked
+from analysis.elsewhere.columns import Columns, choose
 from analysis.elsewhere.metric import metric_of
 from analysis.elsewhere.question import TableQuestion
 from analysis.elsewhere.reading import ResultsFile
@@ -43,7 +44,7 @@ class Results:
 def understood(file: ResultsFile, asked: Asked) -> Results:
     """Understand a table of results; raises FaultsError with all that is wrong with it and with what was asked."""
     columns, faults = choose(asked, file.cells)
-    if faults:
+    if faults := [*asked.faults(), *faults]:
         raise FaultsError(faults)
     runs, faults = runs_of(file, columns)
     names = list(dict.fromkeys(runs["arm"]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -11,6 +13,7 @@ from ablation.faults import FaultsError
 from ablation.run_dir import RunDir, run_dir
 from ablation.store import AnyPath, located
 from ablation.terminal import console, exit_on_errors
+from analysis.elsewhere.asked import Asked, is_results_file
 
 if TYPE_CHECKING:
     from analysis.attempts import Failure
@@ -18,20 +21,51 @@ if TYPE_CHECKING:
 
 INCOMPLETE = 1  # exit code: a page that lacks a section
 
+TableOption = partial(typer.Option, rich_help_panel="Tables of results from elsewhere")
+
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
 @app.command()
 def main(
-    runs: Annotated[list[str], typer.Argument(help="run directories, or addresses such as s3://bucket/runs/NAME")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="run directories, or addresses such as s3://bucket/runs/NAME; or one table of results from elsewhere "
+            "(.csv, .tsv, .parquet)"
+        ),
+    ],
     out: Annotated[
-        str | None, typer.Option(help="folder or address for the page; default: report in the run directory")
+        str | None,
+        typer.Option(help="folder or address for the page; default: report in the run directory, beside a table"),
     ] = None,
     figures: Annotated[str | None, typer.Option(help="also write each figure as svg or png; needs kaleido")] = None,
     faces: Annotated[bool, typer.Option("--faces", help="show the photographs that confirm trials left")] = False,
     watch: Annotated[int | None, typer.Option(min=1, help="write it again every N seconds until the run ends")] = None,
+    arm_column: Annotated[str | None, TableOption(help="names the arms; default: a column such as model")] = None,
+    replicate_column: Annotated[str | None, TableOption(help="names repetitions; such as replicate or seed")] = None,
+    seed_column: Annotated[str | None, TableOption(help="names runs within a replicate; they are averaged")] = None,
+    score_column: Annotated[str | None, TableOption(help="holds the scores; such as test_accuracy")] = None,
+    factor_columns: Annotated[
+        list[str] | None, TableOption(help="holds levels of a factor; may be given again, or with commas")
+    ] = None,
+    reference: Annotated[str | None, TableOption(help="arm that the others are compared with")] = None,
+    baseline: Annotated[str | None, TableOption(help="bare arm, if there is one")] = None,
+    metric: Annotated[str | None, TableOption(help="what the scores are called; default: their column")] = None,
+    unit: Annotated[str | None, TableOption(help="of the scores: share (0..1), percent or number")] = None,
+    minimise: Annotated[bool | None, TableOption("--minimise/--maximise", help="whether less is better")] = None,
+    paired: Annotated[
+        bool | None,
+        TableOption(
+            "--paired/--unpaired",
+            help="whether equal replicates of two arms are pairs; default: if all arms have the same",
+        ),
+    ] = None,
 ) -> None:
     """Write each run's report: one self-contained page, and its tables as CSV, Markdown and LaTeX.
+
+    Of a table of results that were got elsewhere, one row a run, the page is about effects alone: every other arm
+    against the reference. Columns with obvious names are found by themselves; what was taken for what is printed.
 
     With several runs, a page that sets them side by side too; --out then gives each run a folder of its own name.
     Only files that a report wrote are replaced or removed. Exit code 2: a directory is no run, or the page cannot be
@@ -39,9 +73,66 @@ def main(
     """
     try:
         with exit_on_errors():
-            _report(runs, out, figures, faces, watch)
+            factors = tuple(name for listed in factor_columns or () for name in listed.split(","))
+            asked = Asked(
+                arm_column, replicate_column, seed_column, score_column, factors, reference, baseline, metric, unit,
+                minimise, paired,
+            )  # fmt: skip
+            is_table = any(map(is_results_file, runs))
+            _check(runs, asked, is_table=is_table, is_of_runs=faces or watch is not None)
+            if is_table:
+                _report_table(runs[0], out, figures, asked)
+            else:
+                _report(runs, out, figures, faces, watch)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _check(runs: list[str], asked: Asked, *, is_table: bool, is_of_runs: bool) -> None:
+    faults = []
+    if is_table and len(runs) > 1:
+        faults.append(f"a table of results is reported alone, but {len(runs)} things are given; give one")
+    if is_table and is_of_runs:
+        faults.append("--faces and --watch are for runs; leave them out")
+    if not is_table and (options := asked.options()):
+        verb = "is" if len(options) == 1 else "are"
+        faults.append(f"{', '.join(options)} {verb} for tables of results (.csv, .tsv, .parquet); leave out")
+    if faults:
+        raise FaultsError(faults)
+
+
+def _report_table(file: str, out: str | None, figures: str | None, asked: Asked) -> None:
+    from analysis.elsewhere.reading import read
+    from analysis.elsewhere.results import understood
+    from analysis.report import export
+    from analysis.report.elsewhere.build import folder_of, render_table
+    from analysis.report.rendering import write
+
+    if figures is not None:
+        export.check(figures)
+    results, folder = understood(read(file), asked), folder_of(file, out)
+    for sentence in results.said:
+        console().print(sentence)
+    report = render_table(results)
+    write(report, folder)
+    if figures is not None:
+        export.write(report.figures, folder, figures)
+    console().print(str(folder.path / "index.html"))
+    _end(report.failures)
+
+
+def _end(failures: Sequence[Failure]) -> NoReturn:
+    """Leave with the exit code that says whether the page is whole, and say what it lacks."""
+    _say(failures)
+    raise typer.Exit(INCOMPLETE if failures else 0)
+
+
+def _say(failures: Sequence[Failure]) -> None:
+    errors = console(stderr=True)
+    for trace in dict.fromkeys(failure.traceback for failure in failures):
+        errors.print(trace, end="")
+    for failure in failures:
+        errors.print(f"the page lacks {failure.name!r}: {failure.error}")
 
 
 def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, watch: int | None) -> None:
@@ -68,12 +159,9 @@ def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, 
             state = "" if watch is None else " (the study has ended)" if is_whole else f" (again in {watch} s)"
             for path in written:
                 out_console.print(f"{path}{state}")
-            for trace in dict.fromkeys(failure.traceback for failure in failures):
-                errors.print(trace, end="")
-            for failure in failures:
-                errors.print(f"the page lacks {failure.name!r}: {failure.error}")
             if watch is None or is_whole:
-                raise typer.Exit(INCOMPLETE if failures else 0)
+                _end(failures)
+            _say(failures)
         time.sleep(watch)
 
 
@@ -85,12 +173,12 @@ def _write(
     faces: bool,
     watch: int | None,
 ) -> tuple[list[AnyPath], bool, list[Failure]]:
-    from analysis.report import build, compare, export  # pandas is slow to import, and --help does without
+    from analysis.report import build, compare, export, rendering  # pandas is slow to import, --help does without
 
     reports = []
     for run, folder in zip(runs, folders, strict=True):
         report = build.render(run, refresh_s=watch, faces=faces, lies_in_run=folder.is_own)
-        build.write(report, folder)
+        rendering.write(report, folder)
         if figures is not None:
             export.write(report.figures, folder, figures)
         reports.append(report)

@@ -15,8 +15,9 @@ import pandas as pd
 from ablation.store import AnyPath
 from analysis.answer import answer
 from analysis.report import page, table_files
-from analysis.report.build import STALE, Report
+from analysis.report.build import Report
 from analysis.report.folder import ReportFolder
+from analysis.report.rendering import STALE
 
 
 def side_by_side(reports: Sequence[Report]) -> pd.DataFrame:

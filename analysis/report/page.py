@@ -34,7 +34,11 @@ def filled(part: Part, name: str, context: dict[str, Any]) -> Any:
 
 
 def put_together(
-    parts: Sequence[Part], texts: Mapping[str, Any], failed: Mapping[str, str], context: Mapping[str, Any]
+    parts: Sequence[Part],
+    texts: Mapping[str, Any],
+    failed: Mapping[str, str],
+    context: Mapping[str, Any],
+    template: str,
 ) -> str:
     """Make the whole page of what its sections came to; what failed is said in its place.
 
@@ -43,6 +47,7 @@ def put_together(
         texts: filled blocks by section, and the lead of each part by its folder; none of sections that failed.
         failed: reasons by name.
         context: what every template is given.
+        template: the page around the sections.
     """
     titles = {part.folder: part.title for part in parts}
     titles |= {name: title for part in parts for section in part.sections for name, title in section.titles.items()}
@@ -58,7 +63,7 @@ def put_together(
     ]
     lacking = {name: titles.get(name, name) for name in failed}
     shown = {"head": ready[0], "parts": [part for part in ready[1:] if part["rows"]], "lacking": lacking}
-    return render("page.html.j2", {**context, **shown})
+    return render(template, {**context, **shown})
 
 
 def _of(section: Section, texts: Mapping[str, Any], failed: Mapping[str, str]) -> Filled:

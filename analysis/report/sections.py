@@ -4,12 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+import pandas as pd
+
+from analysis.effect_evidence import EffectEvidence
+from analysis.numbers import Unit
+from analysis.question import Question
 from analysis.report.figures import View
 
-if TYPE_CHECKING:
-    from analysis.report.inputs import Inputs
+
+class EffectInputs(Protocol):
+    """What the sections about effects are made of, whether a run's or those of a table of results."""
+
+    @property
+    def study(self) -> Question:
+        """What is compared with what."""
+
+    @property
+    def evidence(self) -> EffectEvidence:
+        """What that came to; raises LostError if what claims rest on cannot be computed."""
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether there is evidence."""
+
+    @property
+    def unit(self) -> Unit:
+        """How values of the primary metric are printed."""
+
+    @property
+    def looks(self) -> Mapping[str, tuple[str, str]]:
+        """Colour and dash of each arm."""
+
+    def shown(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Keep the rows of arms that figures show."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +48,7 @@ class Section:
     Attributes:
         name: its id on the page; also what it is called where it is lacking.
         title: its heading.
-        make: computes what it shows. A section whose block comes to nothing is not on the page.
+        make: computes what it shows of its part's inputs. A section whose block comes to nothing is not on the page.
         shows: what it shows beside that can fail for itself, such as tables of the evidence: title by name.
         link: what the contents call it, if the title is too long for that.
         is_half: whether it may stand beside another half.
@@ -27,7 +56,7 @@ class Section:
 
     name: str
     title: str
-    make: Callable[[Inputs], View]
+    make: Callable[[Any], View]
     shows: Mapping[str, str] = field(default_factory=dict)
     link: str = ""
     is_half: bool = False
@@ -66,7 +95,7 @@ class Filled:
         return bool(self.lacking) or bool(str(self.text).strip())
 
 
-def nothing(_: Inputs) -> View:
+def nothing(_: object) -> View:
     """Make nothing: for a section that needs no more than what every section is given."""
     return View()
 

@@ -11,8 +11,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from analysis.effects import declared_ends, pairs, values
-from analysis.inference import paired_difference
+from analysis.effects import declared_ends, difference, matrix, values
 from analysis.question import Question
 from search_spaces.conditions import meaning
 
@@ -125,7 +124,7 @@ def _step(
 def _difference(study: Question, table: pd.DataFrame, arm: object, against: str) -> dict[str, object]:
     if not arm:
         return dict(zip(DIFFERENCE, (float("nan"),) * 3 + (0,), strict=True))
-    whole, _ = pairs(table, str(arm), against, study.metric)
-    found = paired_difference(whole["arm"].to_numpy(), whole["against"].to_numpy())
-    numbers = (float(found.difference), float(found.low), float(found.high), len(whole))
+    arm_CR, _ = matrix(table, [str(arm), against], study.metric)
+    found = difference(study, arm_CR[0], arm_CR[1])
+    numbers = (float(found.difference), float(found.low), float(found.high), int(found.n))
     return dict(zip(DIFFERENCE, numbers, strict=True))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ablation.faults import FaultsError
-from analysis.elsewhere.columns import Asked
+from analysis.elsewhere.asked import Asked
 from analysis.elsewhere.reading import read
 from analysis.elsewhere.results import Results, understood
 

@@ -18,9 +18,10 @@ from ablation.ledger.log import Ledger
 from ablation.power import replicates_needed
 from analysis import caveats, effects, load, verdicts
 from analysis.evidence import gather
-from analysis.findings import as_text, findings
+from analysis.findings import findings
 from analysis.findings_schema import SCHEMA
 from analysis.numbers import THIN, Unit, unit_of
+from analysis.plain_json import as_text
 from analysis.report.build import render
 from analysis.report.effects.wording import variances_sentence
 from analysis.statistics.moderated import prior_of
@@ -108,7 +109,9 @@ def test_how_much_the_variances_scattered_is_said(run: Path, document: dict[str,
     assert found["comparisons"] == len(rows) == 4
     assert found["scatter"] == pytest.approx(np.var(centred, ddof=1))
     assert found["expected"] == pytest.approx(special.zeta(2, half).mean())
-    sentence = variances_sentence(gather(run).variances)
+    prior = gather(run).variances
+    assert prior is not None
+    sentence = variances_sentence(prior)
     assert f"scatter by {found['scatter']:.2f}, where equal true variances give {found['expected']:.2f}" in sentence
     assert variances_sentence(prior_of([0.1, 0.0, 0.3], [3, 3, 1])) == ""
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.report.build import MOST_ROWS, Report, render
+from analysis.report.build import Report, render
 from analysis.report.inputs import MOST_ARMS
+from analysis.report.rendering import MOST_ROWS
 from analysis.report.search.curves import MOST_METRICS
 from search_spaces.space import Arm, Budget, Choice
 from tests.support.made_runs import BRIDGES, write_run

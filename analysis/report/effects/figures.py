@@ -10,8 +10,8 @@ from analysis.numbers import Unit
 from analysis.report.figures import ACCENT, QUIET, Spec, axis, bars, escaped, layout, plain, rule, spec, two_lines
 
 
-def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: str, unit: Unit) -> Spec:
-    """Draw paired differences to the reference with 95 % intervals, and each replicate's difference as a dot.
+def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], score: str, unit: Unit) -> Spec:
+    """Draw differences to the reference with 95 % intervals, and each pair's difference as a dot.
 
     ``rows`` holds arm, difference, low, high and significant (after Holm); ``points`` each arm's differences.
     """
@@ -39,7 +39,7 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: st
                 "hovertemplate": "%{customdata[0]}: %{x:+.4g} (%{customdata[1]})<extra></extra>",
             }
         )
-    title = "difference, percentage points" if unit.points else f"difference in {axis(f'test {metric}', unit)}"
+    title = "difference, percentage points" if unit.points else f"difference in {axis(score, unit)}"
     look = layout(74 + 36 * len(positions), title, "")
     labels = {"tickvals": list(positions.values()), "ticktext": [two_lines(arm) for arm in positions]}
     look["yaxis"] |= labels | {"range": [len(positions) - 0.4, -0.6], "showgrid": False}
@@ -47,7 +47,7 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], metric: st
     return spec("", traces, look)
 
 
-def response(points: pd.DataFrame, curve: pd.DataFrame, factor: str, metric: str, unit: Unit) -> Spec:
+def response(points: pd.DataFrame, curve: pd.DataFrame, factor: str, score: str, unit: Unit) -> Spec:
     """Draw mean and 95 % interval over an ordered factor's levels, each replicate as a thin line through its dots.
 
     ``points`` holds replicate, level and value, ``curve`` level, mean, low, high; the axis is logarithmic where
@@ -74,7 +74,7 @@ def response(points: pd.DataFrame, curve: pd.DataFrame, factor: str, metric: str
         }
     )
     levels = [float(level) for level in curve["level"]]
-    look = layout(340, escaped(factor), axis(f"test {metric}", unit))
+    look = layout(340, escaped(factor), axis(score, unit))
     look["xaxis"] |= {"tickvals": levels, "ticktext": [f"{level:g}" for level in levels]}
     if min(levels) > 0 and max(levels) > 10 * min(levels):
         look["xaxis"]["type"] = "log"

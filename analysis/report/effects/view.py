@@ -13,11 +13,11 @@ from analysis.report.effects import figures as effects_figures
 from analysis.report.effects.wording import RULE, variances_sentence
 from analysis.report.figures import Figure, View
 from analysis.report.inputs import Inputs
-from analysis.report.sections import Part, Section
+from analysis.report.sections import EffectInputs, Part, Section
 from analysis.verdicts import word
 
 
-def _differences(inputs: Inputs) -> View:
+def _differences(inputs: EffectInputs) -> View:
     found, metric = inputs.evidence, inputs.study.metric
     home = inputs.study.reference_arm
     differing = _differing(found.arms, found.comparisons, home)
@@ -26,17 +26,17 @@ def _differences(inputs: Inputs) -> View:
     shown, points = inputs.shown(differing), {}
     for arm in shown["arm"]:
         whole, _ = effects.pairs(found.replicates, arm, home, metric)
-        points[arm] = (whole["arm"] - whole["against"]).tolist()
-    drawn = effects_figures.forest(shown, points, metric, inputs.unit)
+        points[arm] = (whole["arm"] - whole["against"]).tolist() if inputs.study.is_paired else []
+    drawn = effects_figures.forest(shown, points, inputs.study.score, inputs.unit)
     return View({"forest": Figure((drawn,), differing, "arms")})
 
 
-def _components(inputs: Inputs) -> View:
+def _components(inputs: EffectInputs) -> View:
     found = inputs.evidence
     return View(facts={"components": _rows(found.components), "ablation_path": _rows(found.ablation_path)})
 
 
-def _marginals(inputs: Inputs) -> View:
+def _marginals(inputs: EffectInputs) -> View:
     found = inputs.evidence
     return View(facts={"marginals": _rows(found.marginals), "interactions": _rows(found.interactions)})
 
@@ -46,22 +46,23 @@ def _arms(inputs: Inputs) -> View:
     return View(facts={"arms": _rows(found.arms), "cost_of": {row["arm"]: row for row in _rows(found.effort)}})
 
 
-def _comparisons(inputs: Inputs) -> View:
+def _comparisons(inputs: EffectInputs) -> View:
     judged = list(zip(_rows(inputs.evidence.comparisons), inputs.evidence.verdicts, strict=True))
     rows = [{**row, "word": word(verdict, row["n"])} for row, verdict in judged]
     texts = [(row["arm"], verdict.text) for row, verdict in judged]
-    scatter = variances_sentence(inputs.evidence.variances)
+    prior = inputs.evidence.variances
+    scatter = "" if prior is None else variances_sentence(prior)
     return View(facts={"comparisons": rows, "verdicts": texts, "variances": scatter, "rule": RULE})
 
 
-def _responses(inputs: Inputs) -> View:
+def _responses(inputs: EffectInputs) -> View:
     study, table = inputs.study, inputs.evidence.replicates
     figures: dict[str, Figure] = {}
     tables: dict[str, pd.DataFrame] = {}
     curves = effects.responses(study, table)
     for index, (factor, curve) in enumerate(curves.items()):
         dots = curve[["level", "arm"]].merge(table, on="arm").rename(columns={study.metric: "value"})
-        drawn = effects_figures.response(dots.dropna(subset="value"), curve, factor, study.metric, inputs.unit)
+        drawn = effects_figures.response(dots.dropna(subset="value"), curve, factor, study.score, inputs.unit)
         file = file_name(f"response_{factor}", tables)
         figures[f"response-{index}"], tables[file] = Figure((drawn,), curve, file), curve
     return View(figures, tables, {"responses": list(curves)})
