@@ -17,6 +17,7 @@ from analysis.statistics.survival import Unequal
 from analysis.tables import code_versions, effort, recall
 from analysis.tables.code_versions import code_table
 from analysis.tables.reruns import rerun_counts
+from analysis.tables.variance_sources import variance_sources
 
 # What stands for tables that findings look up by arm, where they could not be computed.
 NO_CALIBRATION = pd.DataFrame(columns=["arm"])
@@ -44,6 +45,7 @@ class Evidence(EffectEvidence):
     mcnemar: pd.DataFrame
     calibration: pd.DataFrame
     reliability: pd.DataFrame
+    variance_sources: pd.DataFrame
     reruns: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -96,6 +98,7 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
         mcnemar=make("mcnemar", lambda: item_agreement.mcnemar_table(study, trials, predictions), NO_PAIRS),
         calibration=calibrated,
         reliability=reliability,
+        variance_sources=make("variance_sources", lambda: variance_sources(study, trials, table, predictions), nothing),
         reruns=make("reruns", lambda: rerun_counts(load.reruns(run)), rerun_counts({})),
         failures=tuple(attempts.failures),
     )

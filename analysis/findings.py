@@ -45,6 +45,7 @@ def findings(source: RunLocation | Evidence, lacking: Mapping[str, str] | None =
             **effect_findings.description(found),
             "recall": records(found.recall),
             "reliability": records(found.reliability),
+            "variance_sources": records(found.variance_sources),
         },
         "unequal_survival": found.unequal_survival._asdict(),
         "not_completed": records(found.not_completed),

@@ -260,6 +260,18 @@ _DESCRIPTION = {
             "accuracy": _number("share correct"),
         },
     ),
+    "variance_sources": _rows(
+        "where the variance of a confirm run's score comes from; no rows if replicates have one confirm run each",
+        {
+            "of": {"enum": ["score", "difference"]},
+            "source": {"enum": ["replicate", "seed", "test images"]},
+            "variance": _number("component, in the square of the metric's unit"),
+            "sd": _number("its root"),
+            "share": _number("of the sum over sources, 0..1"),
+            "df": _number("degrees of freedom; null for images"),
+            "is_clipped": _flag("a negative estimate, for which 0 stands"),
+        },
+    ),
 }
 
 SCHEMA: Schema = {

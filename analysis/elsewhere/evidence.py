@@ -105,7 +105,7 @@ def table_findings(found: TableEvidence, lacking: Mapping[str, str]) -> dict[str
         "arms": [{**row, **nothing} for row in effect_findings.arms(found)],
         "comparisons": [{**row, "sampling": None, "mcnemar": None} for row in effect_findings.comparisons(found)],
         "variances": effect_findings.variances(found),
-        "description": {**effect_findings.description(found), "recall": [], "reliability": []},
+        "description": {**effect_findings.description(found), "recall": [], "reliability": [], "variance_sources": []},
         "unequal_survival": None,
         "not_completed": [],
         "code": [],

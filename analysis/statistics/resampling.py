@@ -49,8 +49,8 @@ def sampling_table(
         it is the share of correct predictions or the mean of classes' recalls, else the share correct. No rows without
         predictions or comparisons, or where no image was scored by every trial.
     """
-    hits, label_N = _hits(study, trials, table, predictions)
-    metric, weights_KN = _metric(study, table, hits, label_N)
+    hits, label_N = hits_of(study, trials, table, predictions)
+    metric, weights_KN = counted_as(study, table, hits, label_N)
     rows = []
     for arm, against in study.comparisons:
         shared = sorted(set(hits.get(arm, {})) & set(hits.get(against, {})))
@@ -114,7 +114,7 @@ def _grouped(count_BN: Array, differences_BN: Array, groups_KN: Array) -> Array:
     return np.asarray(means_BK.sum(axis=1) / (sizes_BK > 0).sum(axis=1))
 
 
-def _hits(
+def hits_of(
     study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame, predictions: pd.DataFrame
 ) -> tuple[dict[str, dict[int, Array]], NDArray[np.int64]]:
     """Average right predictions over seeds, by arm and replicate, over the images that every trial scored."""
@@ -136,7 +136,7 @@ def _hits(
     return found, label_N
 
 
-def _metric(
+def counted_as(
     study: PlannedStudy, table: pd.DataFrame, hits: dict[str, dict[int, Array]], label_N: NDArray[np.int64]
 ) -> tuple[str, Array]:
     """Find which way of counting gives the study's primary metric; return its name and the groups it averages."""

@@ -13,7 +13,7 @@ from analysis.report.search import curves
 from analysis.report.search import figures as search_figures
 from analysis.report.search import wording as search_wording
 from analysis.report.sections import Part, Section
-from analysis.tables import effort, search_phase
+from analysis.tables import effort, search_phase, variance_sources
 
 MOST_MARKED = 300  # trials in slices and parallel coordinates
 
@@ -106,6 +106,12 @@ def _tuned(inputs: Inputs) -> View:
     return View({}, {"chosen": chosen, "edges": edges, "tuning_gain": gains}, facts)
 
 
+def _variance_sources(inputs: Inputs) -> View:
+    found = inputs.evidence.variance_sources
+    said = variance_sources.sentence(found, inputs.study, inputs.unit)
+    return View(facts={"variance_sources": found.to_dict("records"), "variance_said": said})
+
+
 def _scores(inputs: Inputs) -> pd.DataFrame:
     epoch = search_phase.comparison_epoch(inputs.study)
     return search_phase.scores_at(inputs.study, inputs.trials, inputs.epochs, epoch)
@@ -142,5 +148,6 @@ PART = Part(
         Section("importance", "Importance of hyperparameters", _importance, link="Importance"),
         Section("slices", "Each trial", _each_trial),
         Section("tuned", "Tuned values", _tuned),
+        Section("variance_sources", "Where the spread comes from", _variance_sources, link="Spread"),
     ),
 )
