@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
+from ablation.console.huge_difference import in_words as huge_in_words
+from ablation.console.huge_difference import only_huge
 from ablation.console.json_lines import print_json_line
 from ablation.console.nodes_text import node_facts, print_nodes
 from ablation.console.plan_text import header_facts, print_header
@@ -110,8 +112,11 @@ class TextMessages:
         print_errors(faults, self.console)
 
     def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
-        """Print budget and data."""
+        """Print budget and data, and that a new study detects little, if so."""
         print_header(self.console, checked)
+        found = None if is_resumed else only_huge(checked.plan)
+        if found is not None:
+            self.console.print(Text(huge_in_words(found), "yellow"))
 
     def rehearsed(self, fault: str) -> None:
         """Print it as a note."""

@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from ablation.checkpoint import KEPT
+from ablation.console.huge_difference import OnlyHuge, in_words, only_huge
 from ablation.console.search_text import search_in_words
 from ablation.engine.slots import Slots, local_slots
 from ablation.plan import Plan
@@ -65,6 +66,7 @@ def header_facts(checked: CheckedStudy) -> dict[str, Any]:
 
 def _facts(checked: CheckedStudy) -> dict[str, Any]:
     plan = checked.plan
+    huge = only_huge(plan)
     return {
         "space": plan.space.name,
         "design": plan.design,
@@ -74,6 +76,7 @@ def _facts(checked: CheckedStudy) -> dict[str, Any]:
         "arms": [arm.name for arm in plan.arms],
         "comparisons": plan.comparisons,
         "trials": plan.trial_count,
+        "only_huge": None if huge is None else asdict(huge),
     }
 
 
@@ -106,6 +109,7 @@ def show_plan(
         *search_in_words(checked.plan),
         *_cost_in_words(found),
         *_power_in_words(found),
+        *([] if found["only_huge"] is None else [in_words(OnlyHuge(**found["only_huge"]))]),
         *allocations_in_words(found),
     ):
         out.print(line)
