@@ -114,7 +114,9 @@ def first_whole(where: RunDir, trials: list[BestTrial]) -> tuple[BestTrial, Chec
             warnings.warn(f"{loss}; {trial.trial_id} is used instead", LostCheckpointWarning, stacklevel=3)
         return replace(trial, checkpoint=path), read
     if all(trial.checkpoint is None for trial in trials):
-        made = f"its model saves none, or it was not kept; {again(where, trials[0].trial_id)} makes it again"
+        is_removed = any(trial.row.get("removed_checkpoint") for trial in trials)
+        why = "they were not kept (--keep)" if is_removed else "its model saves none, or it was not kept"
+        made = f"{why}; {again(where, trials[0].trial_id)} makes the best one again"
         raise FileNotFoundError(f"{where} has no finished {trials[0].row['phase']} trial with a checkpoint: {made}")
     raise FileNotFoundError("; ".join(lost))
 
@@ -210,6 +212,8 @@ def _whole_ones(path: AnyPath) -> Iterator[tuple[AnyPath, Checkpoint]]:
 def _loss(where: RunDir, trial: BestTrial, error: Exception) -> str:
     """Say what is wrong with a trial's checkpoint, and how it comes back."""
     remedy = f"{again(where, trial.trial_id)} makes it again"
+    if trial.row.get("removed_checkpoint"):
+        return f"the checkpoint of {trial.trial_id} was not kept (--keep); {remedy}"
     if trial.checkpoint is None:
         return f"{trial.trial_id} has no checkpoint; {remedy}"
     reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be used"

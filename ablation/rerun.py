@@ -24,7 +24,7 @@ from ablation.ledger.log import LedgerError, read_events
 from ablation.ledger.records import ConflictError, EpochRow, TrialState, fold
 from ablation.paths import RunPaths
 from ablation.plan import PlannedTrial
-from ablation.store import AnyPath, as_typed, located, put_whole
+from ablation.store import AnyPath, as_typed, located, put_all
 from ablation.study.contract import refusal_of
 from ablation.study_file import StudyFile
 from ablation.terminal import console, exit_on_errors
@@ -123,7 +123,7 @@ def _keep(made: Path, directory: AnyPath) -> None:
     """Put the last checkpoint beside what is there: other bytes, since its records say how long epochs took now."""
     newest = newest_path(made)
     if newest is not None:
-        put_whole(directory / newest.name, newest.read_bytes())
+        put_all({directory / newest.name: newest.read_bytes()})
 
 
 def _records(recorded: Recorded, context: TrialContext) -> Generator[EpochRecord, None, None]:

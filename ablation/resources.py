@@ -8,6 +8,7 @@ from pydantic import Field
 
 from search_spaces.space import Frozen
 
+Keep = Literal["confirmed", "best-per-arm", "all"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -26,5 +27,8 @@ class Resources(Frozen):
     max_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_equal_failures: int = Field(
         default=5, ge=0, description="pause when that many trials fail alike and none works; 0: never"
+    )
+    keep: Keep | None = Field(
+        default=None, description="checkpoints of search trials that stay: none, each arm's best, all; None: as before"
     )
     log_format: Literal["text", "json"] = Field(default="text", description="json: one object a line on stderr")

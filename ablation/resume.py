@@ -53,13 +53,16 @@ def main(
         int | None, typer.Option(help="Wait for nodes of a cluster that grows, up to so many; default: as before.")
     ] = None,
     max_hours: Annotated[float | None, typer.Option(help="Stop after that long.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Checkpoints that stay: confirmed, best-per-arm or all; default: as before.")
+    ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
     log_format: Annotated[str, typer.Option(help="text, or json: one object a line on stderr")] = "text",
 ) -> None:
     """Go on with a study from its folder: its space, budget, data and resources are the run's own."""
     asked = {
         "executor": executor, "address": address, "max_concurrent": max_concurrent, "max_nodes": max_nodes,
-        "max_hours": max_hours, "log_format": log_format,
+        "max_hours": max_hours, "log_format": log_format, "keep": keep,
     }  # fmt: skip
     given = {name: value for name, value in asked.items() if value is not None}
     say = messages_for(log_format)

@@ -101,6 +101,9 @@ def main(
     max_equal_failures: Annotated[
         int, machine_option(help="Pause when so many trials fail alike and none works; 0: never.")
     ] = 5,
+    keep: Annotated[
+        str | None, run_option(help="Checkpoints that stay: confirmed (the default), best-per-arm, or all.")
+    ] = None,
     report: Annotated[bool, run_option("--report/--no-report", help="Write the report at the end.")] = True,
     log_format: Annotated[str, run_option(help="text, or json: one object a line on stderr")] = "text",
     spread: Annotated[
@@ -117,6 +120,7 @@ def main(
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent,
         "max_nodes": max_nodes, "address": address, "max_hours": max_hours, "log_format": log_format,
         "watchdog_minutes": watchdog_minutes, "max_equal_failures": max_equal_failures, "executor": executor,
+        "keep": keep,
     }  # fmt: skip
     spread_asked = SpreadAsked(spread, spread_from)
     say = messages_for(log_format)

@@ -88,6 +88,10 @@ def facts(where: RunDir) -> dict[str, Any]:
         "planned": plan.trial_count,
         "counts": {name: counts[name] for name in (("running", *STATUSES) if running else STATUSES)},
         "standing_still": standing_still,
+        "checkpoints": {
+            "kept": sum(state.checkpoint is not None for state in states),
+            "removed": sum(state.removed_checkpoint is not None for state in states),
+        },
         "failures": failures,
         "retry": go_on_command(file, where.paths, OPTION) if reopenable(plan, records) else None,
         "answer": where.answer(),
@@ -110,6 +114,9 @@ def show(
     out.print(f"{run}: {found['planned']} trials planned")
     for name, number in found["counts"].items():
         out.print(f"{name:>12} {number:>6}")
+    if any(found["checkpoints"].values()):
+        kept, removed = found["checkpoints"]["kept"], found["checkpoints"]["removed"]
+        out.print(f"checkpoints: {kept} kept, {removed} removed since they were not to be kept")
     if found["standing_still"] is not None:
         out.print(found["standing_still"])
     for line in in_words(found["failures"], where.paths):

@@ -46,6 +46,7 @@ TRIAL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("wall_s", pa.float64()),
     ("images_per_s", pa.float64()),
     ("checkpoint", pa.string()),
+    ("removed_checkpoint", pa.string()),
 )
 EPOCH_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("trial_id", pa.string()),
@@ -148,6 +149,7 @@ def _trial_row(trial: PlannedTrial, state: TrialState) -> dict[str, Any]:
         "wall_s": state.wall_s,
         "images_per_s": images / trained_s if images and trained_s else None,
         "checkpoint": state.checkpoint,
+        "removed_checkpoint": state.removed_checkpoint,
         **{f"config.{name}": value for name, value in state.config.items()},
         **(as_columns(state.epochs[-1].metrics) if state.epochs else {}),
     }

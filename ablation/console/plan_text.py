@@ -23,7 +23,7 @@ from ablation.planning.probe import Probe
 from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import CheckedStudy
 from ablation.power import detectable_difference, replicates_needed
-from ablation.resources import Resources
+from ablation.resources import Keep, Resources
 from ablation.spread import Spread
 from ablation.terminal import console
 from search_spaces.space import Budget
@@ -93,7 +93,7 @@ def show_plan(
     """
     slots = local_slots(resources)
     measured = probe_apart(checked, slots, 60 * resources.watchdog_minutes)
-    found = plan_facts(checked, measured, slots, spread, hours)
+    found = plan_facts(checked, measured, slots, spread, hours, resources.keep or "confirmed")
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -116,7 +116,12 @@ def show_plan(
 
 
 def plan_facts(
-    checked: CheckedStudy, measured: Probe, slots: Slots, spread: Spread | None = None, hours: float | None = None
+    checked: CheckedStudy,
+    measured: Probe,
+    slots: Slots,
+    spread: Spread | None = None,
+    hours: float | None = None,
+    keep: Keep = "confirmed",
 ) -> dict[str, Any]:
     """Return a plan's numbers: effort in epochs, time, hours of hardware, bytes on disk, and what it can detect."""
     plan = checked.plan
@@ -125,7 +130,7 @@ def plan_facts(
         "arms": [arm.model_dump() for arm in plan.arms],
         "rungs": plan.rungs,
         "search_is_random": plan.search_is_random,
-        **_cost(plan, measured, slots),
+        **_cost(plan, measured, slots, keep),
         **_power(plan, spread),
         "hours": hours,
         "allocations": None
@@ -134,11 +139,14 @@ def plan_facts(
     }
 
 
-def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
+def _cost(plan: Plan, measured: Probe, slots: Slots, keep: Keep) -> dict[str, Any]:
     spent = effort(plan)
     expected_s = START_UP_S + spent.epochs_expected * measured.epoch_s / slots.count
     most_s = START_UP_S + spent.epochs_most * measured.epoch_s / slots.count
-    confirmed = len(plan.arms) * plan.budget.replicates * plan.budget.seeds
+    arms, budget = len(plan.arms), plan.budget
+    searched = arms * budget.replicates * budget.trials
+    of_search = {"confirmed": 0, "best-per-arm": min(arms, searched), "all": searched}[keep]
+    kept = arms * budget.replicates * budget.seeds + of_search
     return {
         "epochs_most": spent.epochs_most,
         "epochs_expected": spent.epochs_expected,
@@ -156,9 +164,9 @@ def _cost(plan: Plan, measured: Probe, slots: Slots) -> dict[str, Any]:
         "gpu_hours_expected": slots.count * slots.gpus * expected_s / 3600,
         "gpu_hours_most": slots.count * slots.gpus * most_s / 3600,
         "checkpoint_bytes": measured.checkpoint_bytes,
-        # Search trials keep theirs while they run, confirm trials permanently.
-        "checkpoints_kept_bytes": KEPT * confirmed * measured.checkpoint_bytes,
-        "checkpoints_most_bytes": KEPT * (confirmed + slots.count) * measured.checkpoint_bytes,
+        # Other search trials have theirs while they run.
+        "checkpoints_kept_bytes": KEPT * kept * measured.checkpoint_bytes,
+        "checkpoints_most_bytes": KEPT * (kept + slots.count) * measured.checkpoint_bytes,
     }
 
 
@@ -211,7 +219,7 @@ def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
         kept, most, one = (
             decimal(found[name]) for name in ("checkpoints_kept_bytes", "checkpoints_most_bytes", "checkpoint_bytes")
         )
-        lines.append(f"checkpoints: {kept} kept for confirm trials, {most} at most while the sweep runs, {one} each")
+        lines.append(f"checkpoints: {kept} kept, {most} at most while the sweep runs, {one} each")
     return [*lines, _rehearsed_in_words(found)]
 
 

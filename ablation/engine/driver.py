@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from ablation import tables
 from ablation.code_record import CodeRecord
+from ablation.engine.checkpoint_removal import CheckpointRemoval, keep_as_before
 from ablation.engine.executor import Look, TellNodes, executor_for
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
@@ -23,7 +24,7 @@ from ablation.ledger.log import Event, Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.resources import Resources
-from ablation.store import as_typed, remove_folders
+from ablation.store import as_typed
 from ablation.study.growth import open_study
 from ablation.study.study import Study
 from ablation.study_file import StudyFile
@@ -68,7 +69,11 @@ def sweep(
     with signals.noted(), Ledger(paths.ledger) as ledger:
         study = open_study(file, ledger, plan)
         stop = StopReason(study, ledger, signals, deadline)
-        _remove_left_checkpoints(study, paths)
+        keep = resources.keep or keep_as_before(ledger.history)
+        resources = resources.model_copy(update={"keep": keep})
+        study.keep(keep)
+        removal = CheckpointRemoval(study, paths, ledger)
+        removal.begin()
         study.reopen_failed(retry)
         if study.is_finished:
             return "nothing left"
@@ -81,8 +86,8 @@ def sweep(
             signals.take_over()
             with _watched(study, slots, watch) as look:
                 environment = _environment(file, study.plan, paths, resources, slots)
-                with closing(Results(study, paths, stop)) as results:
-                    executor.run(study, paths, environment, stop, results, look)
+                with closing(removal):
+                    executor.run(study, paths, environment, stop, Results(study, paths, stop, removal), look)
             if stop.is_due and stop.fault is None:
                 # Whoever interrupts may not wait for Ray's shutdown.
                 ledger.flush()
@@ -90,7 +95,7 @@ def sweep(
     if stop.fault is not None:
         raise stop.fault
     # Only now does the log hold every end; after a fault they may be another driver's.
-    _remove_left_checkpoints(study, paths)
+    removal.finish()
     if study.is_finished:
         remove_local_side(paths)
         return "finished"
@@ -106,15 +111,6 @@ def _watched(study: Study, slots: Slots, watch: Watch | None) -> Iterator[Look]:
         return
     with watch(study, slots) as watcher, study.followed_by(watcher.note):
         yield watcher.look
-
-
-def _remove_left_checkpoints(study: Study, paths: RunPaths) -> None:
-    """Remove checkpoints of search trials that have ended: a driver that was killed left them."""
-    remove_folders(
-        paths.checkpoint_dir(trial_id)
-        for trial_id, state in study.records.items()
-        if state.has_ended and study.state.trials[trial_id].phase == "search"
-    )
 
 
 def _needs(file: StudyFile, plan: Plan, paths: RunPaths) -> Needs:
@@ -141,4 +137,5 @@ def _environment(file: StudyFile, plan: Plan, paths: RunPaths, resources: Resour
         checkpoint_epochs=plan.rungs,
         user_code=UserCode.here(),
         watchdog_s=60 * resources.watchdog_minutes,
+        keep=resources.keep or "confirmed",
     )

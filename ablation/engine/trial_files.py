@@ -131,16 +131,16 @@ class TrialFiles:
         if is_awaited:
             self._uploads.wait()
 
-    def end(self, trial_id: str, *, is_over: bool) -> None:
-        """Send the rest of a trial that this process is through with; its checkpoints only if it is not over.
+    def end(self, trial_id: str, *, is_sent: bool) -> None:
+        """Send the rest of a trial that this process is through with; its checkpoints if ``is_sent``.
 
-        A search trial that is over has its checkpoints removed by the driver; a confirm trial's have been awaited.
+        Those that do not stay in the run are removed from the store by the driver.
         """
         if not self._is_stored:
             return
         with suppress(StoreError):  # said with the next trial's first epoch
             stored = self.run.checkpoint_dir(trial_id)
-            if is_over and isinstance(stored, StorePath):
+            if not is_sent and isinstance(stored, StorePath):
                 self._uploads.forget(stored)
                 shutil.rmtree(self.checkpoint_dir(trial_id), ignore_errors=True)
                 self._sent = {path: version for path, version in self._sent.items() if path.exists()}

@@ -21,6 +21,7 @@ from ablation.engine.travel import arrived
 from ablation.engine.trial_files import TrialFiles
 from ablation.engine.uploads import StoreError
 from ablation.paths import RunPaths
+from ablation.resources import Keep
 from ablation.store import AnyPath
 from ablation.study.study import Assignment
 from ablation.trial import EpochRecord, RunTrial, TrialContext, build_config, import_object
@@ -48,6 +49,7 @@ class TrialEnvironment:
     data_decoding: int | None = None
     fitness: Fitness | None = None
     init_from: str | None = None
+    keep: Keep = "confirmed"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Worker:
             self._files = TrialFiles(RunPaths(environment.run_dir))
         self.files = self._files
         self.records: Iterator[EpochRecord] | None = None
-        self._has_files = False
+        self._has_files = self._may_stay = False
         self._began = time.monotonic()
 
     def fetch(self) -> None:
@@ -102,15 +104,24 @@ class Worker:
     def handed_over(self, report: StepReport) -> StepReport:
         """Send what the trial has written on its way to the run's store, and return its report.
 
-        What a confirm trial leaves at its end is named by its record, so that it has to be there by then.
+        A checkpoint that may stay is named by the trial's end, so that it has to be there by then.
         """
-        trial = self.assignment.trial
-        is_last = report.record is None or report.record.epoch >= trial.epochs
+        self._may_stay = self._may_end_kept(report.record)
         try:
-            self.files.send(trial.trial_id, is_awaited=is_last and trial.phase == "confirm")
+            self.files.send(self.assignment.trial.trial_id, is_awaited=self._may_stay)
         except StoreError as error:
             return replace(report, unwritable=str(error))
         return report
+
+    def _may_end_kept(self, record: EpochRecord | None) -> bool:
+        """Return whether this may be a trial's end, and its checkpoint one that stays in the run."""
+        trial, keep = self.assignment.trial, self.environment.keep
+        is_trained = record is not None and record.epoch >= trial.epochs
+        if trial.phase == "search" and keep == "best-per-arm":
+            return is_trained
+        if trial.phase == "search" and keep == "all":
+            return record is None or is_trained or record.epoch in self.environment.checkpoint_epochs
+        return trial.phase == "confirm" and (record is None or is_trained)
 
     def _stepped(self) -> StepReport:
         try:
@@ -148,7 +159,7 @@ class Worker:
                 raise
         finally:
             if self._has_files:
-                self.files.end(self.assignment.trial.trial_id, is_over=is_over)
+                self.files.end(self.assignment.trial.trial_id, is_sent=not is_over or self._may_stay)
 
     def finish(self) -> None:
         """Wait until all that was written is in the run's store."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from ablation.plan_versions import of_version_1
 from search_spaces.space import Level, Levels
@@ -120,11 +120,20 @@ class Reopened:
     version: ClassVar[int] = 1
 
 
-Happening = SessionOpened | Grown | Proposed | Started | EpochTrained | Decided | Ended | Retried | Reopened
-KINDS: dict[str, type[Any]] = {
-    kind.kind: kind
-    for kind in (SessionOpened, Grown, Proposed, Started, EpochTrained, Decided, Ended, Retried, Reopened)
-}
+@dataclass(frozen=True, slots=True)
+class CheckpointRemoved:
+    """The checkpoint that a trial ended with is not kept: from now on it may be gone."""
+
+    kind: ClassVar[str] = "checkpoint_removed"
+    version: ClassVar[int] = 1
+
+    checkpoint: str
+
+
+Happening = (
+    SessionOpened | Grown | Proposed | Started | EpochTrained | Decided | Ended | Retried | Reopened | CheckpointRemoved
+)
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in get_args(Happening)}
 Payload = Mapping[str, Any]
 # By kind and the version that is made newer.
 UPCASTS: dict[tuple[str, int], Callable[[Payload], Payload]] = {

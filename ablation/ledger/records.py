@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ablation.ledger.events import (
+    CheckpointRemoved,
     Decided,
     Ended,
     EpochTrained,
@@ -60,6 +61,7 @@ class TrialState:
     reason: str | None = None
     wall_s: float = 0.0
     checkpoint: str | None = None
+    removed_checkpoint: str | None = None  # what the trial ended with, and the run does not keep
 
     @property
     def has_ended(self) -> bool:
@@ -118,8 +120,11 @@ def apply(records: Records, event: Event) -> None:
         case Ended(outcome, reason, wall_s, checkpoint):
             state.outcome, state.reason, state.ended_seq = outcome, reason, event.seq
             state.wall_s, state.checkpoint = wall_s, checkpoint
+        case CheckpointRemoved(checkpoint):
+            state.checkpoint, state.removed_checkpoint = None, checkpoint
         case Reopened():
-            state.outcome = state.reason = state.checkpoint = state.ended_seq = None
+            state.outcome = state.reason = state.ended_seq = None
+            state.checkpoint = state.removed_checkpoint = None
         case Decided() | Retried() | SessionOpened() | Grown():
             pass
 

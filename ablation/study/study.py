@@ -8,7 +8,7 @@ as going on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ablation.code_record import CodeRecord
 from ablation.failures import KINDS, NO_SURVIVOR, Kind
 from ablation.ledger.events import (
+    CheckpointRemoved,
     Decided,
     Ended,
     EpochTrained,
@@ -29,8 +30,10 @@ from ablation.ledger.events import (
 )
 from ablation.ledger.records import Outcome, Records
 from ablation.plan import Plan, PlannedTrial
+from ablation.resources import Keep
 from ablation.study.contract import are_same, not_finite, plain, refusal_of
 from ablation.study.equal_failures import EqualFailures
+from ablation.study.kept import Kept
 from ablation.study.retry import reopenable
 from ablation.study.samplers import recipe
 from ablation.study.state import ReplicateKey, StudyState, replicate_key
@@ -71,9 +74,11 @@ class Study:
         self._followers: list[Callable[[Event], None]] = []
         self.code: CodeRecord | None = None
         self.equal_failures = EqualFailures(0, self.records)
+        self.unkept: deque[str] = deque()  # trials whose checkpoints may go once the log has what happened so far
         self._ledger = ledger
         self._trials = self.state.trials
         self.state.replay(ledger.history)
+        self._kept = Kept("all", self.state)
         # Trials that were under way come first; ``_is_confirm_next`` chooses between the others.
         self._confirm: deque[PlannedTrial] = deque()
         self._urgent = deque(trial for key, trial in self._trials.items() if self.state.of(key).is_open)
@@ -93,6 +98,11 @@ class Study:
             yield
         finally:
             self._followers.remove(note)
+
+    def keep(self, keep: Keep) -> None:
+        """Keep these checkpoints of search trials from now on; those of trials that have ended and are not kept go."""
+        self._kept = Kept(keep, self.state)
+        self._remove(self._kept.unkept())
 
     def open_session(self, process: int, resources: Mapping[str, Any], code: CodeRecord | None = None) -> None:
         """Begin, or go on, to hand out trials; the ledger notes by whom, with what resources and with which code."""
@@ -184,6 +194,8 @@ class Study:
             return
         recorded = None if reason is None else _recorded(reason)
         self._apply(Ended(outcome, recorded, wall_s, checkpoint), trial_id)
+        if self._trials[trial_id].phase == "search":
+            self._remove(self._kept.after(trial_id))
         self._confirm_when_searched(replicate_key(self._trials[trial_id]))
 
     def requeue(self, trial_id: str, reason: str) -> None:
@@ -246,6 +258,14 @@ class Study:
             return
         queued = {trial.trial_id for trial in self._confirm}
         self._confirm.extend(trial for trial in waiting if trial.trial_id not in queued)
+
+    def _remove(self, trial_ids: Iterable[str]) -> None:
+        """Note that checkpoints may go; of one that no row points to there is nothing to note."""
+        for trial_id in trial_ids:
+            checkpoint = self.records[trial_id].checkpoint
+            if checkpoint is not None:
+                self._apply(CheckpointRemoved(checkpoint), trial_id)
+            self.unkept.append(trial_id)
 
     def _apply(self, what: Happening, trial_id: str) -> None:
         event = self._ledger.append(what, trial_id)

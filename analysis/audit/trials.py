@@ -66,6 +66,25 @@ def outcomes(run: AuditedRun) -> Iterator[str]:
             yield f"trials: {trial} has {row['attempts']} attempts, but the ledger {started[trial]}"
 
 
+def checkpoints(run: AuditedRun) -> Iterator[str]:
+    """Hold the checkpoints that rows point to, or say are gone, against what the ledger says."""
+    named: dict[str, str | None] = {}
+    removed: dict[str, str | None] = {}
+    for kind, trial, payload in run.events[["kind", "trial_id", "payload"]].itertuples(index=False):
+        if kind in ("ended", "reopened"):
+            named[trial], removed[trial] = json.loads(payload).get("checkpoint"), None
+        elif kind == "checkpoint_removed":
+            gone = json.loads(payload)["checkpoint"]
+            if gone != named.get(trial):
+                yield f"ledger: {trial}'s checkpoint {gone} is removed, but it ended with {named.get(trial)}"
+            named[trial], removed[trial] = None, gone
+    for row in run.trials.to_dict("records"):
+        for column, expected in (("checkpoint", named), ("removed_checkpoint", removed)):
+            listed, said = row.get(column), expected.get(row["trial_id"])
+            if (None if pd.isna(listed) else listed) != said:
+                yield f"trials: {row['trial_id']}'s {column} is {listed}, but the ledger says {said}"
+
+
 def last_metrics(run: AuditedRun) -> Iterator[str]:
     """Hold each trial's metrics against its last epoch's."""
     last = run.epochs.sort_values("epoch").groupby("trial_id").tail(1).set_index("trial_id")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from ablation.engine.checkpoint_removal import CheckpointRemoval
 from ablation.engine.places import Places
 from ablation.engine.results import Results
 from ablation.engine.scheduler import StudyCallback, StudySearcher
@@ -29,8 +30,10 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
     with Ledger(paths.ledger) as ledger:
         study = Study(toy_plan(), ledger)
         study.open_session(process=0, resources={})
+        study.keep("confirmed")
         stop = StopReason(study, ledger)
-        results = Results(study, paths, stop)
+        removal = CheckpointRemoval(study, paths, ledger)
+        results = Results(study, paths, stop, removal)
 
         def fail_next() -> Path:
             """Hand out a trial, let it fail, and return the folder of its checkpoints."""
@@ -47,7 +50,7 @@ def test_a_search_trials_checkpoints_outlive_it_until_its_end_is_in_the_log(
         assert first.exists() and second.exists()
         ledger.flush()
         third = fail_next()
-        results.close()  # what may go is gone by then
+        removal.close()  # what may go is gone by then
         assert not first.exists() and not second.exists() and third.exists()
 
 
@@ -65,7 +68,8 @@ def test_the_search_is_over_only_when_the_last_trial_has_ended(tmp_path: Path) -
         study = Study(toy_plan(), ledger)
         study.open_session(process=0, resources={})
         stop = StopReason(study, ledger)
-        workers = Workers(study, Results(study, paths, stop), stop, Places(Resources(), lambda: [{"CPU": 1}]))
+        results = Results(study, paths, stop, CheckpointRemoval(study, paths, ledger))
+        workers = Workers(study, results, stop, Places(Resources(), lambda: [{"CPU": 1}]))
         searcher = StudySearcher(study, workers, environment=None, stop=stop)  # type: ignore[arg-type]
         assert searcher.suggest("first") == {"environment": None}
         assert searcher.suggest("one too many") is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ablation.engine.checkpoint_removal import CheckpointRemoval
 from ablation.engine.places import Places
 from ablation.engine.results import Results
 from ablation.engine.sharing import Claim, fair_share
@@ -34,7 +35,9 @@ class Cluster:
         self.study = Study(toy_plan(), ledger)
         self.study.open_session(process=0, resources={})
         self.stop = StopReason(self.study, ledger)
-        results = Results(self.study, RunPaths(root), self.stop)
+        paths = RunPaths(root)
+        removal = CheckpointRemoval(self.study, paths, ledger)
+        results = Results(self.study, paths, self.stop, removal)
         self.resources = Resources(**resources)
         self.others: list[Claim] = []
         self.places = Places(self.resources, lambda: self.nodes, lambda: self.others, clock=lambda: self.now_s)

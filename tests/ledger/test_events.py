@@ -38,7 +38,7 @@ def test_what_happened_comes_back_through_json(what: Any) -> None:
 
 def test_every_kind_has_its_name_once() -> None:
     assert all(name == cls.kind for name, cls in events.KINDS.items())
-    assert len(events.KINDS) == 9
+    assert len(events.KINDS) == 10
 
 
 def test_an_older_reader_ignores_what_a_newer_writer_adds() -> None:

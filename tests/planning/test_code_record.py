@@ -15,6 +15,7 @@ import pytest
 
 from ablation import study_file, tables
 from ablation.code_record import CodeRecord, _without_space, changes
+from ablation.engine.checkpoint_removal import CheckpointRemoval
 from ablation.engine.results import Results
 from ablation.engine.stop import StopReason
 from ablation.engine.worker import StepReport
@@ -198,7 +199,8 @@ def test_workers_with_other_code_end_the_sweep_by_name(tmp_path: Path) -> None:
         stop = StopReason(study, ledger)
         code = CodeRecord(files={"model.py": "1"}, versions={"torch": "2.1"})
         study.open_session(process=0, resources={}, code=code)
-        results = Results(study, RunPaths(tmp_path), stop)
+        paths = RunPaths(tmp_path)
+        results = Results(study, paths, stop, CheckpointRemoval(study, paths, ledger))
         assignment = study.next_assignment()
         assert assignment is not None
         study.started(assignment.trial.trial_id)

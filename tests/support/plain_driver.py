@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
+from ablation.engine.checkpoint_removal import CheckpointRemoval
 from ablation.engine.executor import Look, TellNodes
 from ablation.engine.in_process import InProcess
 from ablation.engine.node_facts import Needs
@@ -32,8 +33,8 @@ class _GivenUpError(Exception):
 class _EndsEarly(Results):
     """Take five reports; then a signal comes, or the executor gives up."""
 
-    def __init__(self, study: Study, paths: RunPaths, stop: StopReason, ended: str) -> None:
-        super().__init__(study, paths, stop)
+    def __init__(self, study: Study, paths: RunPaths, stop: StopReason, removal: CheckpointRemoval, ended: str) -> None:
+        super().__init__(study, paths, stop, removal)
         self._its_stop = stop
         self._ended = ended
         self._taken = 0
@@ -70,7 +71,7 @@ class _Quiet(InProcess):
         look: Look,
     ) -> None:
         if self._ended != "finished":
-            results = _EndsEarly(study, paths, stop, self._ended)
+            results = _EndsEarly(study, paths, stop, results.removal, self._ended)
         with redirect_stdout(io.StringIO()):
             try:
                 super().run(study, paths, environment, stop, results, look)

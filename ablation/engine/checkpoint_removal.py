@@ -1,0 +1,68 @@
+"""Remove the checkpoints of search trials that a study does not keep, once the log says so.
+
+Until it does, a crash would open the trial again, and a row must never point to what is gone. What was to go when a
+driver was killed goes when the next one begins.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from ablation.ledger.events import Event, SessionOpened
+from ablation.ledger.log import Ledger
+from ablation.paths import RunPaths
+from ablation.resources import Keep
+from ablation.store import AnyPath, files_below, remove_folder, remove_folders
+from ablation.study.study import Study
+
+
+def keep_as_before(history: list[Event]) -> Keep:
+    """Return what the last session kept; ``confirmed`` for a new run, and for one of an earlier version."""
+    kept = [event.what.resources.get("keep") for event in history if isinstance(event.what, SessionOpened)]
+    return (kept[-1] if kept else None) or "confirmed"
+
+
+class CheckpointRemoval:
+    """Follow what a study does not keep; files go in the background, since a store may be far away."""
+
+    def __init__(self, study: Study, paths: RunPaths, ledger: Ledger) -> None:
+        self._study = study
+        self._paths = paths
+        self._ledger = ledger
+        self._remover = ThreadPoolExecutor(1, "remove-checkpoints")
+        # Trials, and how many events are recorded when their checkpoints may go.
+        self._left: deque[tuple[int, str]] = deque()
+
+    def begin(self) -> None:
+        """Remove what earlier sessions left, and what they kept and this one does not."""
+        self._ledger.flush()
+        remove_folders(self._paths.checkpoint_dir(trial_id) for trial_id in self._still_there())
+
+    def go_on(self) -> None:
+        """Remove what is not kept any more, as far as the log says so by now."""
+        while self._study.unkept:
+            self._left.append((self._ledger.appended, self._study.unkept.popleft()))
+        while self._left and self._left[0][0] <= self._ledger.written:
+            self._remover.submit(remove_folder, self._paths.checkpoint_dir(self._left.popleft()[1]))
+
+    def close(self) -> None:
+        """Wait until what is being removed is gone."""
+        self._remover.shutdown()
+
+    def finish(self) -> None:
+        """Remove the rest; the log has to be written by then."""
+        rest = [*(trial_id for _, trial_id in self._left), *self._study.unkept]
+        remove_folders(map(self._paths.checkpoint_dir, rest))
+
+    def _still_there(self) -> Iterator[str]:
+        """Take the trials that are not kept; leave out those whose removal was done: they may have been made again."""
+        unkept = [self._study.records[trial_id] for trial_id in self._study.unkept]
+        self._study.unkept.clear()
+        there: set[AnyPath] = set()
+        if any(state.removed_checkpoint for state in unkept):
+            there = set(files_below(self._paths.checkpoints, deep=True))
+        for state in unkept:
+            if state.removed_checkpoint is None or self._paths.root / state.removed_checkpoint in there:
+                yield state.trial_id
