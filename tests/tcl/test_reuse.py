@@ -15,9 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablation import best, predict
-from ablation.best_trial import LostCheckpointWarning, Selection, best_trial, best_trials
+from ablation.best_trial import LostCheckpointWarning, Selection, best_available, best_trial, best_trials
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
+from ablation.rerun import rerun
 from ablation.reuse import BrokenInputsError, load_best, load_checkpoint
 from tests.support.tiny_faces import make_pictures, run_tiny
 
@@ -132,6 +133,19 @@ def test_an_ensemble_is_the_mean_over_the_arms_replicates_and_says_what_it_lacks
     trials[1].checkpoint.unlink()
     with pytest.warns(LostCheckpointWarning, match="is missing; .* the mean is over 1 of 2 replicates"):
         assert len(load_best(tmp_path / "copy", "reference", ensemble=True).trials) == 1
+
+
+def test_a_checkpoint_that_is_gone_is_made_again_bit_for_bit(swept: RunPaths[Path], tmp_path: Path) -> None:
+    shutil.copytree(swept.root, tmp_path / "copy")
+    best, before = best_available(tmp_path / "copy")
+    assert isinstance(best.checkpoint, Path)
+    shutil.rmtree(best.checkpoint.parent)
+    assert rerun(tmp_path / "copy", best.trial_id, keep=True).is_exact
+    again, after = best_available(tmp_path / "copy")
+    assert again.trial_id == best.trial_id and after.tensors.keys() == before.tensors.keys()
+    assert {name.partition(".")[0] for name in after.tensors} > {"network"}  # what training goes on with, too
+    for name, tensor in before.tensors.items():
+        assert after.tensors[name].numpy().tobytes() == tensor.numpy().tobytes(), name
 
 
 def test_bad_choices_are_named(swept: RunPaths[Path]) -> None:
