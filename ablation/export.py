@@ -105,10 +105,12 @@ def _write(model: BestModel, exported: Exportable, formats: Sequence[str], folde
 
 def _inputs(model: BestModel, exported: Exportable) -> list[tuple[str, Any]]:
     """Return inputs to compare on, or why there are none, by kind."""
-    try:
-        real: Any = exported.real_inputs(model.provenance["data"] or {}, VERIFIED_INPUTS)
-    except (FaultsError, OSError) as error:
-        real = f"the study's data cannot be had here ({' '.join(str(error).split())})"
+    real: Any = f"{type(model.predictors[0]).__name__} gives none (Exportable.real_inputs)"
+    if exported.real_inputs is not None:
+        try:
+            real = exported.real_inputs(model.provenance["data"] or {}, VERIFIED_INPUTS)
+        except (FaultsError, OSError) as error:
+            real = f"the study's data cannot be had here ({' '.join(str(error).split())})"
     return [("random", exported.random_inputs(VERIFIED_INPUTS, 0)), ("test", real)]
 
 

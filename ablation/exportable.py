@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     Batch = npt.NDArray[np.generic]
 
 
-@dataclass(frozen=True)
+UNKNOWN_LICENCE = (
+    "What the data's licence allows to be done with a model that was trained on it is not known here; look it up."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Exportable:
     """One or more models, of which the probabilities are averaged, as one torch module in evaluation mode.
 
@@ -22,27 +27,29 @@ class Exportable:
 
     Attributes:
         module: maps one batch to a tuple of tensors, the first of them class probabilities (N, K).
-        output_names: a name for each of these tensors.
-        source: text of a Python file that needs torch alone, whose ``load(folder)`` builds the module from
-            ``config.json`` and ``model.safetensors``.
+        source: text of a Python file that needs torch and safetensors alone, whose ``load(folder)`` builds the module
+            from ``config.json`` and ``model.safetensors``.
         config: what ``load`` reads, and preprocessing, as JSON.
         class_names: K names in the order of the probabilities.
-        task: the model hubs' word, such as ``image-classification``.
-        read_inputs: lines of Python that make ``inputs``, a numpy batch, of ``files``, with what ``imports`` imports.
-        imports: lines that import what these need.
         random_inputs: a batch of so many inputs from a seed; the predictor takes its rows, the module the batch.
         real_inputs: so many of the study's test inputs, from its record of its data; raises FaultsError without them.
+        output_names: a name for each of the module's outputs.
+        task: the model hubs' word, such as ``image-classification``.
+        file_name: what an input's file may be called.
+        imports: lines of Python that import what ``read_inputs`` needs.
+        read_inputs: lines that make ``inputs``, a numpy batch, of ``files``.
         licence: what is known of the data's licence, from the record of the data.
     """
 
     module: torch.nn.Module
-    output_names: tuple[str, ...]
     source: str
     config: Mapping[str, Any]
     class_names: tuple[str, ...]
-    task: str
-    imports: Sequence[str]
-    read_inputs: Sequence[str]
     random_inputs: Callable[[int, int], Batch]
-    real_inputs: Callable[[Mapping[str, Any], int], Batch]
-    licence: Callable[[Mapping[str, Any]], str]
+    real_inputs: Callable[[Mapping[str, Any], int], Batch] | None = None
+    output_names: tuple[str, ...] = ("probabilities",)
+    task: str = "other"
+    file_name: str = "input.npy"
+    imports: Sequence[str] = ("import numpy as np",)
+    read_inputs: Sequence[str] = ("inputs = np.stack([np.load(file) for file in files]).astype(np.float32)",)
+    licence: Callable[[Mapping[str, Any]], str] = lambda data: UNKNOWN_LICENCE

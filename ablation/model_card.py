@@ -125,5 +125,5 @@ def _data(data: Mapping[str, Any], licence: str) -> list[str]:
 
 def _use(exported: Exportable, name: str) -> str:
     imports, run = USE[name]
-    lines = [*exported.imports, *imports, "", "files = ['photo.jpg']", *exported.read_inputs, *run]
+    lines = [*exported.imports, *imports, "", f"files = [{exported.file_name!r}]", *exported.read_inputs, *run]
     return "\n".join([f"{name}:\n", "```python", *lines, f"probabilities = outputs[0]  # of {name}", "```\n"])

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +20,8 @@ from ablation.export import export, main
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.reuse import load_best
+from tests.support.exported import HAS_ONNX, by_the_card
 from tests.support.tiny_faces import make_pictures, run_tiny
-
-HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
-ALONE = "import sys; sys.modules |= dict.fromkeys(['ablation', 'analysis', 'search_spaces']); exec(sys.stdin.read())"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,20 +41,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> RunPaths[Path]:
     return run_tiny(tmp_path_factory.mktemp("runs") / "tiny", f"folder:{pictures}")
-
-
-def by_the_card(folder: Path, name: str, picture: Path) -> Any:
-    """Run the card's lines for a format, as a user would, in a process that has nothing of this project."""
-    card = (folder / "README.md").read_text()
-    found = re.search(rf"^{name}:\n\n```python\n(.*?)```", card, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    script = f"{found[1].replace('photo.jpg', str(picture))}\nimport json\nprint(json.dumps(probabilities.tolist()))"
-    # -P would keep model.py of the folder off the path, where the card's reader has it.
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE], input=script, cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", ["safetensors", "torch-export", "onnx"])
