@@ -27,7 +27,7 @@ class Exportable:
 
     Attributes:
         module: maps one batch to a tuple of tensors, the first of them class probabilities (N, K).
-        source: text of a Python file that needs torch and safetensors alone, whose ``load(folder)`` builds the module
+        source: text of a Python file that needs nothing of this project, whose ``load(folder)`` builds the module
             from ``config.json`` and ``model.safetensors``.
         config: what ``load`` reads, and preprocessing, as JSON.
         class_names: K names in the order of the probabilities.
@@ -38,6 +38,8 @@ class Exportable:
         file_name: what an input's file may be called.
         imports: lines of Python that import what ``read_inputs`` needs.
         read_inputs: lines that make ``inputs``, a numpy batch, of ``files``.
+        input_packages: what has to be installed for these lines.
+        source_packages: what has to be installed for ``source`` beside torch and safetensors.
         licence: what is known of the data's licence, from the record of the data.
     """
 
@@ -52,4 +54,6 @@ class Exportable:
     file_name: str = "input.npy"
     imports: Sequence[str] = ("import numpy as np",)
     read_inputs: Sequence[str] = ("inputs = np.stack([np.load(file) for file in files]).astype(np.float32)",)
+    input_packages: Sequence[str] = ("numpy",)
+    source_packages: Sequence[str] = ()
     licence: Callable[[Mapping[str, Any]], str] = lambda data: UNKNOWN_LICENCE

@@ -24,6 +24,7 @@ USE = {
         ("outputs = onnxruntime.InferenceSession('model.onnx').run(None, {'inputs': inputs})",),
     ),
 }
+PACKAGES = {"safetensors": ("torch", "safetensors"), "torch-export": ("torch",), "onnx": ("onnxruntime",)}
 
 
 def hyperparameters(model: BestModel) -> str:
@@ -125,5 +126,7 @@ def _data(data: Mapping[str, Any], licence: str) -> list[str]:
 
 def _use(exported: Exportable, name: str) -> str:
     imports, run = USE[name]
-    lines = [*exported.imports, *imports, "", f"files = [{exported.file_name!r}]", *exported.read_inputs, *run]
+    packages = [*PACKAGES[name], *exported.input_packages, *(exported.source_packages if name == "safetensors" else ())]
+    lines = [f"# pip install {' '.join(packages)}", *exported.imports, *imports, ""]
+    lines += [f"files = [{exported.file_name!r}]", *exported.read_inputs, *run]
     return "\n".join([f"{name}:\n", "```python", *lines, f"probabilities = outputs[0]  # of {name}", "```\n"])

@@ -20,7 +20,8 @@ from ablation.tcl.data.dataset import open_dataset
 from ablation.tcl.network import Network
 
 PREPARATION = (
-    "turn upright by EXIF, lay transparency on white, convert to RGB, resize bilinearly with antialiasing; "
+    "scale more than 8 bits a colour to 8, turn upright by EXIF, lay transparency on white, convert to RGB, resize "
+    "bilinearly with antialiasing; "
     "scale and offset are applied within the model"
 )
 LICENCES = {
@@ -56,10 +57,17 @@ def exportable(members: Sequence[tuple[Network, Model]], class_names: tuple[str,
         file_name="photo.jpg",
         imports=("import numpy as np", "from PIL import Image, ImageOps"),
         read_inputs=(
-            "upright = [ImageOps.exif_transpose(Image.open(file)).convert('RGB') for file in files]",
-            f"scaled = [image.resize(({size_px}, {size_px}), Image.Resampling.BILINEAR) for image in upright]",
-            "inputs = np.stack([np.asarray(image) for image in scaled])",
+            "def read(file):",
+            "    image = ImageOps.exif_transpose(Image.open(file))",
+            "    if image.has_transparency_data:",
+            "        white = Image.new('RGBA', image.size, 'white')",
+            "        image = Image.alpha_composite(white, image.convert('RGBA'))",
+            f"    return image.convert('RGB').resize(({size_px}, {size_px}), Image.Resampling.BILINEAR)",
+            "",
+            "inputs = np.stack([np.asarray(read(file)) for file in files])",
         ),
+        input_packages=("numpy", "pillow"),
+        source_packages=("torchvision",) if any(model.backbone != "small" for _, model in members) else (),
         random_inputs=partial(_random_inputs, size_px),
         real_inputs=partial(_real_inputs, size_px),
         licence=lambda data: LICENCES.get(str(data.get("uri")).partition(":")[0], UNKNOWN_LICENCE),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from ablation.best import facts
 from ablation.export import export, main
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
-from ablation.reuse import load_best
+from ablation.reuse import InputWarning, load_best
 from tests.support.exported import HAS_ONNX, by_the_card
 from tests.support.tiny_faces import make_pictures, run_tiny
 
@@ -79,6 +80,25 @@ def test_the_folder_has_what_hubs_and_readers_want(swept: RunPaths[Path], tmp_pa
         "safetensors, 21 test inputs: probabilities differ by 0.0e+00 at most (allowed: 1e-04)",
     ):
         assert said in card, said
+
+
+def test_the_cards_lines_read_pictures_as_training_did(swept: RunPaths[Path], tmp_path: Path) -> None:
+    predictor: Any = load_best(swept.root).predictors[0]
+    exportable = predictor.exportable([predictor])
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (30, 22, 4), dtype=np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "turned.png", exif=turned)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.jpg")
+    palette = Image.fromarray(pixels[..., :3]).quantize(8)
+    palette.save(tmp_path / "palette.png", transparency=3)
+    names: dict[str, Any] = {"files": sorted(tmp_path.iterdir())}
+    exec("\n".join((*exportable.imports, *exportable.read_inputs)), names)
+    with pytest.warns(InputWarning):
+        expected = predictor.decoded(names["files"])
+    np.testing.assert_array_equal(names["inputs"], expected)
 
 
 def test_an_ensemble_and_a_resnet_are_exported_as_one_module(pictures: Path, tmp_path: Path) -> None:
