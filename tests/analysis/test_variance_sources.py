@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ablation.variance_components import variance_components
@@ -77,3 +78,29 @@ def test_with_one_run_a_replicate_it_says_that_nothing_can_be_split(tmp_path: Pa
     assert found.empty
     assert "the luck of its search and of its seed cannot be told apart" in sentence(found, study, SHARE)
     assert "(--seeds 2)" in build(run, tmp_path / "out").read_text()
+
+
+def test_predictions_from_which_the_score_follows_add_the_draw_of_images(tmp_path: Path) -> None:
+    images = 200
+
+    def share(arm: Arm, replicate: int, seed: int) -> float:
+        return 0.7 + 0.01 * (replicate % 2) + 0.005 * seed
+
+    study = load.study(run := write_run(tmp_path / "run", value=share, replicates=4, seeds=2))
+    trials = load.trials(run)
+    confirmed, random = trials[trials["phase"] == "confirm"], np.random.default_rng(8)
+    hard_N = random.permutation(images)  # the same images are hard for all, so they make most of the spread
+    parts = []
+    for trial_id, score in zip(confirmed["trial_id"], confirmed["metric.test_strength"], strict=True):
+        wrong = hard_N < images - round(images * score)
+        parts.append(
+            pd.DataFrame({"trial_id": trial_id, "image": range(images), "label": 0, "predicted": wrong.astype(int)})
+        )
+    found = variance_sources(study, trials, replicates(study, trials), pd.concat(parts).assign(confidence=0.5))
+    (variance,) = found.loc[found["source"] == "test images", "variance"]
+    p = confirmed["metric.test_strength"].mean()
+    assert variance == pytest.approx(
+        p * (1 - p) / images, rel=0.1
+    )  # one image is as a coin that falls the same for all
+    assert found.loc[found["of"] == "score", "share"].sum() == pytest.approx(1)
+    assert "by its draw of test images, sd 3" in sentence(found, study, SHARE)
