@@ -8,6 +8,7 @@ from typing import Any
 
 from ablation import study_file, tables
 from ablation.best_trial import again, lost_checkpoints
+from ablation.console.best_text import best_facts
 from ablation.console.go_on import go_on_with
 from ablation.console.messages import Account, Messages, messages_for
 from ablation.console.progress import Progress
@@ -58,6 +59,9 @@ def _sweep(study: PlannedRun, retry: Collection[Kind], say: Messages) -> tuple[s
         create_run(study)
     paths = study.paths
     say.header(study.checked, paths.root, study.resume)
+    if study.resources.executor == "ray":
+        address = study.resources.address
+        say.step("starting Ray" if address is None else f"joining the cluster at {address}")
     file = study_file.read(paths).with_data_at((study.checked.data or {}).get("uri"))
     ended = sweep(
         file, paths, study.resources, study.checked.plan, retry=retry,
@@ -74,6 +78,8 @@ def _account(study: PlannedRun, ended: str, summary: Mapping[str, Any], report: 
     is_due = report and ended not in ("interrupted", "paused") and not has_nothing_new
     page = None
     try:
+        if is_due:
+            say.step("writing the report")
         page = write_report(paths, say) if is_due else None
     except KeyboardInterrupt:
         ended = "interrupted"
@@ -84,7 +90,8 @@ def _account(study: PlannedRun, ended: str, summary: Mapping[str, Any], report: 
     may_retry = summary["failed"] and reopenable(study.checked.plan, fold(read_events(paths.ledger)))
     retried = go_on_with(study, OPTION) if may_retry else None
     found = () if page is None else run_dir(paths.root).answer()
-    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retried, found))
+    best = None if ended == "interrupted" else best_facts(paths.root)
+    say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retried, found, best))
     return code
 
 
@@ -95,6 +102,7 @@ def _try_confirm_trial(study: PlannedRun, say: Messages) -> None:
     somebody may wait for breakpoints.
     """
     if study.resources.address is None and study.resources.executor == "ray":
+        say.step("trying a confirm trial")
         slots, epoch_most_s = local_slots(study.resources), 60 * study.resources.watchdog_minutes
         fault = try_confirm_trial(study.checked, slots, epoch_most_s, CONFIRM_TRIED_MOST_S)
         if fault is not None:

@@ -19,7 +19,7 @@ from ablation.ledger.log import read_events
 from ablation.ledger.records import fold
 from ablation.planning.planned_run import PlannedRun
 from ablation.planning.resumed_run import plan_resume
-from ablation.retry_option import OPTION, RetryFailed, kinds_asked, run_command
+from ablation.retry_option import OPTION, kinds_asked, retry_option, run_command
 from ablation.store import located
 from ablation.study.retry import reopenable
 from ablation.trial import Phase
@@ -38,7 +38,7 @@ def main(
         typer.Option(metavar="GLOB", help="Let the study grow by these arms of its space; repeatable."),
     ] = None,
     data: Annotated[str | None, typer.Option(help="Where its data is now, if it has moved.")] = None,
-    retry_failed: RetryFailed = None,
+    retry_failed: Annotated[str | None, retry_option()] = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on with other code or versions; marked.")
     ] = False,
@@ -70,6 +70,7 @@ def main(
     faults: list[str] = []
     try:
         with as_keyboard_interrupts():
+            say.step(f"reading {run}")
             retry = kinds_asked(retry_failed, faults)
             study = plan_resume(
                 located(run), replicates=replicates, space=space, arms=arms or (), data=data, given=given,

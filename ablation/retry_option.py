@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
@@ -13,18 +14,14 @@ from ablation.failures import KINDS, Kind
 
 OPTION = "--retry-failed"
 ALL = "all"
-RUN_GROUP = "The run"  # in which --help lists it
 A_KIND = rf"(?:{'|'.join((*KINDS, ALL))})"
 
-RetryFailed = Annotated[
-    str | None,
-    typer.Option(
-        OPTION,
-        metavar=f"[{'|'.join(KINDS)}]",
-        rich_help_panel=RUN_GROUP,
-        help="Run failed trials again: all, or those whose worker was lost, that ran out of memory, or that raised.",
-    ),
-]
+retry_option = partial(
+    typer.Option,
+    OPTION,
+    metavar=f"[{'|'.join(KINDS)}]",
+    help="Run failed trials again: all, or those whose worker was lost, that ran out of memory, or that raised.",
+)
 
 
 class WithRetry(TyperCommand):

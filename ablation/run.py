@@ -27,7 +27,7 @@ from ablation.planning.options import checked_options
 from ablation.planning.planned_run import PlannedRun, plan_run
 from ablation.planning.request import Request
 from ablation.resources import Resources
-from ablation.retry_option import RUN_GROUP, RetryFailed, kinds_asked, run_command
+from ablation.retry_option import kinds_asked, retry_option, run_command
 from ablation.spread import SpreadAsked
 from ablation.store import AnyPath, located
 from ablation.study_result import StudyResult
@@ -37,7 +37,7 @@ from search_spaces.space import Design, Space
 # The groups in which --help lists them.
 asked_option, effort_option, search_option, machine_option, plan_option, run_option = (
     partial(typer.Option, rich_help_panel=title)
-    for title in ("What is asked", "Effort", "Search", "Machine", "Plan", RUN_GROUP)
+    for title in ("What is asked", "Effort", "Search", "Machine", "Plan", "The run")
 )
 
 
@@ -87,7 +87,7 @@ def main(
     plan: Annotated[bool, plan_option("--plan", help="Print the plan and its cost, and run nothing.")] = False,
     as_json: Annotated[bool, plan_option("--json", help="With --plan: as JSON.")] = False,
     resume: Annotated[bool, run_option("--resume", help="Go on with, or extend, the run of that --name.")] = False,
-    retry_failed: RetryFailed = None,
+    retry_failed: Annotated[str | None, retry_option(rich_help_panel="The run")] = None,
     accept_changes: Annotated[
         bool, run_option("--accept-changes", help="With --resume: go on with other code or versions; marked.")
     ] = False,
@@ -127,6 +127,7 @@ def main(
     study: PlannedRun | None = None
     try:
         with as_keyboard_interrupts():
+            say.step(f"checking {space}")
             faults: list[str] = []
             request = Request(
                 space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds,
@@ -144,6 +145,7 @@ def main(
                 request, name, located(out), resources or Resources(), resume, faults, accept_changes=accept_changes
             )
             if plan:
+                say.step("trying the arms here")
                 show_plan(study.checked, study.resources, as_json, spread_asked.spread(study.checked.plan), hours)
                 return
             code = run_prepared(study, report, retry=retry)

@@ -77,7 +77,7 @@ def materialise(paths: RunPaths) -> dict[str, Any]:
         "retries": sum(event.kind == "retried" for event in events),
         "superseded_epochs": sum(state.superseded for state in records.values()),
         "code": _codes(events),
-        "sweep_wall_s": round(_sweep_wall_s(events), 3),
+        "sweep_wall_s": round(sweep_wall_s(events), 3),
         "sha256": digests,
     }
     put_whole(paths.summary, (json.dumps(summary, indent=1) + "\n").encode())
@@ -181,7 +181,8 @@ def _codes(events: list[Event]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _sweep_wall_s(events: list[Event]) -> float:
+def sweep_wall_s(events: list[Event]) -> float:
+    """Return how long drivers were at work, all sessions together."""
     first: dict[int, float] = {}
     last: dict[int, float] = {}
     for event in events:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
+from ablation.console.best_text import best_in_words
 from ablation.console.huge_difference import in_words as huge_in_words
 from ablation.console.huge_difference import only_huge
 from ablation.console.json_lines import print_json_line
@@ -37,6 +38,7 @@ class Account:
         failures: trials that failed or diverged, by their reasons.
         retry: the command that runs failed ones again, if there are any.
         answer: the report's first sentences.
+        best: the best confirm trial, as ``best_facts`` has it.
     """
 
     root: AnyPath
@@ -47,6 +49,7 @@ class Account:
     failures: tuple[Failures, ...] = ()
     retry: str | None = None
     answer: tuple[str, ...] = ()
+    best: Mapping[str, Any] | None = None
 
     @property
     def traceback(self) -> list[str]:
@@ -67,6 +70,9 @@ class Messages(Protocol):
 
     def faults(self, faults: Iterable[str]) -> None:
         """Say all that is wrong with what was asked for."""
+
+    def step(self, what: str) -> None:
+        """Say what is being done that takes seconds, to somebody who waits for it."""
 
     def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
         """Say what is about to run."""
@@ -110,6 +116,11 @@ class TextMessages:
     def faults(self, faults: Iterable[str]) -> None:
         """Print one fault a line."""
         print_errors(faults, self.console)
+
+    def step(self, what: str) -> None:
+        """Print it in a terminal; a file is read later."""
+        if self.console.is_terminal:
+            self.console.print(Text(f"{what} …", "dim"))
 
     def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
         """Print budget and data, and that a new study detects little, if so."""
@@ -155,6 +166,8 @@ class TextMessages:
                 self.console.print(f"  {line}")
         for sentence in account.answer:
             self.console.print(Text(sentence, "bold"))
+        for line in best_in_words(account.best):
+            self.console.print(line)
         self.console.print(f"results: {account.root}")
         if account.page is not None:
             self.console.print(f"report:  {account.page}")
@@ -184,6 +197,9 @@ class JsonMessages:
         """Print a line a fault."""
         for fault in faults:
             print_json_line(self.stream, "fault", {"fault": fault})
+
+    def step(self, what: str) -> None:
+        """Print nothing: it is over before a program has read it."""
 
     def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
         """Print the study."""
@@ -223,6 +239,7 @@ class JsonMessages:
             "failures": [vars(failures) for failures in account.failures],
             "retry": account.retry,
             "answer": account.answer,
+            "best": account.best,
         }
         reported |= {"traceback": account.traceback if account.ended == "paused" else None}
         print_json_line(self.stream, "accounting", {**account.summary, **reported})

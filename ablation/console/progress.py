@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ablation.console.json_lines import print_json_line
+from ablation.console.overview import EPOCHS_BEFORE_ESTIMATE, Overview
 from ablation.console.stderr import Stderr, stderr_console
 from ablation.engine.slots import Slots
 from ablation.failures import alike, first_line
@@ -19,12 +20,12 @@ from ablation.paths import RunPaths
 from ablation.planning.effort import effort
 from ablation.resources import Resources
 from ablation.study.counts import Counts
-from ablation.study.study import Study
+
+if TYPE_CHECKING:
+    from ablation.study.study import Study  # which takes long to import
 
 PLAIN_EVERY_S = 20.0
-EPOCHS_BEFORE_ESTIMATE = 20  # the first ones come with the start-up of their workers
 MISHAPS_SAID = 10  # kinds of retries and failures
-LINES_BESIDE_ARMS = 5  # heading, the arms left out, up to two lines of summary, the cursor
 
 
 class Progress:
@@ -55,7 +56,7 @@ class Progress:
         self._reported = self._began
         self._epochs_here = 0
         self._slots_since = self._began, 0  # with how many epochs
-        self._counts = Counts(study.state)
+        self._counts = Counts(study.plan, study.state.trials, study.records)
         self._trials = study.plan.trial_count
         self._epochs_expected = effort(study.plan).epochs_expected
         self._has_ended = False
@@ -123,7 +124,7 @@ class Progress:
 
     def _say(self) -> None:
         if not self._is_json:
-            self._console.print(self._line())
+            self._console.print(self._overview().line())
             return
         fields = {
             "planned": self._trials,
@@ -132,12 +133,7 @@ class Progress:
             "slots_limit": self._slots.limit,
             "slots_wait": self._slots.wait,
         }
-        fields |= {"epochs_per_s": self._epochs_per_s, "elapsed_s": self._elapsed_s, "left_s": self._left_s}
-        print_json_line(self._stderr, "progress", fields)
-
-    @property
-    def _elapsed_s(self) -> float:
-        return self._clock() - self._began
+        print_json_line(self._stderr, "progress", fields | self._overview().facts())
 
     @property
     def _epochs_per_s(self) -> float:
@@ -147,75 +143,12 @@ class Progress:
             began, before = self._began, 0
         return (self._epochs_here - before) / max(self._clock() - began, 1e-9)
 
-    @property
-    def _left_s(self) -> float | None:
-        """Expect so many more seconds; None while too little was seen."""
-        if self._counts.ended == self._trials:
-            return 0.0
-        if self._epochs_here < EPOCHS_BEFORE_ESTIMATE:
-            return None
-        return max(0.0, self._epochs_expected - self._counts.epochs) / self._epochs_per_s
-
-    def _line(self) -> str:
-        counts = self._counts
-        outcomes = ", ".join(
-            f"{counts.outcomes[outcome]} {outcome}"
-            for outcome in ("completed", "stopped", "diverged", "failed")
-            if counts.outcomes[outcome]
-        )
-        retried = f"{self._retries} retried, " if self._retries else ""
-        running = "" if self._has_ended else f"{counts.running} running, "
-        wait = f"; {self._slots.wait}" if self._slots.wait and not self._has_ended else ""
-        return (
-            f"{counts.ended}/{self._trials} trials ({outcomes or 'none ended'}), {running}{retried}"
-            f"{self._epochs_per_s:.1f} epochs/s, {_format_s(self._elapsed_s)} so far, {self._left()}{wait}"
-        )
-
-    def _left(self) -> str:
-        left_s = self._left_s
-        if self._counts.ended == self._trials:
-            return "done"
-        if left_s is None:
-            return "time left not known yet"
-        return f"about {_format_s(left_s)} left" if left_s else "nearly done"
+    def _overview(self) -> Overview:
+        return Overview(
+            self._study.plan, self._counts, self._epochs_expected, self._epochs_here, self._clock() - self._began,
+            self._epochs_per_s, self._retries, self._slots.wait, is_going_on=not self._has_ended,
+        )  # fmt: skip
 
     def screen(self) -> Group:
         """Draw the arms that fit on the screen, and a line for all."""
-        plan, counts = self._study.plan, self._counts
-        shown = self._shown()
-        table = Table(box=None, pad_edge=False)
-        table.add_column("arm", no_wrap=True, overflow="ellipsis")
-        for heading in ("searched", "confirmed", "running", f"best val {plan.metric}"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for name in shown:
-            arm = counts.arms[name]
-            table.add_row(
-                Text(name),
-                f"{arm.searched}/{plan.budget.replicates * plan.budget.trials}",
-                f"{arm.confirmed}/{plan.budget.replicates * plan.budget.seeds}",
-                str(len(arm.running) or ""),
-                "" if arm.best is None else f"{arm.best:.4g}",
-            )
-        left_out = len(counts.arms) - len(shown)
-        rest = [Text(f"… and {left_out} more arms")] if left_out else []
-        return Group(table, *rest, Text(self._line()))
-
-    def _shown(self) -> list[str]:
-        """Choose the arms that fit on the screen: the reference, those at work, then the best; all at the end."""
-        names, places = list(self._counts.arms), max(1, self._console.height - LINES_BESIDE_ARMS)
-        if self._has_ended or len(names) <= places:
-            return names
-        arms = self._counts.arms
-        by_interest = sorted(names[1:], key=lambda name: (not arms[name].running, self._counts.rank(name)))
-        chosen = {names[0], *by_interest[: places - 1]}
-        return [name for name in names if name in chosen]
-
-
-def _format_s(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+        return self._overview().screen(self._console.height)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.ledger.events import Ended, EpochTrained, Event, Retried, Started
 from ablation.ledger.records import TrialState
-from ablation.study.state import StudyState
+from ablation.plan import Plan, PlannedTrial
 
 
 @dataclass
@@ -23,11 +24,14 @@ class ArmCounts:
 
 
 class Counts:
-    """What has become of a study's trials so far, over all sessions; ``running`` ones are this session's."""
+    """What has become of a study's trials so far, over all sessions; ``running`` ones are this session's.
 
-    def __init__(self, study: StudyState) -> None:
-        plan, records = study.plan, study.records
-        self._study = study
+    ``records`` are the study's own, to which its events are applied before they are noted here.
+    """
+
+    def __init__(self, plan: Plan, trials: Mapping[str, PlannedTrial], records: Mapping[str, TrialState]) -> None:
+        self._trials = trials
+        self._records = records
         self.arms = {arm.name: ArmCounts() for arm in plan.arms}
         self.outcomes: Counter[str] = Counter()
         self.epochs = sum(len(state.epochs) for state in records.values())
@@ -40,7 +44,7 @@ class Counts:
         """Count an event that the study has applied."""
         if event.trial_id is None:
             return
-        running = self.arms[self._study.trials[event.trial_id].arm].running
+        running = self.arms[self._trials[event.trial_id].arm].running
         match event.what:
             case EpochTrained():
                 self.epochs += 1
@@ -50,7 +54,7 @@ class Counts:
                 running.discard(event.trial_id)
             case Ended():
                 running.discard(event.trial_id)
-                self._end(self._study.records[event.trial_id])
+                self._end(self._records[event.trial_id])
             case _:
                 pass
 
@@ -88,7 +92,7 @@ class Counts:
 
     def _end(self, state: TrialState) -> None:
         assert state.outcome is not None, "an ended trial has an outcome"
-        trial = self._study.trials[state.trial_id]
+        trial = self._trials[state.trial_id]
         arm = self.arms[trial.arm]
         self.outcomes[state.outcome] += 1
         if trial.phase == "search":

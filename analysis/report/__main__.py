@@ -136,9 +136,11 @@ def _say(failures: Sequence[Failure]) -> None:
 
 
 def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, watch: int | None) -> None:
+    out_console, errors = console(), console(stderr=True)
+    if errors.is_terminal:  # where somebody waits for it
+        errors.print(f"reading {', '.join(runs)} …")
     from analysis.report.folder import report_folders
 
-    out_console, errors = console(), console(stderr=True)
     positions = _places(runs)
     folders = report_folders(positions, out)
     if figures is not None:

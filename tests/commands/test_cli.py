@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -11,8 +12,14 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
 
-from ablation import best, cli
+import ablation.run as run
+from ablation import best, cli, resume
+from ablation.console.messages import JsonMessages, TextMessages
+from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.version import VERSION
 from tests.support.plain_loop import run_study
@@ -50,6 +57,40 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     check = f"import sys; from ablation.cli import _list; _list(); print(set({heavy}) & set(sys.modules))"
     listed = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert listed.stdout.strip() == "set()"
+
+
+def test_a_command_has_its_first_line_before_it_imports_what_takes_seconds() -> None:
+    heavy = ("torch", "ray", "optuna", "pandas", "plotly", "statsmodels")
+    modules = "ablation.run, ablation.resume, ablation.status, ablation.best, analysis.report.__main__"
+    check = f"import sys, {modules}; print(set({heavy}) & set(sys.modules))"
+    imported = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert imported.stdout.strip() == "set()"
+
+
+def test_a_command_says_what_it_does_before_it_reads_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(JsonMessages, "step", lambda self, what: said.append(what))
+
+    def read(*arguments: object, **options: object) -> None:
+        assert len(said) == 1
+        raise FaultsError(["stop here"])
+
+    monkeypatch.setattr(run, "plan_run", read)
+    monkeypatch.setattr(resume, "plan_resume", read)
+    for main, arguments in ((run.main, ("--space", "tcl")), (resume.main, ("runs/mine",))):
+        said.clear()
+        app = typer.Typer()
+        app.command()(main)
+        done = CliRunner().invoke(app, [*arguments, "--log-format", "json"])
+        assert done.exit_code == 2 and "stop here" in done.output
+    assert said == ["reading runs/mine"]
+
+
+def test_steps_are_for_whoever_waits_at_a_terminal() -> None:
+    for is_terminal, expected in ((True, "starting Ray …\n"), (False, "")):
+        file = io.StringIO()
+        TextMessages(Console(file=file, force_terminal=is_terminal, color_system=None)).step("starting Ray")
+        assert file.getvalue() == expected
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

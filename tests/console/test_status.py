@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import platform
@@ -15,17 +16,22 @@ from typing import Any
 
 import pytest
 import typer
+from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
-from ablation import best, rerun, status
+from ablation import best, rerun, status, study_file
+from ablation.at_work import QUIET_S, is_at_work
+from ablation.console.progress import Progress
+from ablation.engine.slots import Slots
 from ablation.ledger.log import Ledger, newest_driver
 from ablation.machine import started
 from ablation.paths import RunPaths
-from ablation.planning.planned_run import _folder_faults
+from ablation.planning.place import folder_faults
+from ablation.run_dir import run_dir
 from ablation.study.study import MOST_REASON_LETTERS, Study
 from analysis.audit.__main__ import main as audit
 from analysis.report.build import build as report_of
-from tests.support.plain_loop import run_study
+from tests.support.plain_loop import carry_out, run_study
 from tests.toy_study import toy_plan
 
 ENDED = 2**22 + 1  # above what Linux gives to processes
@@ -62,12 +68,52 @@ def test_trials_run_while_their_driver_is_at_work_and_are_interrupted_afterwards
     say_driver_is(half, host, process)
     code, text = shown(status.show, str(half.root))
     assert code == 0
-    assert ("running      3" in text) == is_alive
-    assert ("interrupted      0" in text) == is_alive and ("interrupted      3" in text) != is_alive
+    assert ("= 3 running + " in text) == is_alive and (", 3 running, " in text) == is_alive
+    assert ("3 interrupted" in text) != is_alive
+
+
+def test_a_run_is_looked_at_again_until_no_driver_is_at_work_on_it(
+    half: RunPaths[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_driver_is(half, platform.node(), os.getpid())
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            say_driver_is(half, platform.node(), ENDED)
+
+    monkeypatch.setattr("ablation.status.time.sleep", wait)
+    code, text = shown(status.show, str(half.root), "--watch", "--json")
+    first, second, last = map(json.loads, text.splitlines())
+    assert code == 0 and first["is_going_on"] and second["is_going_on"] and not last["is_going_on"]
+    assert len(first["running"]) == 3 == sum(arm["running"] for arm in first["arms"].values())
+    assert last["running"] == [] and last["counts"]["interrupted"] == 3
+    assert "is gone; go on with: " in last["standing_still"] and min(waited) >= 1
+
+
+def test_status_shows_the_table_that_its_driver_shows(tmp_path: Path) -> None:
+    def rows(screen: RenderableType) -> list[str]:
+        out = Console(file=io.StringIO(), width=100)
+        out.print(screen)
+        return [line.rstrip() for line in str(out.file.getvalue()).splitlines()]  # type: ignore[attr-defined]
+
+    paths, plan = RunPaths(tmp_path / "toy"), toy_plan()
+    study_file.write(study_file.describe("toy", plan, "quick", None, []), paths)
+    with Ledger(paths.ledger) as ledger:
+        study = Study(plan, ledger)
+        progress = Progress(study, Slots(3, 1.0, 0.0), console=Console(file=io.StringIO(), height=40))
+        with study.followed_by(progress.note):
+            carry_out(study, paths, at_a_time=3, most_epochs=50)
+        ledger.flush()
+        *table, line = rows(progress.screen())
+        *seen, said = rows(status.look(run_dir(paths.root)).overview.screen(40))
+    assert seen == table and any(row.split()[3] == "1" for row in table[1:])  # one of its trials is running
+    assert said.split(",")[:3] == line.split(",")[:3]  # the rest is time
 
 
 def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths[Path]) -> None:
-    assert not status.is_at_work({"host": "another", "process": 1}, time.time() - 2 * status.QUIET_S)
+    assert not is_at_work({"host": "another", "process": 1}, time.time() - 2 * QUIET_S)
 
 
 def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tmp_path: Path) -> None:
@@ -93,12 +139,12 @@ def test_a_reason_of_megabytes_is_cut_at_its_source(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_no_run_can_be_written_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _folder_faults(tmp_path / "new/runs") == []
+    assert folder_faults(tmp_path / "new/runs") == []
     (tmp_path / "file").touch()
-    assert f"{tmp_path / 'file'} is a file" in _folder_faults(tmp_path / "file/runs")[0]
+    assert f"{tmp_path / 'file'} is a file" in folder_faults(tmp_path / "file/runs")[0]
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: full)
-    assert "its disk is full" in _folder_faults(tmp_path)[0]
+    assert "its disk is full" in folder_faults(tmp_path)[0]
 
 
 @pytest.mark.parametrize(
@@ -116,22 +162,22 @@ def test_what_only_trying_tells_of_a_folder_is_a_fault_too(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
-    (fault,) = _folder_faults(tmp_path)
+    (fault,) = folder_faults(tmp_path)
     assert said in fault
 
 
 def test_names_that_are_too_long_links_into_nothing_and_kernel_folders_are_faults(tmp_path: Path) -> None:
-    assert "no folder can have so long a name" in _folder_faults(tmp_path / ("x" * 256))[0]
+    assert "no folder can have so long a name" in folder_faults(tmp_path / ("x" * 256))[0]
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    assert f"is a link to {tmp_path / 'gone'}, which is not there" in _folder_faults(tmp_path / "link/runs")[0]
-    assert "nothing can be written there" in _folder_faults(Path("/proc/runs"))[0]
+    assert f"is a link to {tmp_path / 'gone'}, which is not there" in folder_faults(tmp_path / "link/runs")[0]
+    assert "nothing can be written there" in folder_faults(Path("/proc/runs"))[0]
     assert list(tmp_path.iterdir()) == [tmp_path / "link"]  # nothing is left of the try
 
 
 def test_a_process_that_has_a_drivers_number_by_now_is_not_the_driver(half: RunPaths[Path]) -> None:
     mine = {"host": platform.node(), "process": os.getpid(), "started": started(os.getpid())}
-    assert status.is_at_work(mine, 0.0)
-    assert not status.is_at_work({**mine, "started": "another boot/17"}, 0.0)
+    assert is_at_work(mine, 0.0)
+    assert not is_at_work({**mine, "started": "another boot/17"}, 0.0)
     code, text = shown(status.show, str(half.root))
     assert code == 0 and "is at work" not in text
 

@@ -24,7 +24,7 @@ from ablation.planning.resumed_run import plan_resume
 from ablation.rerun import rerun
 from ablation.resources import Keep, Resources
 from ablation.run_dir import run_dir
-from ablation.status import facts
+from ablation.status import look
 from ablation.store import AnyPath, files_below, located, name_in, opened
 from analysis.audit.checks import audit
 from tests.support.object_store import BUCKET, served, settings
@@ -81,7 +81,7 @@ def hold(paths: RunPaths, kept_searches: set[str]) -> None:
     assert reported == gone.to_dict()
     assert {Path(name).parent.name for name in files} == {Path(name).parent.name for name in pointing}
     assert lost_checkpoints(paths.root) == [] and audit(paths.root) == []
-    assert facts(run_dir(paths.root))["checkpoints"] == {"kept": len(pointing), "removed": len(gone)}
+    assert look(run_dir(paths.root)).facts()["checkpoints"] == {"kept": len(pointing), "removed": len(gone)}
 
 
 @pytest.fixture(scope="module")

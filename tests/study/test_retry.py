@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Annotated
 
 import pytest
 import typer
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from ablation.failures import Kind, kind_of
 from ablation.ledger.records import TrialState
 from ablation.plan import Plan
-from ablation.retry_option import RetryFailed, WithRetry, kinds_asked
+from ablation.retry_option import WithRetry, kinds_asked, retry_option
 from ablation.study.retry import reopenable
 from tests.toy_study import toy_plan
 
@@ -95,7 +96,7 @@ APP = typer.Typer()
 
 
 @APP.command(cls=WithRetry)
-def shown(run: str, retry_failed: RetryFailed = None, plan: bool = False) -> None:
+def shown(run: str, retry_failed: Annotated[str | None, retry_option()] = None, plan: bool = False) -> None:
     """Print what was understood."""
     faults: list[str] = []
     typer.echo(f"{run} {' '.join(kinds_asked(retry_failed, faults))} {plan} {' '.join(faults)}")
