@@ -158,7 +158,8 @@ def start_node(
         f"--num-cpus={cpus}", "--disable-usage-stats", "--object-store-memory=134217728", *options,
     ]  # fmt: skip
     command = ["unshare", "-m", "sh", "-c", f'{difference.command} && exec "$@"', "sh", *command]
-    if spawn(command, log, f"{BRIDGE}{host}", {**difference.environment, MARK: mark}).wait(180):
+    settings = {"RAY_raylet_start_wait_time_s": "150", **difference.environment, MARK: mark}  # of a busy machine
+    if spawn(command, log, f"{BRIDGE}{host}", settings).wait(180):
         raise RuntimeError(log.read_text())
 
 
