@@ -78,7 +78,7 @@ def test_a_sweep_out_of_time_says_how_to_go_on_and_lost_workers_do_not_stop_it(t
     arguments = ("--arms", "baseline", "--trials", "1", "--set", "toy.misbehave=die once", "--no-report")
     cut = python(*SWEEP, "--out", str(tmp_path), *arguments, "--max-hours", "1e-9")
     assert cut.returncode == 130, cut.stderr
-    assert "--resume" in cut.stderr and "--name toy" in cut.stderr
+    assert f"go on with: {sys.executable} -m ablation.resume {tmp_path / 'toy'}" in cut.stderr.replace("\n", "")
     assert set(pd.read_parquet(tmp_path / "toy/trials.parquet")["status"]) == {"pending"}
     (tmp_path / "toy" / "logs").mkdir(exist_ok=True)
     (tmp_path / "toy" / "logs" / "gone__0__search__0.hang.txt").touch()  # a worker was killed with its driver
