@@ -11,6 +11,7 @@ import typer
 from scipy import special
 
 from ablation.best_trial import Selection, best_trials
+from ablation.how_to_load import how_to_load
 from ablation.run_dir import RunLocation, run_dir
 from ablation.terminal import console, exit_on_errors
 
@@ -21,7 +22,8 @@ def facts(run: RunLocation, arm: str | None = None) -> dict[str, Any]:
     """Return the best confirm trial by validation, of one arm or of all, with its arm's test score over replicates.
 
     ``test`` is the mean over the arm's replicates, of those all of whose planned seeds completed, as on the page; None
-    if there is none. ``low`` and ``high`` are the ends of Student's t interval, None for fewer than two. Raises
+    if there is none. Of a single replicate, it is over its ``n`` seeds, and ``unit`` says so. ``low`` and ``high`` are
+    the ends of Student's t interval, None for fewer than two values. Raises
     FileNotFoundError without a finished confirm trial, FaultsError for an arm that has none.
     """
     where = run_dir(run)
@@ -44,12 +46,18 @@ def _test(rows: list[Mapping[str, Any]], metric: str, seeds: int) -> dict[str, A
     by_replicate: dict[int, list[float]] = {}
     for row in rows:
         by_replicate.setdefault(row["replicate"], []).append(float(row[metric]))
-    means_R = np.array([np.mean(values) for values in by_replicate.values() if len(values) == seeds])
-    n, mean = len(means_R), float(means_R.mean()) if len(means_R) else None
-    if mean is None or n < 2:
-        return {"test": mean, "low": None, "high": None, "replicates": n}
-    reach = float(means_R.std(ddof=1) / n**0.5 * special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
-    return {"test": mean, "low": mean - reach, "high": mean + reach, "replicates": n}
+    whole = [values for values in by_replicate.values() if len(values) == seeds]
+    unit = "seed" if len(whole) == 1 < seeds else "replicate"
+    values = np.array(whole[0] if unit == "seed" else [np.mean(values) for values in whole])
+    found = {"test": float(values.mean()) if len(values) else None, "low": None, "high": None}
+    if len(values) > 1:
+        reach = float(values.std(ddof=1) / len(values) ** 0.5 * special.stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
+        found |= {"low": values.mean() - reach, "high": values.mean() + reach}
+    return {**found, "n": len(values), "unit": unit, "replicates": len(whole)}
+
+
+def _count(found: Mapping[str, Any]) -> str:
+    return f"{found['n']} {found['unit']}{'s' * (found['n'] != 1)}"
 
 
 def show(
@@ -60,26 +68,21 @@ def show(
     """Print the best configuration by validation, its arm's test score with interval, and how to load the model."""
     with exit_on_errors(FileNotFoundError, ValueError):
         found = facts(run, arm)
-        predictor = run_dir(run).study().plan.space.predictor
+        file = run_dir(run).study()
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
     out = console()
     out.print(f"{found['trial_id']}: validation {found['metric']} {found['validation']:.4g}")
     interval = "" if found["low"] is None else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})"
-    test = "not known yet" if found["test"] is None else f"{found['test']:.4g}{interval}, n = {found['replicates']}"
+    test = "not known yet" if found["test"] is None else f"{found['test']:.4g}{interval}, {_count(found)}"
     out.print(f"test {found['metric']} of {found['arm']}: {test}")
     for name, value in found["config"].items():
         out.print(f"  {name} = {value!r}")
-    if found["checkpoint"] is None:
-        return
-    out.print(f"checkpoint: {found['checkpoint']}")
-    if predictor is None:
-        out.print("load it:\n  from ablation import checkpoint\n  from ablation.store import located")
-        out.print(f"  checkpoint.load(located({found['checkpoint']!r}))")
-    else:
-        named = "" if arm is None else f", arm={arm!r}"
-        out.print(f"load it:\n  from ablation import load_best\n  model = load_best({run!r}{named})")
+    lines = how_to_load(file, run, found["checkpoint"], arm)
+    if lines:
+        out.print(f"checkpoint: {found['checkpoint']}")
+        out.print("\n  ".join(("load it:", *lines)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import verdicts
+from analysis import plain_search, verdicts
 from analysis.effect_evidence import EffectEvidence
 from analysis.effects import REFERENCE
 from analysis.evidence import Evidence
@@ -26,13 +26,16 @@ def answer(found: Evidence) -> tuple[str, ...]:
     trials are pending or interrupted, the first sentence begins with "So far".
     """
     study = found.study
-    if not study.comparisons:
+    if study.is_plain:
+        first, second = plain_search.answer(study, found.best, found.trials, found.units[study.metric])
+    elif not study.comparisons:
         return (f"This study declared no comparisons ({study.plan.design} design), so it makes no claim.", DESCRIPTION)
-    if found.comparisons["p"].isna().all():
+    elif found.comparisons["p"].isna().all():
         return nothing_tested(found.comparisons, confirm_counts(found.trials), study.score), DESCRIPTION
-    first, second = claims(found)
+    else:
+        first, second = claims(found)
     open_trials = found.counts["pending"] + found.counts["interrupted"]
-    return f"So far, {first[0].lower()}{first[1:]}" if open_trials else first, second
+    return _so_far(first) if open_trials else first, second
 
 
 def claims(found: EffectEvidence) -> tuple[str, str]:
@@ -51,6 +54,10 @@ def claims(found: EffectEvidence) -> tuple[str, str]:
 def listed(study: Question) -> str:
     """Name what is tested: whether it was declared is part of what a p value means."""
     return "declared comparison" if study.is_declared else "comparison"
+
+
+def _so_far(sentence: str) -> str:
+    return f"So far, {sentence[0].lower()}{sentence[1:]}"
 
 
 def confirm_counts(trials: pd.DataFrame) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from analysis import plain_search
 from analysis.effect_evidence import EffectEvidence
 from analysis.evidence import Evidence
 from analysis.inference import ALPHA, sign_flip_floor
@@ -38,6 +39,8 @@ def caveats(found: Evidence) -> list[Caveat]:
         "random_search": search if found.study.search_is_random else None,
         "sign_flip_floor": floor(found.comparisons),
     }
+    if found.study.is_plain:
+        said["at_edge"] = " ".join(plain_search.at_edges(found.study, found.best)) or None
     listed = [Caveat(code, text) for code, text in said.items() if text is not None]
     return listed + [
         Caveat("not_computed", f"{failure.name} could not be computed: {failure.error}") for failure in found.failures
@@ -66,6 +69,8 @@ def growth(study: PlannedStudy) -> str | None:
         return f"{grew}, before any confirm trial had a result."
     known = [int(confirmed) for confirmed in seen if confirmed is not None]
     when = f", with {max(known)} confirm results there to be looked at" if known else ""
+    if study.is_plain:
+        return f"{grew}{when}. If it grew until the score was good, the score is too good."
     return f"{grew}{when}. If results had been looked at, false alarms are likelier than the p values say."
 
 
@@ -102,11 +107,12 @@ def _without_result(found: Evidence) -> Iterator[tuple[str, str]]:
         yield "failed", f"{count(lost, 'trial')} failed or diverged; they count as effort and are listed."
     if waiting:
         verb = "has" if waiting == 1 else "have"
-        yield (
-            "open",
-            f"{count(waiting, 'trial')} {verb} not ended: this is a look at an unfinished study, and looking more than "
-            "once makes false alarms likelier than the p values say.",
+        rest = (
+            "another configuration may yet be better."
+            if found.study.is_plain
+            else "looking more than once makes false alarms likelier than the p values say."
         )
+        yield "open", f"{count(waiting, 'trial')} {verb} not ended: this is a look at an unfinished study, and {rest}"
     if short:
         rest = "lost replicates that one arm did not finish; pairs are what both arms have."
         yield "lost_pairs", f"{count(short, 'comparison')} {rest}"

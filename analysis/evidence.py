@@ -14,7 +14,7 @@ from analysis.effect_evidence import EffectEvidence, compare
 from analysis.load import PlannedStudy
 from analysis.statistics import item_agreement, resampling, survival
 from analysis.statistics.survival import Unequal
-from analysis.tables import code_versions, effort, recall
+from analysis.tables import best, code_versions, effort, recall
 from analysis.tables.code_versions import code_table
 from analysis.tables.reruns import rerun_counts
 from analysis.tables.variance_sources import variance_sources
@@ -46,12 +46,18 @@ class Evidence(EffectEvidence):
     calibration: pd.DataFrame
     reliability: pd.DataFrame
     variance_sources: pd.DataFrame
+    best: best.Best | None = None
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     reruns: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Every table by name, empty ones included, but what was read and not computed: trials, confusion counts."""
-        return {name: frame for name, frame in super().tables.items() if name not in ("trials", "confusions")}
+        """Every table by name, empty ones included, but what was read and not computed: trials, confusion counts.
+
+        Of one arm there is no table that compares arms with a reference: ``scores`` has its numbers.
+        """
+        left_out = {"trials", "confusions", *(["arms"] if self.study.is_plain else [])}
+        return {name: frame for name, frame in super().tables.items() if name not in left_out}
 
 
 def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataFrame | None = None) -> Evidence:
@@ -77,6 +83,8 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
     predictions = make("predictions", lambda: load.predictions(run, among=ids), nothing_of(load.PREDICTION_COLUMNS))
     confusions = make("confusions", lambda: load.confusions(run, ids), nothing_of(load.CONFUSION_COLUMNS))
     compared = compare(study, table, attempts)
+    is_scored = study.is_plain  # of several arms, arms_table has the scores
+    found = make("configuration", lambda: best.best(study, trials, table), None)
     survived, unequal = make("survival", lambda: survival.survival_table(study, trials), NO_SURVIVAL)
     calibrated, reliability = make(
         "reliability", lambda: item_agreement.calibration(study, trials, predictions), (NO_CALIBRATION, nothing)
@@ -99,6 +107,8 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
         calibration=calibrated,
         reliability=reliability,
         variance_sources=make("variance_sources", lambda: variance_sources(study, trials, table, predictions), nothing),
+        best=found,
+        scores=make("scores", lambda: best.scores(study, trials, table, found), nothing) if is_scored else nothing,
         reruns=make("reruns", lambda: rerun_counts(load.reruns(run)), rerun_counts({})),
         failures=tuple(attempts.failures),
     )

@@ -37,6 +37,7 @@ def findings(source: RunLocation | Evidence, lacking: Mapping[str, str] | None =
         "study": _study(found),
         "metric": effect_findings.metric(study),
         "answer": list(answer(found)),
+        "best": _best(found),
         "accounting": dict(found.counts),
         "arms": _arms(found),
         "comparisons": _comparisons(found),
@@ -82,6 +83,14 @@ def _study(found: Evidence) -> dict[str, Any]:
         **effect_findings.levels(),
         "table": None,
     }
+
+
+def _best(found: Evidence) -> dict[str, Any] | None:
+    best = found.best
+    if best is None:
+        return None
+    values = dict(zip(best.configuration["name"], best.configuration["value"], strict=True))
+    return {**asdict(best), "configuration": values, "scores": _records(found.scores)}
 
 
 def _arms(found: Evidence) -> list[dict[str, Any]]:

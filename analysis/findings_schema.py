@@ -162,6 +162,34 @@ _TABLE = {
     "understood": {"type": "array", "items": _text("a sentence"), "description": "how it was read"},
 }
 
+_SCORE = {
+    "mean": _number("mean"),
+    "sd": _number("standard deviation of single values"),
+    **_INTERVAL,
+    "n": _count("values"),
+    "planned": _count("values planned"),
+    "unit": {"enum": ["replicate", "seed"], "description": "what one value is; a replicate's seeds are averaged"},
+}
+
+_BEST = {
+    "trial_id": _text("the confirm trial with the best validation score of the primary metric"),
+    "arm": _text("its arm"),
+    "replicate": _count("its replicate"),
+    "validation": _number("its validation score at the last epoch"),
+    "configuration": {"type": "object", "description": "value of each hyperparameter and factor"},
+    "own": _object("test score of this configuration over the confirm runs that trained it", _SCORE),
+    "procedure": _object("test score of its arm over replicates, each with a search of its own", _SCORE),
+    "scores": _rows(
+        "both for every metric; empty if there are several arms",
+        {
+            "metric": _text("metric"),
+            "of": {"enum": ["configuration", "procedure"], "description": "the latter if replicates search anew"},
+            **_SCORE,
+        },
+    ),
+    "checkpoint": _maybe_text("its file in the run directory"),
+}
+
 _SIDES = {
     f"{side}{key}": kind
     for side in ("added", "removed")
@@ -311,6 +339,7 @@ SCHEMA: Schema = {
                 "items": _text("a sentence"),
                 "description": "what the page says first: what was found, and what could not have been",
             },
+            "best": _object("the best configuration; null before a confirm trial has completed", _BEST, nullable=True),
             "accounting": _counts("planned trials by status"),
             "arms": _rows("arms in the plan's order", _ARM),
             "comparisons": _rows("declared comparisons of the primary metric, in the plan's order", _COMPARISON),

@@ -94,6 +94,11 @@ class PlannedStudy:
         return self.space.conditions
 
     @property
+    def is_plain(self) -> bool:
+        """Whether there is one arm alone: a search for the best configuration, in which nothing can be compared."""
+        return len(self.plan.arms) == 1
+
+    @property
     def comparisons(self) -> tuple[tuple[str, str], ...]:
         """Pairs (arm, against) declared before the study."""
         return self.plan.comparisons

@@ -22,6 +22,8 @@ class Float(Frozen):
 
     >>> Float(low=1e-4, high=0.1, default=0.01, log=True).ends()
     (0.0001, 0.1)
+    >>> Float(low=1e-4, high=0.1, default=0.01, log=True).in_words()
+    '0.0001 to 0.1, logarithmic'
     """
 
     kind: Literal["float"] = "float"
@@ -47,6 +49,10 @@ class Float(Frozen):
     def holds(self, value: Level) -> bool:
         """Return whether a value is in the range."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def in_words(self) -> str:
+        """Say among which values a search chooses."""
+        return _range_in_words(self)
 
 
 class Int(Frozen):
@@ -79,6 +85,10 @@ class Int(Frozen):
     def holds(self, value: Level) -> bool:
         """Return whether a value is in the range."""
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def in_words(self) -> str:
+        """Say among which values a search chooses."""
+        return _range_in_words(self)
 
 
 class Choice(Frozen):
@@ -119,6 +129,10 @@ class Choice(Frozen):
         """Return whether a value is one of them; True is not 1."""
         return any(value == known and isinstance(value, bool) == isinstance(known, bool) for known in self.values)
 
+    def in_words(self) -> str:
+        """Say among which values a search chooses."""
+        return ", ".join(map(str, self.values))
+
 
 Domain = Annotated[Float | Int | Choice, Field(discriminator="kind")]
 
@@ -130,3 +144,7 @@ def _check_range(domain: Float | Int) -> None:
         )
     if domain.log and domain.low <= 0:
         raise ValueError(f"low is {domain.low}, but a log range must start above 0")
+
+
+def _range_in_words(domain: Float | Int) -> str:
+    return f"{domain.low:g} to {domain.high:g}{', logarithmic' if domain.log else ''}"

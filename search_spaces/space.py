@@ -39,6 +39,7 @@ __all__ = [
     "When",
 ]
 
+PLAIN_ARM = "model"  # the one arm of a space without factors
 IS_RECORDED = "is_recorded"  # key of the context in which a study that has run is read
 
 Design = Literal["one-at-a-time", "factorial", "joint"]
@@ -57,6 +58,9 @@ class Comparison(Frozen):
     levels: tuple[Level, ...] = ()
 
 
+WITH_THE_REFERENCE = (Comparison(against="reference"),)
+
+
 class Arm(Frozen):
     """One combination of levels of the scientific factors."""
 
@@ -68,6 +72,9 @@ class Arm(Frozen):
 
 class Space(Frozen):
     """A study's question: what varies, what is tuned per arm, what is held equal, and what will be compared.
+
+    Without ``factors`` it is a plain search: one arm, named PLAIN_ARM, of which the best configuration is sought. With
+    them, ``reference`` and ``baseline`` give a level of each.
 
     >>> space = Space(
     ...     name="squares",
@@ -93,16 +100,16 @@ class Space(Frozen):
     trial: str = Field(description="import path of run_trial, 'package.module:function'")
     dataset: str | None = Field(default=None, description="import path of the function that checks and opens --data")
     default_data: str | None = None
-    factors: dict[str, Choice]
-    nuisance: dict[str, Domain]
+    factors: dict[str, Choice] = Field(default={})
+    nuisance: dict[str, Domain] = Field(default={})
     first_points: tuple[Levels, ...] = Field(
         default=(), description="hyperparameters known to be worth a try: every search, of every arm, begins with them"
     )
     fixed: Levels = Field(default={})
-    reference: Levels
-    baseline: Levels
+    reference: Levels = Field(default={})
+    baseline: Levels = Field(default={})
     conditions: tuple[When, ...] = ()
-    comparisons: tuple[Comparison, ...] = (Comparison(against="reference"),)
+    comparisons: tuple[Comparison, ...] = WITH_THE_REFERENCE
     metrics: tuple[Metric, ...] = Field(min_length=1, description="a name alone stands for Metric(name=…)")
     direction: Direction = Field(default="maximize", description="of the metrics that are given by name alone")
     budgets: dict[str, Budget]
@@ -119,7 +126,7 @@ class Space(Frozen):
     def _consistent(self, info: ValidationInfo) -> Self:
         # What was recorded has run: names that are no longer taken must not keep it from being read.
         is_recorded = bool(info.context and info.context.get(IS_RECORDED))
-        faults = [*self._faults(), *(() if is_recorded else self._table_faults())]
+        faults = [*self._faults(), *(() if is_recorded else self._new_faults())]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -152,8 +159,10 @@ class Space(Frozen):
         yield from condition_faults(self.conditions)
         yield from first_point_faults(self.first_points, {**self.factors, **self.nuisance})
 
-    def _table_faults(self) -> Iterator[str]:
-        """Say what tables and names of files could not hold, or distinguish."""
+    def _new_faults(self) -> Iterator[str]:
+        """Say what a space that has run may have, and a new one not: above all what tables and files cannot hold."""
+        if not self.factors and self.comparisons not in ((), WITH_THE_REFERENCE):
+            yield "comparisons are declared, but there are no factors, and so nothing to compare; leave them out"
         yield from arm_name_faults(self.factors)
         for name, value in self.fixed.items():
             if isinstance(value, float) and not isfinite(value):
@@ -181,8 +190,11 @@ class Space(Frozen):
     def arms(self, design: Design = "one-at-a-time") -> tuple[Arm, ...]:
         """List a design's arms, reference first and baseline last; arms that mean the same are one.
 
-        A baseline that means the same as the reference is left out, which the reference's notes say.
+        A baseline that means the same as the reference is left out, which the reference's notes say. Without factors
+        there is one arm, whatever the design.
         """
+        if not self.factors:
+            return (self.arm({}, PLAIN_ARM),)
         if design == "joint":
             searched = (*self.factors, *self.nuisance)
             return (Arm(name="joint", levels={}, searched=searched),)

@@ -86,6 +86,26 @@ SPACE = Space(
 )
 
 
+PLAIN = Space(
+    name="toy-plain",
+    description="curves, without factors",
+    trial="tests.toy_study:run_trial",
+    nuisance={
+        "toy.offset": Float(low=-2.0, high=2.0, default=1.0),
+        "toy.speed": Float(low=1.0, high=10.0, default=5.0, log=True),
+    },
+    fixed={"toy.misbehave": "no"},
+    metrics=("score",),
+    budgets={"quick": Budget(replicates=1, trials=12, seeds=3, epochs=9, grace_epochs=1, reduction_factor=3)},
+)
+
+
+def plain_plan(**budget: int) -> Plan:
+    """Plan the toy search without factors, with another budget if asked."""
+    whole = PLAIN.budgets["quick"].model_copy(update=budget)
+    return Plan(space=PLAIN, metric="score", budget=whole, arms=PLAIN.arms(), comparisons=())
+
+
 def toy_plan(seed: int = 0, budget: str = "quick", **fixed: str) -> Plan:
     """Plan the toy study, with trials that misbehave as ``fixed`` says."""
     space = SPACE.model_copy(update={"fixed": {**SPACE.fixed, **{f"toy.{key}": text for key, text in fixed.items()}}})

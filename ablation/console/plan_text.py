@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -32,11 +32,11 @@ from search_spaces.space import Budget
 def print_header(out: Console, checked: CheckedStudy) -> None:
     """Say which budget and data a study runs on, and how much is to come."""
     plan, budget = checked.plan, checked.plan.budget
-    arms = "arm" if len(plan.arms) == 1 else "arms"
+    arms = f"{_count(len(plan.arms), 'arm')} × " if plan.space.factors else ""
     out.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
     out.print(
         f"budget {checked.budget_name} ({checked.budget_reason}): "
-        f"{len(plan.arms)} {arms} × {budget.replicates} replicates × ({_runs_in_words(budget)}) "
+        f"{arms}{_count(budget.replicates, 'replicate')} × ({_runs_in_words(budget)}) "
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if (start := checked.plan.init_from) is not None:
@@ -51,6 +51,10 @@ def print_header(out: Console, checked: CheckedStudy) -> None:
     if len(plan.arms) < possible:
         names = ", ".join(arm.name for arm in plan.arms)
         out.print(f"{len(plan.arms)} of {possible} arms: {names}; --arms '*' for all")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _runs_in_words(budget: Budget) -> str:
@@ -101,7 +105,7 @@ def show_plan(
     if not out.is_terminal:
         out.width = 160  # a file has no edge to cut the table at
     print_header(out, checked)
-    out.print(_arms_table(checked.plan))
+    out.print(_arms_table(checked.plan) if checked.plan.space.factors else _searched_table(checked.plan))
     for arm in checked.plan.arms:
         for note in arm.notes:
             out.print(f"{arm.name}: {note}")
@@ -203,6 +207,18 @@ def _arms_table(plan: Plan) -> Table:
     return table
 
 
+def _searched_table(plan: Plan) -> Table:
+    """List what the one arm of a space without factors searches; without a search, what is trained."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("hyperparameter", "searched in", "default") if plan.budget.trials else ("hyperparameter", "value"):
+        table.add_column(heading)
+    for name in plan.arms[0].searched:
+        domain = plan.space.domain(name)
+        searched_in = [domain.in_words()] if plan.budget.trials else []
+        table.add_row(name, *searched_in, str(domain.default))
+    return table
+
+
 def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
     hardware = "gpu" if found["gpus_per_trial"] else "cpu"
     lines = [
@@ -232,7 +248,7 @@ def _rehearsed_in_words(found: Mapping[str, Any]) -> str:
 def _power_in_words(found: Mapping[str, Any]) -> list[str]:
     half, spread, comparisons = found["half"], found["spread"], len(found["comparisons"])
     if half is None:
-        return ["nothing is compared: the study has no declared comparison among its arms"]
+        return [f"nothing is compared: {_score_in_words(found['arms'], found['budget'])}"]
     here = f"{comparisons} declared comparison{'s' * (comparisons > 1)} over {found['budget']['replicates']} replicates"
     equal = ", if all arms are equally noisy" if found["assumes_equal_variances"] else ""
     in_units = (
@@ -280,3 +296,14 @@ def allocations_in_words(found: Mapping[str, Any]) -> list[str]:
             "  more confirm runs a replicate: not known; --spread-from a run with two (--seeds 2) splits the spread"
         )
     return lines
+
+
+def _score_in_words(arms: Sequence[object], budget: Mapping[str, Any]) -> str:
+    """Say what the score of a study without comparisons will rest on."""
+    replicates, seeds = budget["replicates"], budget["seeds"]
+    if len(arms) > 1:
+        return "the study has no declared comparison among its arms"
+    if replicates == seeds == 1:
+        return "the best configuration gets one confirm run, and its score no interval; --seeds 3 gives one"
+    of = "replicates, each with its own search" if budget["trials"] else "replicates of one configuration"
+    return f"the score's interval is over {f'{replicates} {of}' if replicates > 1 else f'{seeds} seeds'}"

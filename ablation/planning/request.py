@@ -82,6 +82,8 @@ def check_request(
         faults.append(f"--metric is {metric!r}; {nearest(metric, metrics)}")
     if request.design not in DESIGNS:
         faults.append(f"--design is {request.design!r}; {nearest(request.design, DESIGNS)}")
+    elif not space.factors and request.design != DESIGNS[0]:
+        faults.append(f"--design is {request.design!r}, but the space has no factors to combine; leave it out")
     if request.seed < 0:
         faults.append(f"--seed is {request.seed}, but must be >= 0")
     effective = with_fixed(space, {**budget.fixed, **settings})

@@ -16,9 +16,10 @@ from analysis.report.inputs import Inputs, read
 from analysis.report.models import view as model_view
 from analysis.report.rendering import Rendered, rendered, write
 from analysis.report.run import view as run_view
+from analysis.report.score import view as score_view
 from analysis.report.search import view as search_view
 
-PARTS = (answer_view.PART, effects_view.PART, model_view.PART, search_view.PART, run_view.PART)
+PARTS = (answer_view.PART, score_view.PART, effects_view.PART, model_view.PART, search_view.PART, run_view.PART)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +72,15 @@ def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = Fals
     Raises FaultsError if the run cannot be read at all.
     """
     inputs = read(run, shows_faces=faces, lies_in_run=lies_in_run)
-    return Report(**vars(rendered(inputs, PARTS, _context(inputs, refresh_s), findings)), inputs=inputs)
+    parts = [part for part in PARTS if part.is_for(inputs.study)]
+    return Report(**vars(rendered(inputs, parts, _context(inputs, refresh_s), findings)), inputs=inputs)
 
 
 def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
     study = inputs.study
     return {
         "plan": study.plan,
+        "kind": "Ablation" if study.space.factors else "Search" if study.plan.budget.trials else "Score",
         "budget": study.plan.budget,
         "document": study.file,
         "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(study.file.data or {}),

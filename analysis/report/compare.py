@@ -26,7 +26,7 @@ def side_by_side(reports: Sequence[Report]) -> pd.DataFrame:
     for name, report in zip(names(reports), reports, strict=True):
         metric = report.inputs.study.metric
         ends = {metric: "mean", f"{metric}_low": "low", f"{metric}_high": "high"}
-        arms = report.tables["arms"].rename(columns=ends)
+        arms = report.inputs.evidence.arms.rename(columns=ends)
         arms = arms[["arm", "n", *ends.values(), "difference", "difference_low", "difference_high"]].copy()
         arms.insert(0, "study", name)
         arms.insert(3, "metric", metric)

@@ -81,7 +81,7 @@ def rendered(
     if found is None:
         found = no_findings(attempts.failed)
     figures = {name: figure for view in views for name, figure in view.figures.items()}
-    context |= {"has_arms": any(figure.arms for figure in figures.values()), "figures": {}}
+    context |= {"has_arms": any(len(figure.arms) > 1 for figure in figures.values()), "figures": {}}
     return Rendered(
         page=page.put_together(parts, texts, attempts.failed, context, template),
         figures=figures,
@@ -110,6 +110,7 @@ def _files(inputs: EffectInputs, frames: Mapping[str, pd.DataFrame], attempts: A
     study = inputs.study
     papers = {
         "arms": lambda: table_files.paper_arms(frames["arms"], inputs.evidence.units, study.declared),
+        "scores": lambda: table_files.paper_scores(frames["scores"], inputs.evidence.units, study.declared),
         "comparisons": lambda: table_files.paper_comparisons(
             frames["comparisons"], inputs.unit, study.higher_is_better
         ),

@@ -67,13 +67,22 @@ class Section:
         return {self.name: self.title, **self.shows}
 
 
+def every_study(_: Any) -> bool:
+    """Say that a part is for every study."""
+    return True
+
+
 @dataclass(frozen=True)
 class Part:
-    """A part of the page: sections under one title, or under none; ``folder`` of this package has its template."""
+    """A part of the page: sections under one title, or under none; ``folder`` of this package has its template.
+
+    ``is_for`` says of which studies; a study of one arm has none of what compares arms.
+    """
 
     folder: str
     title: str
     sections: tuple[Section, ...]
+    is_for: Callable[[Any], bool] = every_study
 
     @property
     def template(self) -> str:

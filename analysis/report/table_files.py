@@ -71,6 +71,23 @@ def paper_arms(arms: pd.DataFrame, units: Mapping[str, Unit], declared: Mapping[
     return pd.DataFrame(columns)
 
 
+def paper_scores(scores: pd.DataFrame, units: Mapping[str, Unit], declared: Mapping[str, Metric]) -> pd.DataFrame:
+    """Lay out the scores of a study of one arm as a paper would print them: mean, spread and interval."""
+    rows = scores.to_dict("records")
+    fine = [units[row["metric"]].at(row["low"], row["high"]) for row in rows]
+    names = [f"test {row['metric'].replace('_', ' ')}{_less(declared[row['metric']].higher_is_better)}" for row in rows]
+    return pd.DataFrame(
+        {
+            "metric": [f"{name}{', %' if unit.points else ''}" for name, unit in zip(names, fine, strict=True)],
+            "of": scores["of"].tolist(),
+            "mean": [unit.bare(row["mean"]) for row, unit in zip(rows, fine, strict=True)],
+            "standard deviation": [unit.bare(row["sd"]) for row, unit in zip(rows, fine, strict=True)],
+            "95 % interval": [unit.interval(row["low"], row["high"]) for row, unit in zip(rows, fine, strict=True)],
+            "values": [f"{row['n']} {row['unit']}{'s' * (row['n'] != 1)}" for row in rows],
+        }
+    )
+
+
 def paper_comparisons(comparisons: pd.DataFrame, unit: Unit, higher_is_better: bool) -> pd.DataFrame:
     """Lay out the declared comparisons as a paper would print them."""
     return pd.DataFrame(

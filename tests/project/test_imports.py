@@ -40,7 +40,7 @@ FLOORS = (
     "space_file user_code code_record version plan_versions arrays tensor_file torch_state",
     "ledger",
     "plan study_file study_result run_dir power spread moderation variance_components tables failures checkpoint "
-    "best_trial reuse exportable trust own_runs at_work reruns agreement retry_option",
+    "best_trial reuse exportable trust how_to_load own_runs at_work reruns agreement retry_option",
     "study",
     "engine",
     "planning",

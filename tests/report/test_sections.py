@@ -23,6 +23,7 @@ from analysis.report import build, page
 from analysis.report.__main__ import app
 from analysis.report.build import Report
 from analysis.report.inputs import Inputs, read
+from analysis.report.score import view as score
 from analysis.report.search import figures as search_figures
 from analysis.report.sections import Part, Section
 from analysis.statistics import item_agreement, survival
@@ -31,7 +32,8 @@ from tests.support.report_runs import write_full_run
 
 jsonschema: Any = import_module("jsonschema")  # has no types
 
-SECTIONS = {section.name: section for part in build.PARTS for section in part.sections}
+PARTS = [part for part in build.PARTS if part is not score.PART]  # which is for studies of one arm
+SECTIONS = {section.name: section for part in PARTS for section in part.sections}
 BROKEN = {
     "importance": (search_figures, "explained"),
     "slices": (search_figures, "parallel"),
@@ -91,7 +93,7 @@ def ready(run: Path) -> tuple[Inputs, tuple[Part, ...]]:
         view = section.make(inputs)
         return replace(section, make=lambda _: view)
 
-    return inputs, tuple(replace(part, sections=tuple(map(once, part.sections))) for part in build.PARTS)
+    return inputs, tuple(replace(part, sections=tuple(map(once, part.sections))) for part in PARTS)
 
 
 @pytest.mark.parametrize("stage", ["made", "filled"])
@@ -122,7 +124,7 @@ def test_whichever_section_fails_says_so_in_its_place_and_every_other_is_there(
 
 
 SECTIONS_AND_PARTS = [
-    name for part in build.PARTS for name in ([part.folder] if part.title else []) + [s.name for s in part.sections]
+    name for part in PARTS for name in ([part.folder] if part.title else []) + [s.name for s in part.sections]
 ]
 
 

@@ -238,7 +238,8 @@ def test_conditions_that_only_an_order_could_decide_are_refused(conditions: tupl
 
 @pytest.mark.parametrize("design", ["one-at-a-time", "factorial"])
 def test_a_baseline_that_is_the_reference_is_one_arm_and_not_compared(design: Design) -> None:
-    space = small_space(factors={}, reference={}, baseline={}, comparisons=(Comparison(against="baseline"),))
+    single = {"factors": {"a": Choice(values=(1,))}, "reference": {"a": 1}, "baseline": {"a": 1}}
+    space = small_space(**single, comparisons=(Comparison(against="baseline"),))
     (arm,) = space.arms(design)
     assert arm.name == "reference" and "trained once" in arm.notes[0]
     assert space.declared((arm,)) == ()
@@ -247,6 +248,27 @@ def test_a_baseline_that_is_the_reference_is_one_arm_and_not_compared(design: De
     assert arms[0].name == "reference" and "baseline" not in [arm.name for arm in arms]
     assert len({frozenset(arm.levels.items()) for arm in arms}) == len(arms) > 1
     assert {against for _, against in twins.declared(arms)} == {"reference"}
+
+
+@pytest.mark.parametrize("design", ["one-at-a-time", "factorial"])
+def test_a_space_without_factors_is_one_arm_that_searches_everything_and_compares_nothing(design: Design) -> None:
+    nuisance = {"c": Float(low=0.1, high=1.0, default=0.5), "d": Choice(values=("x", "y"))}
+    space = Space(name="plain", trial="nowhere:run_trial", nuisance=nuisance, metrics=("score",), budgets=QUICK)
+    (arm,) = space.arms(design)
+    assert (arm.name, arm.levels, arm.searched, arm.notes) == ("model", {}, ("c", "d"), ())
+    assert space.declared((arm,)) == ()
+    assert space.configuration(arm, {"c": 0.2, "d": "y"}) == {"c": 0.2, "d": "y"}
+    assert Space.model_validate_json(space.model_dump_json()) == space
+
+
+def test_reference_and_baseline_are_needed_where_there_are_factors_and_refused_where_there_are_none() -> None:
+    with pytest.raises(ValidationError, match="reference gives no level for 'a'") as caught:
+        small_space(reference={}, baseline={})
+    assert "baseline gives no level for 'b'" in str(caught.value)
+    with pytest.raises(ValidationError, match="reference names 'a', which is no factor"):
+        small_space(factors={})
+    with pytest.raises(ValidationError, match="there are no factors, and so nothing to compare; leave them out"):
+        small_space(factors={}, reference={}, baseline={}, comparisons=(Comparison(against="baseline"),))
 
 
 def test_a_space_survives_json() -> None:

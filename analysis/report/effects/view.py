@@ -111,4 +111,5 @@ PART = Part(
         ),
         Section("responses", "Response to each ordered factor", _responses, link="Responses"),
     ),
+    is_for=lambda study: not study.is_plain,
 )

@@ -67,6 +67,8 @@ def _table_and_figure(name: str, specs: tuple[Spec, ...], table: pd.DataFrame) -
 
 
 def _cost(inputs: Inputs) -> View:
+    if inputs.study.is_plain:
+        return View()  # a single dot
     costs = models.cost(inputs.evidence.arms, inputs.evidence.effort, inputs.study.metric)
     if costs.empty:
         return View({}, {"cost": costs})

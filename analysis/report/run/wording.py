@@ -15,7 +15,8 @@ def effort_sentence(rows: Iterable[Mapping[str, Any]], sweep_wall_s: float | Non
     planned = sorted({row["search"] for row in rows})
     epochs = count(sum(row["epochs"] for row in rows), "epoch")
     took = f"; the sweep took {duration(sweep_wall_s)}" if sweep_wall_s is not None else ""
-    given = f"Every arm was given {count(planned[0], 'search trial')}." if planned[0] else "Nothing was searched."
+    who = "Every arm was given" if len(rows) > 1 else "There were"
+    given = f"{who} {count(planned[0], 'search trial')}." if planned[0] else "Nothing was searched."
     fair = caveats.unequal_search(planned) or given
     trial_time = duration(sum(row["wall_s"] for row in rows))
     return f"{fair} In all, {epochs} were trained in {trial_time} of trial time{took}."
