@@ -29,7 +29,16 @@ class StudyResult(RunPaths[P]):
         sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.answer)
         # From where the notebook is: a browser follows no file:// out of a page that a server sent.
         link = escape(os.path.relpath(self.page) if isinstance(self.page, Path) else str(self.page))
-        return f'{sentences}{_table(found)}<p><a href="{link}">{link}</a></p>'
+        return f'{sentences}{_configuration(found)}{_table(found)}<p><a href="{link}">{link}</a></p>'
+
+
+def _configuration(found: Mapping[str, Any]) -> str:
+    """Lay out the best configuration of a study of one arm; of several, the table of arms says more."""
+    best = found.get("best")
+    if best is None or len(found["arms"]) > 1:
+        return ""
+    rows = [_row(map(escape, map(str, pair)), "td") for pair in best["configuration"].items()]
+    return f"<table>{_row(iter(('hyperparameter', 'best value')), 'th')}{''.join(rows)}</table>"
 
 
 def _table(found: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
+from ablation import best
 from ablation.engine.process_state import ProcessState
 from ablation.resources import Resources
 from ablation.run import run
@@ -87,3 +88,20 @@ def test_an_interrupted_trial_goes_on_as_if_it_had_not_been(example: str, tmp_pa
     attempt(example, tmp_path / "cut", 2)
     resumed = attempt(example, tmp_path / "cut", EPOCHS)
     assert [record.metrics for record in resumed] == [record.metrics for record in whole]
+
+
+def test_a_plain_search_of_an_examples_trial_names_its_best_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run(
+        str(EXAMPLES / "plain_search.yaml"), budget="quick", trials=4, seeds=2, epochs=2, name="tiny", out=tmp_path,
+        resources=Resources(executor="in-process"), report=False,
+    )  # fmt: skip
+    sys.modules.pop("with_sklearn", None)
+    trials = pd.read_parquet(tmp_path / "tiny" / "trials.parquet")
+    assert trials.groupby(["arm", "phase"]).size().to_dict() == {("model", "search"): 4, ("model", "confirm"): 2}
+    found = best.facts(tmp_path / "tiny")
+    top = trials[trials["phase"] == "confirm"].sort_values("metric.val_accuracy").iloc[-1]
+    assert found["config"]["alpha"] == top["config.alpha"] and (found["n"], found["unit"]) == (2, "seed")
