@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import typer
 from scipy import special
 
 from ablation.best_trial import Selection, best_trials
 from ablation.how_to_load import how_to_load
+from ablation.plan import Plan
 from ablation.run_dir import RunLocation, run_dir
 from ablation.terminal import console, exit_on_errors
 
@@ -22,12 +24,12 @@ def facts(run: RunLocation, arm: str | None = None) -> dict[str, Any]:
     """Return the best confirm trial by validation, of one arm or of all, with its arm's test score over replicates.
 
     ``test`` is the mean over the arm's replicates, of those all of whose planned seeds completed, as on the page; None
-    if there is none. Of a single replicate, it is over its ``n`` seeds, and ``unit`` says so. ``low`` and ``high`` are
-    the ends of Student's t interval, None for fewer than two values. Raises
-    FileNotFoundError without a finished confirm trial, FaultsError for an arm that has none.
+    if there is none. Of a single replicate, it is over the ``n`` seeds of this configuration, and ``unit`` says so.
+    ``low`` and ``high`` are the ends of Student's t interval, None for fewer than two values. Raises FileNotFoundError
+    without a finished confirm trial, FaultsError for an arm that has none.
     """
     where = run_dir(run)
-    plan, trials = where.study().plan, best_trials(where, Selection(arm))
+    plan, trials = where.plan_now(), best_trials(where, Selection(arm))
     best = trials[0]
     rows = [trial.row for trial in trials if trial.arm == best.arm]
     config = {name.removeprefix("config."): value for name, value in best.row.items() if name.startswith("config.")}
@@ -36,24 +38,33 @@ def facts(run: RunLocation, arm: str | None = None) -> dict[str, Any]:
         "arm": best.arm,
         "metric": best.metric,
         "validation": best.score,
-        **_test(rows, plan.primary.test_column, plan.budget.seeds),
+        **_test(best.row, rows, plan),
         "config": {name: value for name, value in config.items() if value is not None},
         "checkpoint": None if best.checkpoint is None else str(best.checkpoint),
     }
 
 
-def _test(rows: list[Mapping[str, Any]], metric: str, seeds: int) -> dict[str, Any]:
+def _test(best: Mapping[str, Any], rows: list[Mapping[str, Any]], plan: Plan) -> dict[str, Any]:
+    metric, seeds = plan.primary.test_column, plan.budget.seeds
+    scored = [row for row in rows if row.get(metric) is not None]
+    if plan.budget.replicates == 1:
+        names = [name for name in best if name.startswith("config.")]
+        values = np.array([row[metric] for row in scored if all(row[name] == best[name] for name in names)])
+        return {**_mean(values), "unit": "seed", "replicates": 1}
     by_replicate: dict[int, list[float]] = {}
-    for row in rows:
-        by_replicate.setdefault(row["replicate"], []).append(float(row[metric]))
-    whole = [values for values in by_replicate.values() if len(values) == seeds]
-    unit = "seed" if len(whole) == 1 < seeds else "replicate"
-    values = np.array(whole[0] if unit == "seed" else [np.mean(values) for values in whole])
+    for row in scored:
+        if row["index"] >= plan.confirm_trials - seeds:  # those before confirmed what was best before the search grew
+            by_replicate.setdefault(row["replicate"], []).append(float(row[metric]))
+    means_R = np.array([np.mean(values) for values in by_replicate.values() if len(values) == seeds])
+    return {**_mean(means_R), "unit": "replicate", "replicates": len(means_R)}
+
+
+def _mean(values: npt.NDArray[np.float64]) -> dict[str, Any]:
     found = {"test": float(values.mean()) if len(values) else None, "low": None, "high": None}
     if len(values) > 1:
         reach = float(values.std(ddof=1) / len(values) ** 0.5 * special.stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
         found |= {"low": values.mean() - reach, "high": values.mean() + reach}
-    return {**found, "n": len(values), "unit": unit, "replicates": len(whole)}
+    return {**found, "n": len(values)}
 
 
 def _count(found: Mapping[str, Any]) -> str:

@@ -96,6 +96,8 @@ class Plan(Frozen):
     comparisons: tuple[tuple[str, str], ...]
     warm_start: WarmStart | None = None
     init_from: InitFrom | None = None
+    # Search trials of a replicate before each time that the search of a study without comparisons grew.
+    searched_before: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _metric_is_known(self) -> Self:
@@ -122,6 +124,25 @@ class Plan(Frozen):
         return self.budget.rungs
 
     @property
+    def stages(self) -> tuple[int, ...]:
+        """Search trials after which a replicate is confirmed: where a search grew, once more for each time."""
+        return (*self.searched_before, self.budget.trials)
+
+    def chosen_among(self, trial: PlannedTrial) -> int:
+        """Count the search trials of its replicate among which a confirm trial's configuration is chosen."""
+        return self.stages[trial.index // self.budget.seeds]
+
+    @property
+    def confirm_trials(self) -> int:
+        """Count the confirm trials of a replicate: the budget's seeds, at each stage."""
+        return self.budget.seeds * len(self.stages)
+
+    def with_trials(self, trials: int) -> Plan:
+        """Return the plan with a longer search, whose best is confirmed anew; what was confirmed stays as it is."""
+        budget = self.budget.model_copy(update={"trials": trials})
+        return self.model_copy(update={"budget": budget, "searched_before": self.stages})
+
+    @property
     def startup_trials(self) -> int:
         """Trials of a replicate's search that no earlier trial decides: known points, then random ones.
 
@@ -134,7 +155,7 @@ class Plan(Frozen):
             case "cmaes":
                 return min(trials, known)
             case "tpe" | "gp":
-                return min(trials, max(3, trials // 3, known))
+                return min(trials, max(3, self.stages[0] // 3, known))
 
     @property
     def search_is_random(self) -> bool:
@@ -147,7 +168,7 @@ class Plan(Frozen):
             for index in range(self.budget.trials):
                 for arm in self.arms:
                     yield self._trial(arm.name, replicate, "search", index)
-            for index in range(self.budget.seeds):
+            for index in range(self.confirm_trials):
                 for arm in self.arms:
                     yield self._trial(arm.name, replicate, "confirm", index)
 
@@ -167,4 +188,4 @@ class Plan(Frozen):
     @property
     def trial_count(self) -> int:
         """Count the trials of all arms and both phases."""
-        return len(self.arms) * self.budget.replicates * (self.budget.trials + self.budget.seeds)
+        return len(self.arms) * self.budget.replicates * (self.budget.trials + self.confirm_trials)

@@ -30,6 +30,9 @@ PHASES: tuple[Phase, ...] = ("search", "confirm")
 def main(
     run: Annotated[str, typer.Argument(help="A run directory, or its address.")],
     replicates: Annotated[int | None, typer.Option(help="Let the study grow to so many replicates.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Let the search of a study without comparisons grow to so many trials.")
+    ] = None,
     space: Annotated[
         str | None, typer.Option(help="The run's space as it is now: levels that it has gained are further arms.")
     ] = None,
@@ -73,8 +76,8 @@ def main(
             say.step(f"reading {run}")
             retry = kinds_asked(retry_failed, faults)
             study = plan_resume(
-                located(run), replicates=replicates, space=space, arms=arms or (), data=data, given=given,
-                faults=faults, accept_changes=accept_changes, trust=trust,
+                located(run), replicates=replicates, trials=trials, space=space, arms=arms or (), data=data,
+                given=given, faults=faults, accept_changes=accept_changes, trust=trust,
             )  # fmt: skip
             if plan:
                 for line in left_in_words(study, retry):

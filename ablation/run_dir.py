@@ -20,8 +20,10 @@ from ablation.ledger.log import LedgerError, live_parts, newest_driver, read_eve
 from ablation.ledger.parts import retry_while_compacting
 from ablation.ledger.storage import Folder
 from ablation.paths import RunPaths
+from ablation.plan import Plan
 from ablation.store import AnyPath, as_typed, files_below, located, opened
 from ablation.study_file import StudyFile, UnknownVersionError, parse
+from search_spaces.space import IS_RECORDED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +134,11 @@ class RunDir:
         rows = rows.filter(compute.equal(rows["kind"], Started.kind)) if rows.num_rows else rows
         found = {row["seq"]: json.loads(row["payload"]).get("node") for row in rows.to_pylist()}
         return {seq: str(node) for seq, node in found.items() if node is not None}
+
+    def plan_now(self) -> Plan:
+        """Return the plan as it stands: study.json's, or what the study has grown to since."""
+        grown = self.growths()
+        return Plan.model_validate(grown[-1].plan, context={IS_RECORDED: True}) if grown else self.study().plan
 
     def event_columns(self, columns: Sequence[str], wanted: str | None = None) -> Any:
         """Read some columns of the events that count, in order, as an Arrow table without reading the others.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -56,12 +56,10 @@ def growth(study: PlannedStudy) -> str | None:
     if not study.growths:
         return None
     first = study.growths[0]
-    arms, replicates = len(study.arms), study.plan.budget.replicates
+    budget = study.plan.budget
+    now = {"arms": len(study.arms), "replicates": budget.replicates, "trials": budget.trials}
     times = "once" if len(study.growths) == 1 else f"{len(study.growths)} times"
-    grew = (
-        f"This study grew {times} after it was started, from {first['arms']} arms and {first['replicates']} replicates "
-        f"to {arms} and {replicates}"
-    )
+    grew = f"This study grew {times} after it was started, from {_size(study, first)} to {_size(study, now)}"
     later = [name for growth in study.growths for name in growth.get("arms_added", ())]
     grew += f" ({', '.join(later)} came later)" if later else ""
     seen = [growth.get("confirmed_before") for growth in study.growths]
@@ -72,6 +70,13 @@ def growth(study: PlannedStudy) -> str | None:
     if study.is_plain:
         return f"{grew}{when}. If it grew until the score was good, the score is too good."
     return f"{grew}{when}. If results had been looked at, false alarms are likelier than the p values say."
+
+
+def _size(study: PlannedStudy, at: Mapping[str, Any]) -> str:
+    """Say how large a study is or was, by what it may grow."""
+    if not study.is_plain:
+        return f"{at['arms']} arms and {at['replicates']} replicates"
+    return f"{count(at['replicates'], 'replicate')} of {count(at['trials'], 'search trial')}"
 
 
 def unequal_search(planned: Iterable[int]) -> str | None:

@@ -76,7 +76,8 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
         trials, counts = load.trials(run), load.accounting(run)
     else:
         counts = load.counted(trials)
-    table = effects.replicates(study, trials)
+    latest = study.of_last_stage(trials)
+    table = effects.replicates(study, latest)
     ids = trials["trial_id"].tolist()
     attempts, nothing = Attempts(), pd.DataFrame()
     make = attempts.make
@@ -87,7 +88,7 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
     found = make("configuration", lambda: best.best(study, trials, table), None)
     survived, unequal = make("survival", lambda: survival.survival_table(study, trials), NO_SURVIVAL)
     calibrated, reliability = make(
-        "reliability", lambda: item_agreement.calibration(study, trials, predictions), (NO_CALIBRATION, nothing)
+        "reliability", lambda: item_agreement.calibration(study, latest, predictions), (NO_CALIBRATION, nothing)
     )
     shared = {name: value for name, value in vars(compared).items() if name not in ("study", "failures")}
     return Evidence(
@@ -101,7 +102,7 @@ def gather(run: RunLocation, study: PlannedStudy | None = None, trials: pd.DataF
         survival=survived,
         unequal_survival=unequal,
         confusions=confusions,
-        recall=make("recall", lambda: recall.per_class_recall(study, trials, confusions), nothing),
+        recall=make("recall", lambda: recall.per_class_recall(study, latest, confusions), nothing),
         sampling=make("sampling", lambda: resampling.sampling_table(study, trials, table, predictions), NO_PAIRS),
         mcnemar=make("mcnemar", lambda: item_agreement.mcnemar_table(study, trials, predictions), NO_PAIRS),
         calibration=calibrated,

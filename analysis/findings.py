@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -90,7 +91,7 @@ def _best(found: Evidence) -> dict[str, Any] | None:
     if best is None:
         return None
     values = dict(zip(best.configuration["name"], best.configuration["value"], strict=True))
-    return {**asdict(best), "configuration": values, "scores": _records(found.scores)}
+    return {**asdict(best), "configuration": values, "scores": records(found.scores)}
 
 
 def _arms(found: Evidence) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablation.plan import Plan, PlannedTrial
 from ablation.run_dir import RunLocation, run_dir
@@ -14,6 +14,9 @@ from search_spaces.conditions import When
 from search_spaces.domains import Choice, Levels
 from search_spaces.metrics import Metric
 from search_spaces.space import IS_RECORDED, Arm, Level, Space
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PHASES = ("search", "confirm")
 PROPOSED = {
@@ -33,8 +36,8 @@ class PlannedStudy:
     Attributes:
         file: study.json, as it was written when the study was planned.
         plan: the plan as it stands: what the study has grown to.
-        growths: how it grew, in order: ``arms`` and ``replicates`` before, ``confirmed_before``, the confirm trials
-            that were completed by then, and ``arms_added``, the names of those that came with it.
+        growths: how it grew, in order: ``arms``, ``replicates``, ``trials`` before; ``confirmed_before``, the confirm
+            trials that were completed by then, and ``arms_added``, the names of those that came with it.
     """
 
     file: StudyFile
@@ -143,10 +146,15 @@ class PlannedStudy:
         """Epochs at which a search may stop trials."""
         return self.file.rungs
 
+    def of_last_stage(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """Leave out confirm trials of what was best before the search grew, if it did."""
+        first = self.plan.confirm_trials - self.plan.budget.seeds
+        return trials if not first else trials[(trials["phase"] != "confirm") | (trials["index"] >= first)]
+
     @property
     def search_is_random(self) -> bool:
         """Whether searches were too short to learn from their own trials."""
-        return self.file.search_is_random
+        return self.file.search_is_random and self.plan.search_is_random  # it may have grown since
 
     @property
     def how_searched(self) -> str:
@@ -191,6 +199,7 @@ def study(run: RunLocation) -> PlannedStudy:
             {
                 "arms": len(before.arms),
                 "replicates": before.budget.replicates,
+                "trials": before.budget.trials,
                 "confirmed_before": grown.confirmed_before,
                 "arms_added": [arm.name for arm in plan.arms if arm.name not in known],
             }

@@ -26,7 +26,6 @@ from ablation.power import detectable_difference, replicates_needed
 from ablation.resources import Keep, Resources
 from ablation.spread import Spread
 from ablation.terminal import console
-from search_spaces.space import Budget
 
 
 def print_header(out: Console, checked: CheckedStudy) -> None:
@@ -36,7 +35,7 @@ def print_header(out: Console, checked: CheckedStudy) -> None:
     out.print(": ".join(filter(None, (plan.space.name, plan.space.description))))
     out.print(
         f"budget {checked.budget_name} ({checked.budget_reason}): "
-        f"{arms}{_count(budget.replicates, 'replicate')} × ({_runs_in_words(budget)}) "
+        f"{arms}{_count(budget.replicates, 'replicate')} × ({_runs_in_words(plan)}) "
         f"= {plan.trial_count} trials of up to {budget.epochs} epochs"
     )
     if (start := checked.plan.init_from) is not None:
@@ -57,9 +56,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _runs_in_words(budget: Budget) -> str:
-    confirm = f"{budget.seeds} confirm"
-    return f"{budget.trials} search + {confirm}" if budget.trials else f"{confirm} at the defaults, no search"
+def _runs_in_words(plan: Plan) -> str:
+    confirm, trials = f"{plan.confirm_trials} confirm", plan.budget.trials
+    return f"{trials} search + {confirm}" if trials else f"{confirm} at the defaults, no search"
 
 
 def header_facts(checked: CheckedStudy) -> dict[str, Any]:
@@ -150,7 +149,7 @@ def _cost(plan: Plan, measured: Probe, slots: Slots, keep: Keep) -> dict[str, An
     arms, budget = len(plan.arms), plan.budget
     searched = arms * budget.replicates * budget.trials
     of_search = {"confirmed": 0, "best-per-arm": min(arms, searched), "all": searched}[keep]
-    kept = arms * budget.replicates * budget.seeds + of_search
+    kept = arms * budget.replicates * plan.confirm_trials + of_search
     return {
         "epochs_most": spent.epochs_most,
         "epochs_expected": spent.epochs_expected,
@@ -202,7 +201,7 @@ def _arms_table(plan: Plan) -> Table:
     budget = plan.budget
     for arm in plan.arms:
         levels = [str(arm.levels.get(factor, "–")) for factor in plan.space.factors]
-        counts = f"{budget.replicates} × {budget.trials}", f"{budget.replicates} × {budget.seeds}"
+        counts = f"{budget.replicates} × {budget.trials}", f"{budget.replicates} × {plan.confirm_trials}"
         table.add_row(arm.name, *levels, *counts)
     return table
 
@@ -241,6 +240,8 @@ def _cost_in_words(found: Mapping[str, Any]) -> list[str]:
 
 def _rehearsed_in_words(found: Mapping[str, Any]) -> str:
     tried, arms = found["arms_begun"], len(found["arms"])
+    if arms == 1:
+        return f"tried here in {found['probe_s']:.1f} s: a confirm trial"
     which = "every arm" if tried == arms else f"{tried} of {arms} arms, for lack of time"
     return f"tried here in {found['probe_s']:.1f} s: a confirm trial, and the first epoch of {which}"
 

@@ -23,7 +23,7 @@ class Effort:
 def effort(plan: Plan) -> Effort:
     """Count a plan's epochs: at most, and as expected when ASHA sees trials in an order that says nothing of them."""
     searches = len(plan.arms) * plan.budget.replicates
-    confirm = searches * plan.budget.seeds * plan.budget.epochs
+    confirm = searches * plan.confirm_trials * plan.budget.epochs
     searched = fmean(_search_epochs(plan, random.Random(draw)) for draw in range(200))
     return Effort(
         epochs_most=searches * plan.budget.trials * plan.budget.epochs + confirm,

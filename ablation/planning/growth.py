@@ -71,7 +71,13 @@ def _levels(of: Choice, but: Choice) -> list[str]:
 
 
 def larger(
-    file: StudyFile, plan: Plan, replicates: int | None, space: Space | None, arms: Sequence[str], faults: list[str]
+    file: StudyFile,
+    plan: Plan,
+    replicates: int | None,
+    trials: int | None,
+    space: Space | None,
+    arms: Sequence[str],
+    faults: list[str],
 ) -> Plan:
     """Return the plan of a run that is to grow; what keeps it from that is added to ``faults``.
 
@@ -79,6 +85,7 @@ def larger(
         file: study.json.
         plan: the run's plan as it stands.
         replicates: so many, if more are asked for.
+        trials: search trials of a replicate: so many, if more are asked for.
         space: the space as it is now; arms of levels that it has gained are the study's, too.
         arms: patterns of further arms of the space.
         faults: what is wrong already.
@@ -100,7 +107,25 @@ def larger(
             update={"space": space or plan.space, "arms": chosen, "comparisons": (space or plan.space).declared(chosen)}
         )
         faults += _new_arms_faults(plan, grown)
-    return grown
+    return _with_trials(grown, trials, faults)
+
+
+def _with_trials(plan: Plan, trials: int | None, faults: list[str]) -> Plan:
+    """Return the plan with a longer search, where nothing is compared."""
+    now = plan.budget.trials
+    asked = f"--trials is {trials}, but"
+    if trials is not None and trials < now:
+        faults.append(f"{asked} the run has {now}; a study grows, and never shrinks")
+    elif trials not in (None, now) and not now:
+        faults.append(f"{asked} the run searches nothing; start a new study to search")
+    elif trials not in (None, now) and plan.budget.sampler == "grid":
+        faults.append(f"{asked} the search goes through its grid of {now} points; start a new study for another grid")
+    elif plan.comparisons and (trials not in (None, now) or plan.searched_before):
+        rule = "a search that goes on after a look at its results compares nothing fairly; start a new study"
+        faults.append(f"{asked if trials else 'the search grew, but'} the run compares arms, and {rule}")
+    elif trials not in (None, now):
+        return plan.with_trials(trials)
+    return plan
 
 
 def _arms(plan: Plan, space: Space, patterns: Iterable[str], faults: list[str]) -> tuple[Arm, ...]:

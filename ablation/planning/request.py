@@ -116,6 +116,7 @@ def check_request(
         comparisons=comparisons,
         warm_start=warm_start,
         init_from=start,
+        searched_before=() if existing is None else existing.searched_before,
     )
     return CheckedStudy(plan, name, reason, data, settings)
 

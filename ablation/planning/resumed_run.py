@@ -27,6 +27,7 @@ def plan_resume(
     run: AnyPath,
     *,
     replicates: int | None = None,
+    trials: int | None = None,
     space: str | None = None,
     arms: Sequence[str] = (),
     data: str | None = None,
@@ -40,6 +41,7 @@ def plan_resume(
     Args:
         run: the run directory.
         replicates: let it grow to so many; default: as many as it has.
+        trials: let the search of a study without comparisons grow to so many trials a replicate.
         space: what ``--space`` takes: the run's space as it is now, which may have gained levels.
         arms: patterns of further arms to let it grow by.
         data: where its data is now, if it has moved.
@@ -62,7 +64,7 @@ def plan_resume(
     if folder is not None and existing.file.user_code is not None:
         existing.file.user_code.enter()  # relative paths of its trials start there
     given_space = None if space is None else find_space(space)
-    plan = larger(existing.file, existing.plan, replicates, given_space, arms, found)
+    plan = larger(existing.file, existing.plan, replicates, trials, given_space, arms, found)
     resources = checked_options(Resources, {**_last_resources(paths), **(given or {})}, found) or Resources()
     found += executor_faults(resources) + package_faults(plan.budget.sampler)
     checked: CheckedStudy | None = None

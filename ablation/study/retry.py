@@ -14,27 +14,36 @@ def reopenable(
 ) -> tuple[PlannedTrial, ...]:
     """Return the failed trials of these kinds that may run again, in the plan's order.
 
-    A search trial of a replicate that has been confirmed stays failed: it would change what was to be confirmed. A
+    A search trial among which a confirmed configuration was chosen stays failed: it would change what was confirmed. A
     confirm trial whose search left nothing to confirm runs again if that search goes on, or by now has left something.
     """
     replicates: dict[tuple[str, int], list[PlannedTrial]] = {}
     for trial in plan.trials():
         replicates.setdefault((trial.arm, trial.replicate), []).append(trial)
-    found = {trial.trial_id for members in replicates.values() for trial in _reopenable_of_one(members, records, kinds)}
+    again = (_reopenable_of_one(plan, members, records, kinds) for members in replicates.values())
+    found = {trial.trial_id for several in again for trial in several}
     return tuple(trial for trial in plan.trials() if trial.trial_id in found)
 
 
 def _reopenable_of_one(
-    members: Sequence[PlannedTrial], records: Mapping[str, TrialState], kinds: Collection[Kind]
+    plan: Plan, members: Sequence[PlannedTrial], records: Mapping[str, TrialState], kinds: Collection[Kind]
 ) -> list[PlannedTrial]:
     states = [(trial, records.get(trial.trial_id) or TrialState(trial.trial_id)) for trial in members]
     search = [(trial, state) for trial, state in states if trial.phase == "search"]
     confirm = [(trial, state) for trial, state in states if trial.phase == "confirm"]
-    is_confirmed = any(state.is_proposed for _, state in confirm)
-    again = [] if is_confirmed else [trial for trial, state in search if _is_failed(state, kinds)]
-    may_survive = bool(again) or any(not state.has_ended or state.outcome == "completed" for _, state in search)
+    # A search that grew goes on after what was confirmed by then.
+    chosen_among = max((plan.chosen_among(trial) for trial, state in confirm if state.is_proposed), default=0)
+    again = [trial for trial, state in search if trial.index >= chosen_among and _is_failed(state, kinds)]
+    alive = {trial.index for trial, state in search if not state.has_ended or state.outcome == "completed"}
+    alive |= {trial.index for trial in again}
+
+    def may_survive(trial: PlannedTrial) -> bool:
+        return any(index < plan.chosen_among(trial) for index in alive)
+
     return again + [
-        trial for trial, state in confirm if _is_failed(state, kinds) or (state.reason == NO_SURVIVOR and may_survive)
+        trial
+        for trial, state in confirm
+        if _is_failed(state, kinds) or (state.reason == NO_SURVIVOR and may_survive(trial))
     ]
 
 

@@ -141,7 +141,7 @@ class StudyState:
             return self._search_of(trial).propose(trial, earlier)
         if not replicate.search:
             return {name: self.plan.space.default(name) for name in self.plan.arm(trial.arm).searched}
-        best = self.best(replicate)
+        best = self.best(replicate.search[: self.plan.chosen_among(trial)])
         assert best is not None, "a replicate without survivor hands out no confirm trials"
         return best.proposal
 
@@ -153,9 +153,9 @@ class StudyState:
             self._searches[key] = search
         return search
 
-    def best(self, replicate: Replicate) -> TrialState | None:
-        """Return the best full-budget search trial by its last epoch's validation; ties go to the lower index."""
-        finished = [self.records[trial.trial_id] for trial in replicate.search]
+    def best(self, search: Iterable[PlannedTrial]) -> TrialState | None:
+        """Return the best full-budget trial of a search by its last epoch's validation; ties go to the lower index."""
+        finished = [self.records[trial.trial_id] for trial in search]
         metric = self.plan.primary
         survivors = [state for state in finished if state.outcome == "completed"]
         return max(survivors, key=lambda state: metric.upwards(state.last(metric.validation)), default=None)

@@ -247,17 +247,18 @@ class Study:
                     self._urgent.remove(trial)
 
     def _confirm_when_searched(self, key: ReplicateKey) -> None:
-        """Queue a replicate's confirm trials, once its search has ended; without a survivor they fail here."""
+        """Queue a replicate's confirm trials whose search has ended; without a survivor they fail here."""
         replicate, state = self.state.replicates[key], self.state
         waiting = [trial for trial in replicate.confirm if trial.trial_id in state.unbegun]
-        if not waiting or any(trial.trial_id in state.unended for trial in replicate.search):
-            return
-        if replicate.search and state.best(replicate) is None:
-            for trial in waiting:
-                self._apply(Ended("failed", NO_SURVIVOR, 0.0, None), trial.trial_id)
-            return
         queued = {trial.trial_id for trial in self._confirm}
-        self._confirm.extend(trial for trial in waiting if trial.trial_id not in queued)
+        for trial in waiting:
+            search = replicate.search[: self.plan.chosen_among(trial)]
+            if any(searched.trial_id in state.unended for searched in search):
+                continue
+            if search and state.best(search) is None:
+                self._apply(Ended("failed", NO_SURVIVOR, 0.0, None), trial.trial_id)
+            elif trial.trial_id not in queued:
+                self._confirm.append(trial)
 
     def _remove(self, trial_ids: Iterable[str]) -> None:
         """Note that checkpoints may go; of one that no row points to there is nothing to note."""

@@ -15,16 +15,18 @@ def confirmed(run: AuditedRun) -> Iterator[str]:
     """Choose each replicate's best again and compare it with what was confirmed."""
     configs = columns(run.trials, "config.")
     for (arm, replicate), members in run.trials.groupby(KEY):
-        search = members[(members["phase"] == "search") & (members["status"] == "completed")].sort_values("index")
         confirm = members[(members["phase"] == "confirm") & members["status"].isin(["completed", "diverged"])]
         if not run.plan["budget"]["trials"]:
             yield from _at_defaults(run, confirm.to_dict("records"))
             continue
-        if search.empty:
-            yield from (f"trials: {trial} confirms a search without survivor" for trial in confirm["trial_id"])
-            continue
-        best = search.to_dict("records")[int(np.argmax(run.sign * search[run.validation].to_numpy()))]
+        search = members[(members["phase"] == "search") & (members["status"] == "completed")].sort_values("index")
         for row in confirm.to_dict("records"):
+            stage = run.stages[row["index"] // run.plan["budget"]["seeds"]]
+            among = search[search["index"] < stage]
+            if among.empty:
+                yield f"trials: {row['trial_id']} confirms a search without survivor"
+                continue
+            best = among.to_dict("records")[int(np.argmax(run.sign * among[run.validation].to_numpy()))]
             if not all(same(row[name], best[name]) for name in configs):
                 yield f"trials: {row['trial_id']} does not confirm {best['trial_id']}, the best of {arm}/{replicate}"
 

@@ -44,6 +44,11 @@ class AuditedRun:
         return 1.0 if [*own, space["direction"]][0] == "maximize" else -1.0
 
     @property
+    def stages(self) -> list[int]:
+        """Search trials of a replicate after which it was confirmed: several if the search grew."""
+        return [*self.plan.get("searched_before", ()), self.plan["budget"]["trials"]]
+
+    @property
     def validation(self) -> str:
         """Column of the metric that guides the search."""
         return f"metric.val_{self.plan['metric']}"

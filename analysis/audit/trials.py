@@ -15,12 +15,12 @@ from analysis.audit.source import KEY, AuditedRun
 
 def plan(run: AuditedRun) -> Iterator[str]:
     """Hold the trials that are listed, their places, seeds and lengths against the plan."""
-    budget = run.plan["budget"]
+    budget, stages = run.plan["budget"], run.stages
     planned = {
         f"{arm['name']}/{replicate}/{phase}/{index}"
         for arm in run.plan["arms"]
         for replicate in range(budget["replicates"])
-        for phase, count in (("search", budget["trials"]), ("confirm", budget["seeds"]))
+        for phase, count in (("search", budget["trials"]), ("confirm", budget["seeds"] * len(stages)))
         for index in range(count)
     }
     listed = run.trials["trial_id"].tolist()
