@@ -138,7 +138,7 @@ class Plan(Frozen):
         return self.budget.seeds * len(self.stages)
 
     def with_trials(self, trials: int) -> Plan:
-        """Return the plan with a longer search, whose best is confirmed anew; what was confirmed stays as it is."""
+        """Return the plan with a longer search, whose best is confirmed again; what was confirmed stays as it is."""
         budget = self.budget.model_copy(update={"trials": trials})
         return self.model_copy(update={"budget": budget, "searched_before": self.stages})
 

@@ -183,7 +183,7 @@ _BEST = {
         "both for every metric; empty if there are several arms",
         {
             "metric": _text("metric"),
-            "of": {"enum": ["configuration", "procedure"], "description": "the latter if replicates search anew"},
+            "of": {"enum": ["configuration", "procedure"], "description": "the latter if replicates search again"},
             **_SCORE,
         },
     ),

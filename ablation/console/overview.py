@@ -99,7 +99,7 @@ class Overview:
             table.add_row(
                 Text(name),
                 f"{arm.searched}/{budget.replicates * budget.trials}",
-                f"{arm.confirmed}/{budget.replicates * budget.seeds}",
+                f"{arm.confirmed}/{budget.replicates * self.plan.confirm_trials}",
                 str(len(arm.running) or ""),
                 "" if arm.best is None else f"{arm.best:.4g}",
             )

@@ -104,7 +104,7 @@ def _configuration(study: PlannedStudy, row: Mapping[Any, Any]) -> pd.DataFrame:
 def scores(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame, found: Best | None) -> pd.DataFrame:
     """Score the best configuration, and the search that its arm repeats, by every test metric; no rows without one.
 
-    Columns: metric, of ("configuration", and "procedure" if replicates search anew), then Score's fields. ``table`` is
+    Columns: metric, of ("configuration", and "procedure" if replicates search again), then Score's fields. ``table`` is
     what ``effects.replicates`` returned.
     """
     if found is None:
