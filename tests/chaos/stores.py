@@ -18,7 +18,8 @@ from tests.support.object_store import BUCKET, Line, line_to, served, settings
 AWAY_S = 20.0
 ROUND_TRIP_S = 0.05
 EVENTS_BETWEEN = 40
-TIMES = ["wall_s", "images_per_s", "checkpoint", "attempts"]  # what the clock decides, and the kills
+# What the clock decides, and the kills.
+TIMES = ["wall_s", "images_per_s", "checkpoint", "removed_checkpoint", "attempts"]
 
 
 def lose_the_store(folder: Path, seed: int) -> dict[str, Any]:

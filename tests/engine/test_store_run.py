@@ -39,7 +39,8 @@ from tests.support.plain_driver import EPOCHS_BEFORE_END, put_in_place
 HERE = Resources(executor="in-process")
 SMALL = Request("tests.chaos.trial:SPACE", arms=("momentum=*",), replicates=2, trials=2, epochs=3)
 KEY = re.compile(r"[A-Za-z0-9._/-]+")
-TIMES = ["wall_s", "images_per_s", "checkpoint"]  # a checkpoint's digest is also of how long its epochs took
+# A checkpoint's digest is also of how long its epochs took.
+TIMES = ["wall_s", "images_per_s", "checkpoint", "removed_checkpoint"]
 
 
 @pytest.fixture(scope="module")
