@@ -94,7 +94,7 @@ def test_options_on_the_page_are_options_of_the_command_and_are_accepted(study_f
     app.command()(run_module.main)
     known = {name for option in typer.main.get_command(app).params for name in (*option.opts, *option.secondary_opts)}
     typed = commands()
-    assert len(typed) == 6
+    assert len(typed) == 7
     for words in typed:
         assert words[:3] == ["python", "-m", "ablation.run"]
         assert {word for word in words if word.startswith("--")} <= known
@@ -105,6 +105,8 @@ def test_options_on_the_page_are_options_of_the_command_and_are_accepted(study_f
             design=dict(given).get("--design", "one-at-a-time"),
             settings=tuple(value for option, value in given if option == "--set"),
             arms=tuple(value for option, value in given if option == "--arms"),
+            sampler=dict(given).get("--sampler"),
+            early_stopping=dict(given).get("--early-stopping"),
         )
         assert check_request(request, gpus=0).plan.arms[0].name == "reference"
 
