@@ -128,7 +128,8 @@ def map_layout(rows: int) -> dict[str, Any]:
     """Lay out a map: no grid, column names above, first row on top."""
     look = layout(72 + ROW_PX * rows, "", "")
     bare = {"showgrid": False, "showline": False, "ticks": "", "automargin": True}
-    look["xaxis"] |= {**bare, "side": "top"}
+    # Upright or level: at a slant the names of one column stand over the next.
+    look["xaxis"] |= {**bare, "side": "top", "autotickangles": [0, -90]}
     look["yaxis"] |= {**bare, "autorange": "reversed"}
     look["margin"] |= {"l": 8, "t": 36, "b": 8}
     return look

@@ -181,3 +181,18 @@ def test_a_table_that_is_cut_off_on_a_telephone_says_that_it_scrolls(browser: An
     page.wait_for_selector("#arms .scroll.cut-left:not(.cut-right)")
     assert region.evaluate(hint) == "none"
     assert "cut-right" not in page.locator("#tables").inner_html()
+
+
+def test_names_of_columns_stand_upright_or_level(page: Any) -> None:
+    turns = page.locator("#plot-importance .xtick text").evaluate_all(
+        "texts => texts.map(text => /rotate\\((-?[\\d.]+)/.exec(text.getAttribute('transform'))?.[1] ?? '0')"
+    )
+    assert turns
+    assert {float(turn) for turn in turns} <= {0.0, -90.0}
+
+
+def test_the_methods_paragraph_has_the_plans_numbers(page: Any) -> None:
+    text = page.inner_text("#methods-text")
+    assert f"We compared 5 arms (one-at-a-time design) in {REPLICATES} independent replicates" in text
+    assert "searched with 2 trials of up to 4 epochs" in text
+    assert "4 comparisons of test strength were declared beforehand" in text

@@ -56,7 +56,7 @@ def confusion(study: PlannedStudy, arm: str, table: pd.DataFrame) -> Spec:
     look = map_layout(len(labels))
     look["height"] += 24
     look["margin"]["t"] = 60
-    look["xaxis"]["title"] = {"text": "predicted", "font": {"size": 13}, "standoff": 6}
+    look["xaxis"]["title"] = {"text": "predicted", "font": {"size": 13}, "standoff": 14}
     look["yaxis"]["title"] = {"text": "true", "font": {"size": 13}, "standoff": 6}
     return spec(arm, [trace], look)
 

@@ -107,17 +107,25 @@ def cost(
     table: pd.DataFrame, column: str, scale_by: float, title: str, metric: str, unit: Unit, named: Collection[str]
 ) -> Spec:
     """Draw each arm's test score with its interval against what the arm cost; ``named`` ones with their names."""
-    shown = [escaped(arm) if arm in named else "" for arm in table["arm"]]
-    trace = {
-        **{"type": "scatter", "mode": "markers+text", "name": "arms", "text": shown},
-        **{"x": plain(table[column] * scale_by), "y": plain(table["mean"] * unit.scale)},
+    scores = table["mean"] * unit.scale
+    tops = (table["high"] * unit.scale).fillna(scores)
+    dots = {
+        **{"type": "scatter", "mode": "markers", "name": "arms"},
+        **{"x": plain(table[column] * scale_by), "y": plain(scores)},
         "error_y": bars(table["mean"], table["low"], table["high"], unit.scale) | {"color": QUIET, "width": 0},
         "marker": {"color": [HUES[0] if arm != REFERENCE else QUIET for arm in table["arm"]], "size": 10},
-        **{"textposition": _sides(table[column].tolist()), "textfont": {"size": 11.5}, "cliponaxis": False},
         "customdata": [escaped(arm) for arm in table["arm"]],
         "hovertemplate": "%{customdata}<br>%{x:.4g}: %{y:.4g}<extra></extra>",
     }
-    return spec(title, [trace], layout(400, title, axis(f"test {metric}", unit)))
+    is_named = table["arm"].isin(list(named))
+    # At the top of its interval, which would cross a name beside the dot.
+    names = {
+        **{"type": "scatter", "mode": "text", "name": "names", "hoverinfo": "skip", "cliponaxis": False},
+        **{"x": plain(table[column][is_named] * scale_by), "y": plain(tops[is_named])},
+        "text": [escaped(arm) for arm in table["arm"][is_named]],
+        **{"textposition": _sides(table[column][is_named].tolist()), "textfont": {"size": 11.5}},
+    }
+    return spec(title, [dots, names], layout(400, title, axis(f"test {metric}", unit)))
 
 
 def reliability(table: pd.DataFrame, looks: Mapping[str, tuple[str, str]]) -> Spec:
@@ -145,7 +153,7 @@ def reliability(table: pd.DataFrame, looks: Mapping[str, tuple[str, str]]) -> Sp
 
 def _sides(values: Sequence[float]) -> list[str]:
     middle = (min(values) + max(values)) / 2
-    return ["middle right" if value <= middle else "middle left" for value in values]
+    return ["top right" if value <= middle else "top left" for value in values]
 
 
 def _hue(label: int) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.methods import methods_paragraph
+from analysis.report.effects.wording import RULE
 from analysis.report.figures import (
     ACCENT,
     ALERT,
@@ -125,6 +127,10 @@ def _occupancy(found: pd.DataFrame, by: float, title: str) -> Spec:
     return spec("", [trace], look)
 
 
+def _method(inputs: Inputs) -> View:
+    return View(facts={"methods": methods_paragraph(inputs.study, RULE)})
+
+
 def _provenance(inputs: Inputs) -> View:
     return View(facts={"run_again": reruns.sentence(inputs.evidence.reruns)})
 
@@ -137,7 +143,7 @@ PART = Part(
         Section("effort", "Effort", _effort),
         Section("trials", "Trials", _trials, shows={"not_completed": "The list of trials that did not complete"}),
         Section("tables", "Tables", nothing, shows={"findings": "findings.json"}),
-        Section("method", "How to read this page", nothing, link="How to read this"),
+        Section("method", "How to read this page", _method, link="How to read this"),
         Section(
             "provenance",
             "Provenance",
