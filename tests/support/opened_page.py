@@ -15,6 +15,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 REQUIRED = "ABLATION_REQUIRE_CHROMIUM" in os.environ
 ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 DRAWN = "html[data-drawn]"
+WAIT_MS = 120_000  # a page holds its figures' library: a loaded machine takes long over it
 
 
 @contextmanager
@@ -39,6 +40,6 @@ def open_page(browser: Any, report: Path, **context: Any) -> tuple[Any, list[str
         "console", lambda reported: complaints.append(reported.text) if reported.type in ("error", "warning") else None
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(report.as_uri())
-    page.wait_for_selector(DRAWN, state="attached")
+    page.goto(report.as_uri(), timeout=WAIT_MS)
+    page.wait_for_selector(DRAWN, state="attached", timeout=WAIT_MS)
     return page, asked, complaints
