@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on_by_the_name_it_took(tmp_path: Path, monkeypa
     code, reported, before = command(monkeypatch, tmp_path)
     assert code == 130
     first, second = sorted(tmp_path.iterdir())
-    assert f"--name {second.name} --resume" in reported
+    assert f"resume {second}" in reported
     assert {name: text for name, text in files(tmp_path).items() if name.startswith(first.name)} == before
 
 

@@ -17,7 +17,7 @@ MODULES = (
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
     *("ablation.failures", "ablation.retry_option"),
     "ablation.engine.address",
-    "ablation.engine.node_faults",
+    *("ablation.engine.node_faults", "ablation.engine.sharing"),
     *("analysis.effects", "analysis.inference", "analysis.statistics.effect_sizes", "analysis.statistics.welch"),
 )
 
