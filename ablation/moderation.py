@@ -26,7 +26,7 @@ from scipy import special
 
 Array = NDArray[np.float64]
 
-SHARE = 0.9
+SHARE = 0.8
 _NEWTON_STEPS, _NEWTON_CLOSE = 40, 1e-14  # at most, and how small the last one is beside the result
 
 
@@ -91,7 +91,7 @@ def borrowed_df(prior_df: ArrayLike, own_df: ArrayLike, in_question: ArrayLike) 
     is the only one.
 
     >>> [round(float(borrowed_df(np.inf, 2, comparisons)), 2) for comparisons in (1, 2, 4, 9)]
-    [0.0, 0.75, 1.8, 3.6]
+    [0.0, 0.66, 1.6, 3.2]
     """
     most = SHARE * (np.sqrt(np.asarray(in_question, dtype=float)) - 1)
     return np.asarray(np.minimum(prior_df, np.asarray(own_df, dtype=float) * np.maximum(most, 0.0)))

@@ -89,6 +89,38 @@ def replicates_needed(
     return fewest(is_enough, f"difference is {difference} at sd {sd}")
 
 
+def shown_margin(
+    sd: float, n: int, comparisons: int = 1, *, prior: Prior | None = None, alpha: float = ALPHA, power: float = POWER
+) -> float:
+    """Compute the smallest margin within which ``n`` pairs show that two equal arms are, with ``power``.
+
+    That is by two one-sided tests at the family-wise level; arguments and errors are those of ``power_of_test``.
+
+    >>> round(shown_margin(sd=1.0, n=10), 2)
+    1.0
+    """
+    _check(n, sd)
+    return sd * _smallest(_power_to_equate(sd, n, comparisons, prior, alpha), power) / math.sqrt(n)
+
+
+def replicates_to_equate(
+    margin: float,
+    sd: float,
+    comparisons: int = 1,
+    *,
+    prior: Prior | None = None,
+    alpha: float = ALPHA,
+    power: float = POWER,
+) -> int:
+    """Find the fewest pairs that show two equal arms to be equal within ``margin``; as ``shown_margin`` otherwise."""
+
+    def is_enough(n: int) -> bool:
+        found = _power_to_equate(sd, n, comparisons, prior, alpha)(margin / sd * n**0.5)
+        return found >= power
+
+    return fewest(is_enough, f"the margin is {margin} at sd {sd}")
+
+
 def fewest(is_enough: Callable[[int], bool], wanted: str) -> int:
     """Find the smallest n from 2 up that is enough, where every larger one is, too.
 
@@ -139,6 +171,15 @@ def _power(sd: float, n: int, comparisons: int, prior: Prior | None, alpha: floa
     return lambda standard_errors: float(
         np.mean(special.ndtr(standard_errors - bars) + special.ndtr(-standard_errors - bars))
     )
+
+
+def _power_to_equate(
+    sd: float, n: int, comparisons: int, prior: Prior | None, alpha: float
+) -> Callable[[float], float]:
+    """Return the power of two one-sided tests between equal arms as a function of the margin in standard errors."""
+    df, level = n - 1, 2 * alpha / comparisons  # each test has its whole level on one side
+    bars = _bars_if_equal(df, comparisons, level) if prior is None else _bars(sd, df, comparisons, prior, level)
+    return lambda margin: float(np.mean(np.maximum(2 * special.ndtr(margin - bars) - 1, 0)))
 
 
 @cache

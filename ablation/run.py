@@ -97,6 +97,10 @@ def main(
     init_from: Annotated[
         str | None, search_option(metavar="RUN[:ARM]", help="Start all weights at that run's best checkpoint.")
     ] = None,
+    equivalence: Annotated[
+        float | None,
+        asked_option(metavar="D", help="Smallest difference that matters, in the metric's unit: within it is equal."),
+    ] = None,
     watchdog_minutes: Annotated[float, machine_option(help="Longest epoch; a trial that takes longer fails.")] = 60.0,
     max_equal_failures: Annotated[
         int, machine_option(help="Pause when so many trials fail alike and none works; 0: never.")
@@ -132,7 +136,7 @@ def main(
             request = Request(
                 space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds,
                 epochs, sampler, early_stopping, eta, grace, seed, tuple(settings or ()),
-                None if warm_start is None else located(warm_start), init_from,
+                None if warm_start is None else located(warm_start), init_from, equivalence,
             )  # fmt: skip
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
@@ -181,6 +185,7 @@ def run(
     settings: str | Iterable[str] = (),
     warm_start: AnyPath | str | None = None,
     init_from: str | None = None,
+    equivalence: float | None = None,
     name: str | None = None,
     out: AnyPath | str = "runs",
     resources: Resources | None = None,
@@ -213,6 +218,7 @@ def run(
         settings: hyperparameters to fix in all arms, each ``"name=value"``.
         warm_start: an earlier run; every search starts at what it confirmed.
         init_from: an earlier run, or ``RUN:ARM``; all weights start at its best checkpoint.
+        equivalence: the smallest difference that matters, in the metric's unit; default: the space's.
         name: name of the run; default: space, date and a counter.
         out: folder of the runs, or an address such as ``s3://bucket/runs``.
         resources: what a trial may take, the limits of the whole, and the executor.
@@ -228,7 +234,7 @@ def run(
     request = Request(
         space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs,
         sampler, early_stopping, eta, grace, seed, _listed(settings),
-        None if warm_start is None else located(warm_start), init_from,
+        None if warm_start is None else located(warm_start), init_from, equivalence,
     )  # fmt: skip
     faults: list[str] = []
     retry = kinds_asked(retry_failed, faults)

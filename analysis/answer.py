@@ -1,4 +1,4 @@
-"""The answer of a study in two sentences: what its declared comparisons showed, and what they could not show."""
+"""The answer of a study in few sentences: what its declared comparisons showed, and what they could not show."""
 
 from __future__ import annotations
 
@@ -20,35 +20,43 @@ MOST_NAMED = 6  # a sentence that names more comparisons is a table
 
 
 def answer(found: Evidence) -> tuple[str, ...]:
-    """Say in two sentences what a run's declared comparisons showed and what they could not show.
+    """Say in two sentences what a run's declared comparisons showed and could not show; in three if some are equal.
 
-    Claims only what stays significant after Holm. Without comparisons, or without two replicates in any, says so. If
-    trials are pending or interrupted, the first sentence begins with "So far".
+    Claims only what stays significant after Holm, and practically equal only within a declared smallest effect. Without
+    comparisons, or without two replicates in any, says so. If trials are pending or interrupted, the first sentence
+    begins with "So far".
     """
     study = found.study
     if study.is_plain:
-        first, second = plain_search.answer(study, found.best, found.trials, found.units[study.metric])
+        first, *more = plain_search.answer(study, found.best, found.trials, found.units[study.metric])
     elif not study.comparisons:
         return (f"This study declared no comparisons ({study.plan.design} design), so it makes no claim.", DESCRIPTION)
     elif found.comparisons["p"].isna().all():
         return nothing_tested(found.comparisons, confirm_counts(found.trials), study.score), DESCRIPTION
     else:
-        first, second = claims(found)
+        first, *more = claims(found)
     open_trials = found.counts["pending"] + found.counts["interrupted"]
-    return _so_far(first) if open_trials else first, second
+    return _so_far(first) if open_trials else first, *more
 
 
-def claims(found: EffectEvidence) -> tuple[str, str]:
-    """Say in two sentences what comparisons showed and what they could not show; one of them at least was tested."""
+def claims(found: EffectEvidence) -> tuple[str, ...]:
+    """Say in up to three sentences what comparisons showed and what they could not; one of them at least was tested."""
     study, comparisons, unit = found.study, found.comparisons, found.units[found.study.metric]
     tested = comparisons[comparisons["p"].notna()]
-    undecided = tested[~tested["significant"]]
-    untested = len(comparisons) - len(tested)
+    equal = tested[tested["equivalent"] & ~tested["significant"]]
+    undecided = tested[~tested["significant"] & ~tested["equivalent"]]
+    total, untested = len(comparisons), len(comparisons) - len(tested)
     significant = comparisons[comparisons["significant"]]
-    first = (
-        _found(significant, study, unit, len(comparisons)) if len(significant) else _none_found(tested, untested, study)
-    )
-    return first, _second(significant, undecided, untested, unit, study)
+    sentences = [
+        _found(significant, study, unit, total)
+        if len(significant)
+        else _none_found(tested, len(equal), untested, study)
+    ]
+    if len(equal) and study.smallest_effect is not None:
+        sentences.append(_equal(equal, study.smallest_effect, unit))
+    if len(equal) < total:
+        sentences.append(_second(significant, undecided, untested, len(equal), unit, study))
+    return tuple(sentences)
 
 
 def listed(study: Question) -> str:
@@ -88,21 +96,37 @@ def _claim(row: Mapping[Any, Any], study: Question, unit: Unit) -> str:
     )
 
 
-def _none_found(tested: pd.DataFrame, untested: int, study: Question) -> str:
-    smallest = p_value(float(tested["p_holm"].min()))
+def _equal(equal: pd.DataFrame, margin: float, unit: Unit) -> str:
+    pairs = zip(equal["arm"], equal["against"], strict=True)
+    named = [f"{arm} and {'the reference' if against == REFERENCE else against}" for arm, against in pairs]
+    more = f"; and {len(named) - MOST_NAMED} more in the table below" if len(named) > MOST_NAMED else ""
+    return f"Practically equal, within ±{verdicts.formatted(margin, unit)}: {'; '.join(named[:MOST_NAMED])}{more}."
+
+
+def _none_found(tested: pd.DataFrame, equal: int, untested: int, study: Question) -> str:
+    smallest, total = p_value(float(tested["p_holm"].min())), len(tested) + untested
     p_text = smallest if smallest.startswith("<") else f"= {smallest}"
-    rest = f"{len(tested)} cannot be told apart, {untested} could not be tested"
-    if len(tested) + untested == 1:
-        return (
-            f"The one {listed(study)} of {study.score} is not significant (p {p_text}): its arms cannot be told apart."
-        )
+    if total == 1:
+        which = "are practically equal" if equal else "cannot be told apart"
+        return f"The one {listed(study)} of {study.score} is not significant (p {p_text}): its arms {which}."
+    counts = (
+        (equal, "practically equal"),
+        (len(tested) - equal, "cannot be told apart"),
+        (untested, "could not be tested"),
+    )
+    rest = ", ".join(f"{number} {what}" for number, what in counts if number)
+    shown = rest if untested or equal else "these arms cannot be told apart"
     return (
-        f"None of the {count(len(tested) + untested, listed(study))} of {study.score} is significant after Holm’s "
-        f"correction (smallest adjusted p {p_text}): {rest if untested else 'these arms cannot be told apart'}."
+        f"None of the {count(total, listed(study))} of {study.score} is significant after Holm’s "
+        f"correction (smallest adjusted p {p_text}): {shown}."
     )
 
 
-def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: Unit, study: Question) -> str:
+def _second(
+    found: pd.DataFrame, undecided: pd.DataFrame, untested: int, equal: int, unit: Unit, study: Question
+) -> str:
+    if found.empty and undecided.empty:
+        return f"The other {untested} could not be tested."
     seen = undecided if len(undecided) else found
     reach = verdicts.formatted(float(seen["detectable"].median()), unit)
     n = _range(seen["n"].tolist())
@@ -112,9 +136,10 @@ def _second(found: pd.DataFrame, undecided: pd.DataFrame, untested: int, unit: U
         f"have been found with 80{THIN}% power after the correction"
     )
     if undecided.empty:
-        which = f"The other {untested} could not be tested" if untested else f"Every {listed(study)} is significant"
+        every = f"The other {equal} are practically equal" if equal else f"Every {listed(study)} is significant"
+        which = f"The other {untested} could not be tested" if untested else every
         return f"{which}; {could}, so a smaller one was found with luck."
-    if found.empty:
+    if found.empty and not equal:
         return f"That is no evidence of equality: {could}."
     rest, apart = len(undecided) + untested, "cannot be told apart, which is no evidence of equality"
     which = (

@@ -124,25 +124,26 @@ def comparisons_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     differences), sd_moderated (with what is borrowed), df (own and borrowed), p (of the moderated t), p_holm,
     significant, p_t (of the plain paired t), p_flip, p_flip_floor, detectable (80 % power at the first step of Holm),
     d_z, g_z, g_low, g_high (standardised difference), improvement, improvement_low, improvement_high (chance that a
-    replicate of ``arm`` is better than one of ``against``) and wins (pairs in which it is).
+    replicate of ``arm`` is better than one of ``against``), wins (pairs in which it is), p_equivalent and equivalent
+    (two one-sided tests within the study's smallest effect; NaN and False without one).
     """
     columns = ["arm", "against", "n", "dropped", "difference", "low", "high", "sd", "sd_moderated", "df", "p", "p_holm"]
     columns += ["significant", "p_t", "p_flip", "p_flip_floor", "detectable", "d_z", "g_z", "g_low", "g_high"]
-    columns += ["improvement", "improvement_low", "improvement_high", "wins"]
+    columns += ["improvement", "improvement_low", "improvement_high", "wins", "p_equivalent", "equivalent"]
     if not study.comparisons:
-        return pd.DataFrame(columns=columns).astype({"significant": bool, "dropped": str})
+        return pd.DataFrame(columns=columns).astype({"significant": bool, "equivalent": bool, "dropped": str})
     arms, against = zip(*study.comparisons, strict=True)
     arm_CR, replicates = matrix(table, arms, study.metric)
     against_CR, _ = matrix(table, against, study.metric)
     plain = inference.paired_difference(arm_CR, against_CR)
-    found = moderated_test(plain)
+    found = moderated_test(plain, study.smallest_effect)
     sizes = effect_sizes.standardised_difference(arm_CR, against_CR)
     sign = study.primary.sign
     better = effect_sizes.probability_of_improvement(sign * arm_CR, sign * against_CR)
     frame = pd.DataFrame({"arm": arms, "against": against, "n": plain.n})
     frame["dropped"] = [_unpaired(*pair, replicates) for pair in zip(arm_CR, against_CR, strict=True)]
     frame["difference"], frame["sd"], frame["p_t"] = plain.difference, plain.sd, plain.p
-    for name in ("low", "high", "df", "p", "p_holm", "significant"):
+    for name in ("low", "high", "df", "p", "p_holm", "significant", "p_equivalent", "equivalent"):
         frame[name] = getattr(found, name)
     frame["sd_moderated"] = found.sd
     frame["p_flip"] = [_flip(row) for row in arm_CR - against_CR]

@@ -82,6 +82,7 @@ def _study(found: Evidence) -> dict[str, Any]:
         "budget": plan.budget.model_dump(mode="json"),
         "data": {key: data.get(key) for key in ("uri", "fingerprint")},
         **effect_findings.levels(),
+        "smallest_effect": found.study.smallest_effect,
         "table": None,
     }
 

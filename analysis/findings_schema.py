@@ -53,10 +53,14 @@ _ESTIMATE = {"difference": _number("arm minus against, in the metric's unit"), *
 _PAIR = {"arm": _text("arm"), "against": _text("arm that it is compared with")}
 
 _VERDICT = {
-    "kind": {"enum": ["better", "worse", "undecided", "untested"]},
+    "kind": {"enum": ["better", "worse", "equal", "undecided", "untested"]},
     "text": _text("the comparison in words that follow the evidence"),
     "asked": _number("half of the smallest difference that this study could have found, rounded"),
     "replicates_for_asked": {"type": ["integer", "null"], "description": "replicates that find it with 80 % power"},
+    "replicates_to_equate": {
+        "type": ["integer", "null"],
+        "description": "replicates that show equal arms to be so within study.smallest_effect; null without one",
+    },
 }
 
 _SAMPLING = {
@@ -101,6 +105,8 @@ _COMPARISON = {
     "improvement_low": _number("lower end of its 95 % interval (Newcombe)"),
     "improvement_high": _number("upper end of it"),
     "wins": {"type": ["integer", "null"], "minimum": 0, "description": "pairs in which arm is better"},
+    "p_equivalent": _number("p of two one-sided tests within study.smallest_effect, adjusted by Holm's steps"),
+    "equivalent": _flag("p_equivalent is at most alpha"),
     "verdict": _object("what it showed", _VERDICT),
     "sampling": _object("test-sampling uncertainty; null without predictions", _SAMPLING, nullable=True),
     "mcnemar": _object("best model against best model; null without predictions", _MCNEMAR, nullable=True),
@@ -324,6 +330,7 @@ SCHEMA: Schema = {
                     "confidence": _number("of all intervals"),
                     "power": _number("for detectable differences"),
                     "table": _object("if it is no run: the table of results that was read", _TABLE, nullable=True),
+                    "smallest_effect": _number("smallest difference that matters; null if none was declared"),
                 },
             ),
             "metric": _object(

@@ -63,6 +63,10 @@ class Question(Protocol):
         """Whether a larger value of the primary metric is the better one."""
 
     @property
+    def smallest_effect(self) -> float | None:
+        """Smallest difference of the primary metric that matters; arms that differ by less are practically equal."""
+
+    @property
     def factors(self) -> Mapping[str, Choice]:
         """Scientific factors with their levels; empty if arms are names alone."""
 

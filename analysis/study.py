@@ -77,6 +77,11 @@ class PlannedStudy:
         return BASELINE
 
     @property
+    def smallest_effect(self) -> float | None:
+        """Smallest difference that matters, as declared before the study."""
+        return self.space.smallest_effect
+
+    @property
     def factors(self) -> Mapping[str, Choice]:
         """Scientific factors with their levels."""
         return self.space.factors

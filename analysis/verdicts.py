@@ -14,10 +14,10 @@ from ablation.power import ALPHA
 from analysis.effects import REFERENCE
 from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value
 from analysis.question import Question
-from analysis.statistics.moderated import prior_of, replicates_for
+from analysis.statistics.moderated import prior_of, replicates_for, replicates_within
 from analysis.statistics.welch import repetitions_needed
 
-Kind = Literal["better", "worse", "undecided", "untested"]
+Kind = Literal["better", "worse", "equal", "undecided", "untested"]
 
 
 @dataclass(frozen=True)
@@ -25,58 +25,88 @@ class Verdict:
     """What one comparison showed.
 
     ``asked`` is half of the smallest difference that this study could have found, and ``replicates_for_asked`` the
-    number of replicates that would find it with 80 % power; None if the noise is unknown.
+    number of replicates that would find it with 80 % power; ``replicates_to_equate`` as many as would show equal arms
+    to be practically equal. None if the noise is unknown, or no smallest effect was declared.
     """
 
     kind: Kind
     text: str
     asked: float | None = None
     replicates_for_asked: int | None = None
+    replicates_to_equate: int | None = None
 
 
 def verdict(row: Mapping[Any, Any], study: Question, unit: Unit, prior: Prior) -> Verdict:
     """Judge a row of ``effects.comparisons_table``; ``unit`` writes its differences, ``prior`` is its variances'.
 
-    Better or worse is said only of what stays significant after Holm. To the rest it is said how many replicates would
-    find half of what this study could: that question depends on the noise alone, whereas the power to find the
-    observed difference says no more than its p value does (Hoenig & Heisey, "The Abuse of Power", 2001).
+    Better or worse is said only of what stays significant after Holm, practically equal of what is not and lies within
+    the smallest effect. To the rest it is said how many replicates would find half of what this study could: that
+    question depends on the noise alone, whereas the power to find the observed difference says no more than its p value
+    does (Hoenig & Heisey, "The Abuse of Power", 2001).
     """
     n, against = int(row["n"]), "the reference" if row["against"] == REFERENCE else str(row["against"])
     if math.isnan(row["p"]):
         steady = "the same difference in every replicate" if study.is_paired else "no spread in either arm"
         reason = f"{n} of the 2 replicates that a test needs" if n < 2 else steady
         return Verdict("untested", f"not tested against {against}: {reason}")
-    detectable = float(row["detectable"])
-    asked = float(f"{detectable / 2:.2g}")
-    comparisons = len(study.comparisons)
+    sd, margin, declared = float(row["sd_moderated"]), study.smallest_effect, len(study.comparisons)
+    asked = float(f"{float(row['detectable']) / 2:.2g}")
     needed = (
-        replicates_for(asked, float(row["sd_moderated"]), prior, comparisons)
+        replicates_for(asked, sd, prior, declared)
         if study.is_paired
-        else repetitions_needed(asked, (float(row["sd_arm"]), float(row["sd_against"])), ALPHA / comparisons)
+        else repetitions_needed(asked, (float(row["sd_arm"]), float(row["sd_against"])), ALPHA / declared)
     )
-    if not row["significant"]:
+    to_equate = replicates_within(margin, sd, prior, declared) if margin is not None and study.is_paired else None
+    if row["significant"]:
+        kind: Kind = "better" if (row["difference"] > 0) == study.higher_is_better else "worse"
+        text = _different(row, kind, against, margin, unit)
+    elif margin is not None and row["equivalent"]:
+        kind = "equal"
         text = (
-            f"cannot be told apart from {against} with {n} replicates: "
-            f"a true difference of {formatted(detectable, unit)} would have been found with 80{THIN}% power; "
+            f"practically equal to {against}: the true difference lies within ±{formatted(margin, unit)} "
+            f"({_interval(row, unit)}; adjusted {_p(row['p_equivalent'])}; {n} replicates)"
+        )
+    else:
+        kind = "undecided"
+        text = (
+            f"cannot be told apart from {against} with {n} replicates: a true difference of "
+            f"{formatted(row['detectable'], unit)} would have been found with 80{THIN}% power; "
             f"{needed} replicates would detect {formatted(asked, unit)}"
         )
-        return Verdict("undecided", text, asked, needed)
-    kind: Kind = "better" if (row["difference"] > 0) == study.higher_is_better else "worse"
+        if margin is not None:
+            text += f", and {to_equate} show equal arms to be so within ±{formatted(margin, unit)}"
+    return Verdict(kind, text, asked, needed, to_equate)
+
+
+def _different(row: Mapping[Any, Any], kind: str, against: str, margin: float | None, unit: Unit) -> str:
     ends = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
-    p, fine = p_value(row["p_holm"]), unit.at(*ends)
+    fine = unit.at(*ends)
     text = (
         f"{kind} than {against} by {fine.size(row['difference'])} (95{THIN}% interval {fine.interval(*ends)}; "
-        f"adjusted p {p if p.startswith('<') else f'= {p}'}; {n} replicates)"
+        f"adjusted {_p(row['p_holm'])}; {int(row['n'])} replicates)"
     )
-    if abs(row["difference"]) < detectable:
+    if margin is not None and row["equivalent"]:
+        text += f", which is practically equal: within ±{formatted(margin, unit)}"
+    if abs(row["difference"]) < row["detectable"]:
         text += "; so small a difference is found with luck here, and the true one is probably smaller"
-    return Verdict(kind, text, asked, needed)
+    return text
+
+
+def _interval(row: Mapping[Any, Any], unit: Unit) -> str:
+    fine = unit.at(row["low"], row["high"])
+    return f"95{THIN}% interval {fine.reach(row['low'], row['high'])}"
+
+
+def _p(value: float) -> str:
+    written = p_value(value)
+    return f"p {written}" if written.startswith("<") else f"p = {written}"
 
 
 def word(verdict: Verdict, n: int) -> str:
     """Say what a comparison over ``n`` pairs showed in a word or four."""
     untested = "too little data" if n < 2 else "no spread, not tested"
-    return {"undecided": "cannot be told apart", "untested": untested}.get(verdict.kind, verdict.kind)
+    words = {"undecided": "cannot be told apart", "equal": "practically equal", "untested": untested}
+    return words.get(verdict.kind, verdict.kind)
 
 
 def verdicts(study: Question, comparisons: pd.DataFrame, unit: Unit) -> list[Verdict]:

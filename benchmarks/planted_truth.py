@@ -222,6 +222,7 @@ def main(
             "coverage": COVERAGE,
             "family_wise_error_at_most": FAMILY_WISE,
             "power_for_4_sds_of_12_comparisons_at_least": rival_tests.LEAST_POWER,
+            "falsely_equal_at_most": rival_tests.FALSELY_EQUAL,
             "wrong_signed_claim_at_most": WRONG_SIGN,
             "whole_studies_disagreements": 0,
             "unequal_survival_flagged_at_least": SURVIVAL_FOUND,

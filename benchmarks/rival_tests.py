@@ -23,10 +23,12 @@ from benchmarks.noise_laws import LAWS
 REPLICATES = (3, 5, 10)
 COMPARISONS = (2, 5, 12, 30)
 EFFECTS = (1.0, 2.0, 4.0)
+MARGIN = 6.0  # noise sds: wide enough to be shown by three replicates
 POWER_STUDIES = 1000  # at most, and each effect: a power within 0.03
 AT_A_TIME = 2500
 
 FAMILY_WISE = 0.055
+FALSELY_EQUAL = 0.055
 COVERAGE = (0.94, 0.98)  # with equal noise
 LEAST_POWER = 0.5  # for 4 noise sds at 12 comparisons over 3 replicates
 
@@ -77,16 +79,22 @@ def cell(law: str, replicates: int, comparisons: int, studies: int, seed: int = 
 
     Returns by test: ``family_wise_error`` (any claim in studies without effects) with its exact one-sided 95 % upper
     bound, ``coverage`` of single intervals on average, ``coverage_worst`` of the comparison that has the least, and
-    ``power`` by effect, for one true effect beside comparisons without.
+    ``power`` by effect, for one true effect beside comparisons without. And of the verdict “practically equal”: the
+    share of studies that claim it anywhere if all true differences are the margin, and how often equal arms get it.
     """
     random = np.random.default_rng(derive_seed(seed, "rival tests", law, replicates, comparisons))
     false = dict.fromkeys(TESTS, 0)
     covered = {name: np.zeros(comparisons) for name in TESTS}
     found = {name: dict.fromkeys(EFFECTS, 0) for name in TESTS}
     with_effects = min(studies, POWER_STUDIES)
+    falsely_equal = rightly_equal = 0
     for start in range(0, studies, AT_A_TIME):
         size = min(AT_A_TIME, studies - start)
         scores_SAR = LAWS[law](random, (size, comparisons + 1, replicates))
+        apart = _paired(scores_SAR)
+        apart = apart._replace(difference=apart.difference + MARGIN)
+        falsely_equal += int(moderated_test(apart, MARGIN).equivalent.any(axis=1).sum())
+        rightly_equal += int(moderated_test(_paired(scores_SAR), MARGIN).equivalent[:, 0].sum())
         for name, test in TESTS.items():
             outcome = test(scores_SAR)
             false[name] += int(outcome.claimed_SC.any(axis=1).sum())
@@ -100,6 +108,12 @@ def cell(law: str, replicates: int, comparisons: int, studies: int, seed: int = 
         "replicates": replicates,
         "comparisons": comparisons,
         "studies": studies,
+        "equivalence": {
+            "margin": MARGIN,
+            "falsely_claimed": falsely_equal / studies,
+            "upper": upper_bound(falsely_equal, studies),
+            "rightly_claimed": rightly_equal / studies,
+        },
         **{
             name: {
                 "family_wise_error": false[name] / studies,
@@ -124,6 +138,9 @@ def missed_by_tests(found: dict[str, Any]) -> Iterator[str]:
     name = f"{found['law']}, {comparisons} comparisons, {replicates} replicates"
     if mine["family_wise_error"] > FAMILY_WISE:
         yield f"{name}: family-wise error {mine['family_wise_error']:.4f} is above {FAMILY_WISE}"
+    equal = found["equivalence"]["falsely_claimed"]
+    if equal > FALSELY_EQUAL:
+        yield f"{name}: practically equal is claimed of arms apart by the margin in {equal:.4f}, above {FALSELY_EQUAL}"
     if found["law"] != "normal":
         return
     if not COVERAGE[0] <= mine["coverage"] <= COVERAGE[1]:
@@ -134,11 +151,16 @@ def missed_by_tests(found: dict[str, Any]) -> Iterator[str]:
 
 def lines(cells: list[dict[str, Any]]) -> Iterator[str]:
     """Yield a table for people: a line each law, with the three tests' numbers beside each other."""
-    yield f"{'':44}family-wise error, % (upper)        coverage, % (worst)          power at 1, 2, 4 noise sds"
+    titles = ("family-wise error, % (upper)", "coverage, % (worst)", "power at 1, 2, 4 noise sds")
+    yield f"{'':39}{titles[0]:45}{titles[1]:38}{titles[2]:49}equal falsely, % (upper), rightly"
     for found in cells:
         parts = [f"{found['replicates']:2} × {found['comparisons']:2}  {found['law']:30}"]
         tests = [found[name] for name in TESTS]
         parts.append("  ".join(f"{100 * t['family_wise_error']:5.2f} ({100 * t['upper']:5.2f})" for t in tests))
         parts.append("  ".join(f"{100 * t['coverage']:4.1f} ({100 * t['coverage_worst']:4.1f})" for t in tests))
         parts.append("  ".join("/".join(f"{t['power'][f'{e:g}']:.2f}" for e in EFFECTS) for t in tests))
+        equal = found["equivalence"]
+        parts.append(
+            f"{100 * equal['falsely_claimed']:.2f} ({100 * equal['upper']:.2f}), {100 * equal['rightly_claimed']:.0f}"
+        )
         yield "   ".join(parts)

@@ -6,7 +6,8 @@ tables have a column ``metric.<reported name>`` for each. These prefixes are kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from typing import Any, Literal
 
 from pydantic import Field
@@ -18,6 +19,7 @@ MetricUnit = Literal["share", "percent", "number"]
 
 TRAINING, VALIDATION, TEST = "train_", "val_", "test_"
 COLUMN = "metric."
+LARGEST_EFFECT = 0.25  # of a share: a larger difference always matters, and 0.5 is meant as half a percentage point
 
 
 class Metric(Frozen):
@@ -70,6 +72,15 @@ class Metric(Frozen):
     def upwards(self, value: float) -> float:
         """Turn a value so that larger is better."""
         return self.sign * value
+
+
+def effect_faults(name: str, smallest: float, metric: Metric) -> Iterator[str]:
+    """Say what is wrong with a smallest difference that matters, which ``name`` gives in the metric's unit."""
+    if not (smallest > 0 and isfinite(smallest)):
+        yield f"{name} is {smallest:g}, but must be a number > 0, in the unit of {metric.name}"
+    elif metric.unit == "share" and smallest > LARGEST_EFFECT:
+        unit = "which is a share, 0 to 1: 0.005 is half a percentage point"
+        yield f"{name} is {smallest:g}, but must be at most {LARGEST_EFFECT:g} for {metric.name}, {unit}"
 
 
 def whole_metrics(given: Iterable[Any], direction: Any) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from search_spaces.budget import Budget
 from search_spaces.conditions import When, condition_faults, meaning
 from search_spaces.domains import Choice, Domain, Float, Frozen, Int, Level, Levels
-from search_spaces.metrics import Direction, Metric, whole_metrics
+from search_spaces.metrics import Direction, Metric, effect_faults, whole_metrics
 from search_spaces.names import arm_name_faults, level_faults, metric_faults, short_names
 from search_spaces.points import first_point_faults
 
@@ -112,6 +112,9 @@ class Space(Frozen):
     comparisons: tuple[Comparison, ...] = WITH_THE_REFERENCE
     metrics: tuple[Metric, ...] = Field(min_length=1, description="a name alone stands for Metric(name=…)")
     direction: Direction = Field(default="maximize", description="of the metrics that are given by name alone")
+    smallest_effect: float | None = Field(
+        default=None, description="smallest difference that matters, in the first metric's unit; within it is equal"
+    )
     budgets: dict[str, Budget]
     predictor: str | None = Field(default=None, description="import path of what turns a checkpoint into predictions")
 
@@ -156,6 +159,8 @@ class Space(Frozen):
         for when in self.conditions:
             for name in {when.factor, *when.drops, *when.replaces} - known:
                 yield f"a When names {name!r}, which is neither factor nor nuisance hyperparameter"
+        if self.smallest_effect is not None:
+            yield from effect_faults("smallest_effect", self.smallest_effect, self.metrics[0])
         yield from condition_faults(self.conditions)
         yield from first_point_faults(self.first_points, {**self.factors, **self.nuisance})
 

@@ -22,7 +22,7 @@ from ablation.planning.effort import START_UP_S, effort
 from ablation.planning.probe import Probe
 from ablation.planning.rehearsal_process import probe_apart
 from ablation.planning.request import CheckedStudy
-from ablation.power import detectable_difference, replicates_needed
+from ablation.power import detectable_difference, replicates_needed, replicates_to_equate, shown_margin
 from ablation.resources import Keep, Resources
 from ablation.spread import Spread
 from ablation.terminal import console
@@ -176,7 +176,7 @@ def _cost(plan: Plan, measured: Probe, slots: Slots, keep: Keep) -> dict[str, An
 def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"sign_flip_floor": 2.0 ** (1 - plan.budget.replicates)}
     facts |= {"spread": None if spread is None else asdict(spread), "detectable_sd": None, "detectable": None}
-    facts |= {"half": None, "assumes_equal_variances": False}
+    facts |= {"half": None, "equivalence": None, "assumes_equal_variances": False}
     if plan.comparisons:
         replicates, comparisons = plan.budget.replicates, len(plan.comparisons)
         found_sd = detectable_difference(1.0, replicates, comparisons)
@@ -188,6 +188,10 @@ def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
             "detectable_sd_of_one_comparison": detectable_difference(1.0, replicates),
             "replicates_needed_for_one_comparison": replicates_needed(found_sd / 2, 1.0),
         }
+        if (margin := plan.space.smallest_effect) is not None:
+            needed = None if spread is None else replicates_to_equate(margin, spread.sd, comparisons)
+            largest_sd = margin / shown_margin(1.0, replicates, comparisons)
+            facts["equivalence"] = {"margin": margin, "largest_sd": largest_sd, "replicates_needed": needed}
     return facts
 
 
@@ -269,7 +273,18 @@ def _power_in_words(found: Mapping[str, Any]) -> list[str]:
             f"; with --arms down to one comparison {half['replicates_needed_for_one_comparison']}, and the replicates "
             f"planned would detect {half['detectable_sd_of_one_comparison']:.1f} standard deviations"
         )
-    return lines
+    return lines + _equivalence_in_words(found)
+
+
+def _equivalence_in_words(found: Mapping[str, Any]) -> list[str]:
+    if (equal := found["equivalence"]) is None:
+        return []
+    needed, metric = equal["replicates_needed"], found["metric"]
+    takes = "" if needed is None else f"; with the spread above it takes {needed} replicates"
+    return [
+        f"practically equal, within ±{equal['margin']:g} of {metric}: shown of equal arms (power 80 %) if one standard "
+        f"deviation of such differences is at most {equal['largest_sd']:.3g}{takes}"
+    ]
 
 
 def allocations_in_words(found: Mapping[str, Any]) -> list[str]:

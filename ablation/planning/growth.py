@@ -97,6 +97,7 @@ def larger(
     grown = plan.model_copy(update={"budget": budget})
     if space is not None:
         space = keep_warm_start(with_fixed(space, {**plan.budget.fixed, **(file.settings or {})}), plan)
+        space = space.model_copy(update={"smallest_effect": plan.space.smallest_effect})  # as before the results
         found = list(space_changes(plan.space, space, plan.design == "joint"))
         faults += [f"--space: {change}; only levels may be new when a study grows" for change in found]
         if found:

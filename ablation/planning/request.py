@@ -19,6 +19,7 @@ from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_
 from ablation.spaces import find_space
 from ablation.store import AnyPath
 from ablation.trial import RunTrial, build_config, config_type, import_object
+from search_spaces.metrics import effect_faults
 from search_spaces.points import known_points
 from search_spaces.space import DESIGNS, Arm, Budget, Levels, Space
 
@@ -45,6 +46,7 @@ class Request:
     settings: tuple[str, ...] = ()
     warm_start: AnyPath | None = None
     init_from: str | None = None
+    equivalence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def check_request(
     if request.seed < 0:
         faults.append(f"--seed is {request.seed}, but must be >= 0")
     effective = with_fixed(space, {**budget.fixed, **settings})
+    effective = _with_smallest_effect(effective, request.equivalence, metric, faults)
     warm_start = None if existing is None else existing.warm_start
     if existing is not None:
         effective = keep_warm_start(effective, existing)
@@ -119,6 +122,16 @@ def check_request(
         searched_before=() if existing is None else existing.searched_before,
     )
     return CheckedStudy(plan, name, reason, data, settings)
+
+
+def _with_smallest_effect(space: Space, asked: float | None, metric: str, faults: list[str]) -> Space:
+    """Return the space with the difference that --equivalence gives; its own is of its first metric alone."""
+    named = {known.name: known for known in space.metrics}
+    if asked is not None and metric in named:
+        faults += effect_faults("--equivalence", asked, named[metric])
+    if asked is None and metric != space.metrics[0].name:
+        return space.model_copy(update={"smallest_effect": None})
+    return space if asked is None else space.model_copy(update={"smallest_effect": asked})
 
 
 def _without_search(request: Request, budget: Budget, arms: Sequence[Arm], faults: list[str]) -> Budget:

@@ -97,6 +97,7 @@ def table_findings(found: TableEvidence, lacking: Mapping[str, str]) -> dict[str
             "budget": {},
             "data": {"uri": None, "fingerprint": None},
             **effect_findings.levels(),
+            "smallest_effect": found.study.smallest_effect,
             "table": _about(results),
         },
         "metric": effect_findings.metric(study),

@@ -23,6 +23,7 @@ class TableQuestion:
         primary: the metric of the scores.
         is_paired: whether equal replicates of two arms are pairs.
         factors: with their levels, if columns hold any.
+        smallest_effect: smallest difference that matters, in the metric's unit.
     """
 
     arms: tuple[Arm, ...]
@@ -31,6 +32,7 @@ class TableQuestion:
     primary: Metric
     is_paired: bool
     factors: Mapping[str, Choice] = field(default_factory=dict)
+    smallest_effect: float | None = None
 
     @property
     def is_declared(self) -> bool:

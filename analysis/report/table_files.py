@@ -90,16 +90,17 @@ def paper_scores(scores: pd.DataFrame, units: Mapping[str, Unit], declared: Mapp
 
 def paper_comparisons(comparisons: pd.DataFrame, unit: Unit, higher_is_better: bool) -> pd.DataFrame:
     """Lay out the declared comparisons as a paper would print them."""
+    columns: dict[str, Any] = {
+        "arm": comparisons["arm"],
+        "against": comparisons["against"],
+        **_differences(comparisons, unit, ("difference", "low", "high"), higher_is_better),
+        "pairs": [str(n) for n in comparisons["n"]],
+    }
+    names = {"p": "p", "p (Holm)": "p_holm", "p (plain t)": "p_t", "p (equivalence)": "p_equivalent"}
+    if comparisons["p_equivalent"].isna().all():
+        del names["p (equivalence)"]
     return pd.DataFrame(
-        {
-            "arm": comparisons["arm"],
-            "against": comparisons["against"],
-            **_differences(comparisons, unit, ("difference", "low", "high"), higher_is_better),
-            "pairs": [str(n) for n in comparisons["n"]],
-            "p": [p_value(p, aligned=True) for p in comparisons["p"]],
-            "p (Holm)": [p_value(p, aligned=True) for p in comparisons["p_holm"]],
-            "p (plain t)": [p_value(p, aligned=True) for p in comparisons["p_t"]],
-        }
+        columns | {title: [p_value(p, aligned=True) for p in comparisons[name]] for title, name in names.items()}
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ablation.moderation import Prior, moderated, variance_prior
-from ablation.power import detectable_difference, replicates_needed
+from ablation.power import detectable_difference, replicates_needed, replicates_to_equate
 from analysis.inference import ALPHA, CONFIDENCE, Array, Paired
 
 
@@ -30,6 +30,8 @@ class Moderated(NamedTuple):
         p: two-sided p, not adjusted.
         p_holm: adjusted over the whole list.
         significant: whether that is at most the level.
+        p_equivalent: p of two one-sided tests against the margin, adjusted over the whole list; NaN without a margin.
+        equivalent: whether that is at most the level.
         prior: what the study's variances have in common.
     """
 
@@ -40,10 +42,14 @@ class Moderated(NamedTuple):
     p: Array
     p_holm: Array
     significant: NDArray[np.bool_]
+    p_equivalent: Array
+    equivalent: NDArray[np.bool_]
     prior: Prior
 
 
-def moderated_test(paired: Paired, alpha: float = ALPHA, confidence: float = CONFIDENCE) -> Moderated:
+def moderated_test(
+    paired: Paired, margin: float | None = None, alpha: float = ALPHA, confidence: float = CONFIDENCE
+) -> Moderated:
     """Test a study's comparisons, each with its own number of pairs, at the family-wise level ``alpha``.
 
     Holm's procedure: of the comparisons still in question the one with the smallest p is claimed, if its p times their
@@ -51,6 +57,10 @@ def moderated_test(paired: Paired, alpha: float = ALPHA, confidence: float = CON
     computed again at every step; a p never falls from one step to the next, so whatever is claimed also has an interval
     without 0. Intervals and ``p`` borrow as the first step does. A comparison without spread or with fewer than two
     pairs is never claimed, lends nothing, and counts in the length of the list.
+
+    With a ``margin`` each is also tested for lying within ±margin, by two one-sided t tests stepped down in the same
+    way: a list of its own, so that false claims of a difference have ``alpha`` to themselves, and those of equality.
+    Source: Schuirmann, "A comparison of the two one-sided tests procedure and the power approach" (1987).
     """
     shape = paired.sd.shape
     studies = math.prod(shape[:-1])
@@ -71,17 +81,24 @@ def moderated_test(paired: Paired, alpha: float = ALPHA, confidence: float = CON
         error_SC, df_SC = error_and_df(which_S, in_question_S)
         return np.asarray(2 * special.stdtr(df_SC, -np.abs(difference_SC[which_S]) / error_SC))
 
+    def p_within(which_S: NDArray[np.int64], in_question_S: NDArray[np.int64]) -> Array:
+        error_SC, df_SC = error_and_df(which_S, in_question_S)
+        room_SC = (np.nan if margin is None else margin) - np.abs(difference_SC[which_S])
+        return np.asarray(special.stdtr(df_SC, -room_SC / error_SC))
+
     p_holm_SC = stepped_down(p_of, is_tested_SC)
+    p_equivalent_SC = stepped_down(p_within, is_tested_SC & (margin is not None))
     everyone = np.arange(studies)
     error_SC, df_SC = error_and_df(everyone, tested_S)
     reach_SC = special.stdtrit(df_SC, 0.5 + confidence / 2) * error_SC
     found_SC = (
         *(difference_SC - reach_SC, difference_SC + reach_SC, error_SC * np.sqrt(n_SC)),
         *(np.where(is_tested_SC, df_SC, np.nan), p_of(everyone, tested_S), p_holm_SC),
+        p_equivalent_SC,
     )
-    low, high, sd, df, p, p_holm = (np.reshape(values, shape) for values in found_SC)
+    low, high, sd, df, p, p_holm, p_equivalent = (np.reshape(values, shape) for values in found_SC)
     prior = Prior(*(np.reshape(values, shape[:-1]) for values in prior_S))
-    return Moderated(low, high, sd, df, p, p_holm, p_holm <= alpha, prior)
+    return Moderated(low, high, sd, df, p, p_holm, p_holm <= alpha, p_equivalent, p_equivalent <= alpha, prior)
 
 
 def prior_of(sd_C: ArrayLike, n_C: ArrayLike) -> Prior:
@@ -104,6 +121,12 @@ def replicates_for(difference: float, sd: float, prior: Prior, declared: int) ->
     """Find the replicates that would detect ``difference`` so; arguments as of ``detectable``."""
     tested = int(prior.lenders)
     return replicates_needed(difference, sd, tested, prior=prior, alpha=ALPHA * tested / declared)
+
+
+def replicates_within(margin: float, sd: float, prior: Prior, declared: int) -> int:
+    """Find the replicates that would show equal arms to be so within ``margin``; arguments as of ``detectable``."""
+    tested = int(prior.lenders)
+    return replicates_to_equate(margin, sd, tested, prior=prior, alpha=ALPHA * tested / declared)
 
 
 def stepped_down(

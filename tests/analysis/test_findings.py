@@ -28,7 +28,7 @@ from analysis.statistics.moderated import prior_of
 from analysis.tables import marginals
 from search_spaces.space import Arm
 from tests.support.ledgers import append
-from tests.support.made_runs import write_run
+from tests.support.made_runs import BRIDGES, write_run
 
 jsonschema: Any = import_module("jsonschema")  # has no types
 
@@ -114,6 +114,49 @@ def test_how_much_the_variances_scattered_is_said(run: Path, document: dict[str,
     sentence = variances_sentence(prior)
     assert f"scatter by {found['scatter']:.2f}, where equal true variances give {found['expected']:.2f}" in sentence
     assert variances_sentence(prior_of([0.1, 0.0, 0.3], [3, 3, 1])) == ""
+
+
+def _with_margin(root: Path, margin: float) -> Path:
+    return write_run(root, BRIDGES.model_copy(update={"smallest_effect": margin}))
+
+
+def test_what_lies_within_the_smallest_effect_is_practically_equal(tmp_path: Path) -> None:
+    document = findings(_with_margin(tmp_path / "run", 0.02))
+    validate(document)
+    assert document["study"]["smallest_effect"] == 0.02
+    kinds = {row["arm"]: row["verdict"]["kind"] for row in document["comparisons"]}
+    assert kinds == {"material=wood": "worse", "span=1.0": "equal", "span=100.0": "equal", "baseline": "worse"}
+    text = next(row["verdict"]["text"] for row in document["comparisons"] if row["arm"] == "span=1.0")
+    assert text.startswith("practically equal to the reference: the true difference lies within ±2.0 percentage points")
+    assert document["answer"][1] == (
+        "Practically equal, within ±2.0 percentage points: span=1.0 and the reference; span=100.0 and the reference."
+    )
+    assert document["answer"][2].startswith("The other 2 are practically equal")
+
+
+def test_a_margin_that_is_too_narrow_for_the_replicates_says_how_many_it_takes(tmp_path: Path) -> None:
+    document = findings(_with_margin(tmp_path / "run", 0.0015))
+    row = next(row for row in document["comparisons"] if row["arm"] == "span=1.0")
+    assert row["verdict"]["kind"] == "undecided" and not row["equivalent"]
+    needed = row["verdict"]["replicates_to_equate"]
+    assert needed > row["n"]
+    assert row["verdict"]["text"].endswith(f"and {needed} show equal arms to be so within ±0.15 percentage points")
+    assert "Practically equal" not in " ".join(document["answer"])
+
+
+def test_a_difference_that_is_real_and_does_not_matter_is_both(tmp_path: Path) -> None:
+    document = findings(_with_margin(tmp_path / "run", 0.2))
+    row = next(row for row in document["comparisons"] if row["arm"] == "material=wood")
+    assert row["verdict"]["kind"] == "worse" and row["equivalent"]
+    assert ", which is practically equal: within ±20.0 percentage points" in row["verdict"]["text"]
+
+
+def test_the_page_and_the_paper_know_the_fourth_verdict(tmp_path: Path) -> None:
+    report = render(_with_margin(tmp_path / "run", 0.02))
+    page = html.unescape(report.page)
+    assert "practically equal" in page and "equivalence p" in page
+    assert "p (equivalence)" in report.files["comparisons.tex"]
+    assert "p (equivalence)" not in render(write_run(tmp_path / "other")).files["comparisons.tex"]
 
 
 def test_what_failed_or_waits_is_listed_and_warned_of(document: dict[str, Any]) -> None:

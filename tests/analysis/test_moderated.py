@@ -34,12 +34,12 @@ def test_the_prior_of_two_variances_by_hand() -> None:
 
 def test_a_comparison_of_two_by_hand() -> None:
     # Differences ±1 and ±3 around 5: variances 2 and 18 with one degree of freedom each. Logs scatter by
-    # log(9)²/2 = 2.41, below psi'(1/2) = π²/2: d0 is infinite, s0² = 10, and 0.9 · (√2 − 1) = 0.3728 is borrowed.
+    # log(9)²/2 = 2.41, below psi'(1/2) = π²/2: d0 is infinite, s0² = 10, and 0.8 · (√2 − 1) = 0.3314 is borrowed.
     found = moderated_test(paired(np.array([[4.0, 6.0], [2.0, 8.0]])))
     assert math.isinf(float(found.prior.df))
-    assert found.df == pytest.approx([1.372792] * 2, abs=1e-6)
-    assert found.sd**2 == pytest.approx([(0.372792 * 10 + 2) / 1.372792, 18.0], abs=1e-5)
-    p = 2 * stats.t.sf(5 / math.sqrt(4.172469 / 2), 1.372792)
+    assert found.df == pytest.approx([1.331371] * 2, abs=1e-6)
+    assert found.sd**2 == pytest.approx([(0.331371 * 10 + 2) / 1.331371, 18.0], abs=1e-5)
+    p = 2 * stats.t.sf(5 / math.sqrt(3.991156 / 2), 1.331371)
     assert found.p[0] == pytest.approx(p, abs=1e-6)
     assert found.p_holm[0] == pytest.approx(2 * p, abs=1e-6)
     # Left alone, the second borrows nothing: its own paired t, t = 5 / 3 with one degree of freedom.
@@ -91,7 +91,7 @@ def test_what_has_no_variance_lends_none() -> None:
 def test_little_is_borrowed_by_few() -> None:
     shares = [float(borrowed_df(math.inf, 1, comparisons)) for comparisons in range(1, 31)]
     assert shares[0] == 0 and shares == sorted(shares)
-    assert shares[3] == pytest.approx(0.9) and shares[15] == pytest.approx(2.7)
+    assert shares[3] == pytest.approx(0.8) and shares[15] == pytest.approx(2.4)
     assert float(borrowed_df(0.7, 10, 30)) == 0.7
 
 
@@ -197,3 +197,34 @@ def test_one_study_of_scipy() -> None:
     sample = [0.1, 0.3, 0.25]
     found = moderated_test(paired(np.array([sample])))
     assert float(found.p[0]) == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
+
+
+def test_equivalence_of_a_single_comparison_is_two_one_sided_t_tests() -> None:
+    sample = np.array([0.1, 0.3, 0.25, -0.05])
+    found = moderated_test(paired(sample[None]), margin=0.5)
+    below = stats.ttest_1samp(sample, 0.5, alternative="less").pvalue
+    above = stats.ttest_1samp(sample, -0.5, alternative="greater").pvalue
+    assert float(found.p_equivalent[0]) == pytest.approx(max(below, above))
+    assert found.equivalent.tolist() == [max(below, above) <= 0.05]
+
+
+@pytest.mark.parametrize(("comparisons", "replicates", "margin"), [(2, 3, 2.0), (12, 3, 4.0), (7, 6, 1.5)])
+def test_equivalence_agrees_with_a_second_implementation(comparisons: int, replicates: int, margin: float) -> None:
+    samples_CR = samples(comparisons, replicates, 2)
+    found = moderated_test(paired(samples_CR), margin)
+    assert found.p_equivalent == pytest.approx(plain_moderation.adjusted(samples_CR.tolist(), margin), rel=1e-9)
+    assert found.equivalent.tolist() == (found.p_equivalent <= 0.05).tolist()
+
+
+def test_without_a_margin_nothing_is_equal() -> None:
+    found = moderated_test(paired(samples(5, 4, 2)))
+    assert np.isnan(found.p_equivalent).all() and not found.equivalent.any()
+
+
+def test_arms_that_differ_by_the_margin_are_rarely_called_equal_and_equal_ones_mostly() -> None:
+    scores_SAR = np.random.default_rng(6).standard_normal((2000, 7, 4))
+    reference_S1R = np.broadcast_to(scores_SAR[:, :1], (2000, 6, 4))
+    apart = inference.paired_difference(scores_SAR[:, 1:] + 5, reference_S1R)
+    assert 0.01 < moderated_test(apart, margin=5.0).equivalent.any(axis=1).mean() < 0.06
+    alike = inference.paired_difference(scores_SAR[:, 1:], reference_S1R)
+    assert moderated_test(alike, margin=5.0).equivalent.mean() > 0.8

@@ -38,6 +38,7 @@ def test_no_law_of_noise_makes_the_test_cry_wolf(law: str, comparisons: int) -> 
     found = rival_tests.cell(law, 3, comparisons, 800)
     assert found["moderated_t"]["family_wise_error"] < 0.08
     assert found["moderated_t"]["coverage"] > 0.88
+    assert found["equivalence"]["falsely_claimed"] < 0.08
 
 
 def test_borrowing_finds_what_the_paired_t_misses_and_pooling_claims_what_is_not_there() -> None:
@@ -61,10 +62,12 @@ def test_pooling_is_the_analysis_of_variance_with_blocks() -> None:
 def test_a_missed_bound_of_the_test_is_named() -> None:
     good = {"family_wise_error": 0.05, "coverage": 0.95, "power": {"4": 0.6}}
     found = {"law": "normal", "replicates": 3, "comparisons": 12, "moderated_t": good}
+    found["equivalence"] = {"falsely_claimed": 0.05}
     assert not list(rival_tests.missed_by_tests(found))
     bad = found | {"moderated_t": {"family_wise_error": 0.06, "coverage": 0.93, "power": {"4": 0.4}}}
     assert len(list(rival_tests.missed_by_tests(bad))) == 3
     assert len(list(rival_tests.missed_by_tests(bad | {"law": "skewed"}))) == 1
+    assert len(list(rival_tests.missed_by_tests(found | {"equivalence": {"falsely_claimed": 0.06}}))) == 1
 
 
 def test_the_upper_bound_of_a_share_is_exact() -> None:

@@ -13,9 +13,11 @@ from ablation.plan import Plan
 from ablation.planning.effort import effort
 from ablation.planning.probe import Probe, probe
 from ablation.planning.request import CheckedStudy, Request, check_request
+from ablation.power import replicates_to_equate, shown_margin
 from ablation.seeds import derive_seed
 from ablation.spread import Spread
 from ablation.trial import EpochRecord, TrialContext
+from search_spaces.metrics import Metric
 from tests import toy_study
 from tests.toy_study import ToyConfig, toy_plan
 
@@ -94,6 +96,28 @@ def test_half_the_difference_takes_more_replicates_or_fewer_comparisons() -> Non
     assert plan_facts(_prepared(fewer), measured, ALONE)["detectable_sd"] == half["detectable_sd_of_one_comparison"]
     nothing = plan_facts(_prepared(plan.model_copy(update={"comparisons": ()})), measured, ALONE)
     assert nothing["half"] is None and nothing["detectable_sd"] is None
+
+
+def test_a_plan_says_what_it_takes_to_show_that_arms_are_practically_equal() -> None:
+    plan = toy_plan()
+    assert plan_facts(_prepared(plan), Probe(0.01, 0, 0.1, 5), ALONE)["equivalence"] is None
+    plan = plan.model_copy(update={"space": plan.space.model_copy(update={"smallest_effect": 0.02})})
+    facts = plan_facts(_prepared(plan), Probe(0.01, 0, 0.1, 5), ALONE)["equivalence"]
+    comparisons, replicates = len(plan.comparisons), plan.budget.replicates
+    assert facts["margin"] == 0.02 and facts["replicates_needed"] is None
+    assert shown_margin(facts["largest_sd"], replicates, comparisons) == pytest.approx(0.02)
+    known = plan_facts(_prepared(plan), Probe(0.01, 0, 0.1, 5), ALONE, Spread(0.05, "as stated"))["equivalence"]
+    assert known["replicates_needed"] == replicates_to_equate(0.02, 0.05, comparisons)
+
+
+def test_the_smallest_effect_is_the_options_or_the_spaces_for_its_first_metric() -> None:
+    space = toy_plan().space.model_copy(update={"smallest_effect": 0.02})
+    assert check_request(Request(space), gpus=0).plan.space.smallest_effect == 0.02
+    assert check_request(Request(space, equivalence=0.01), gpus=0).plan.space.smallest_effect == 0.01
+    two = space.model_copy(update={"metrics": (*space.metrics, Metric(name="other"))})
+    assert check_request(Request(two, metric="other"), gpus=0).plan.space.smallest_effect is None
+    with pytest.raises(FaultsError, match="--equivalence is -1, but must be a number > 0, in the unit of score"):
+        check_request(Request(space, equivalence=-1.0), gpus=0)
 
 
 def test_the_probe_measures_a_checkpoint_and_leaves_nothing(

@@ -11,7 +11,13 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from ablation.moderation import variance_prior
-from ablation.power import detectable_difference, power_of_test, replicates_needed
+from ablation.power import (
+    detectable_difference,
+    power_of_test,
+    replicates_needed,
+    replicates_to_equate,
+    shown_margin,
+)
 from analysis import inference
 from analysis.statistics.moderated import moderated_test
 
@@ -108,7 +114,7 @@ def test_power_given_a_prior_is_that_of_studies_which_share_it() -> None:
     comparisons, n, difference = 9, 4, 2.5
     prior = variance_prior(np.ones(comparisons), n - 1)
     draws_SR = random.normal(difference, 1.0, (40_000, n))
-    own_S, share = draws_SR.var(axis=1, ddof=1), 0.9 * 2
+    own_S, share = draws_SR.var(axis=1, ddof=1), 0.8 * 2
     used_S = np.maximum((share + own_S) / (share + 1), own_S)
     t_S = draws_SR.mean(axis=1) / np.sqrt(used_S / n)
     p_S = 2 * stats.t.sf(np.abs(t_S), (n - 1) * (1 + share))
@@ -133,3 +139,28 @@ def test_a_single_pair_or_no_spread_is_refused() -> None:
         detectable_difference(1.0, 1)
     with pytest.raises(ValueError, match="sd is 0"):
         power_of_test(1.0, 0.0, 5)
+
+
+@pytest.mark.parametrize(("comparisons", "replicates"), [(1, 3), (1, 10), (6, 4), (12, 3)])
+def test_equal_arms_are_shown_to_be_so_as_often_as_the_plan_says(comparisons: int, replicates: int) -> None:
+    margin = shown_margin(1.0, replicates, comparisons)
+    scores_SAR = np.random.default_rng(5).normal(0, 0.5**0.5, (2000, comparisons + 1, replicates))
+    reference_S1R = np.broadcast_to(scores_SAR[:, :1], (2000, comparisons, replicates))
+    found = moderated_test(inference.paired_difference(scores_SAR[:, 1:], reference_S1R), margin)
+    # The first step is the strictest; where others have been shown before, the last may be shown more often.
+    adjusted_SC = found.p_equivalent if comparisons == 1 else _first_step(scores_SAR, margin) * comparisons
+    assert np.mean(adjusted_SC <= 0.05) == pytest.approx(0.8, abs=0.04)
+
+
+def _first_step(scores_SAR: np.ndarray, margin: float) -> np.ndarray:
+    plain = inference.paired_difference(scores_SAR[:, 1:], np.broadcast_to(scores_SAR[:, :1], scores_SAR[:, 1:].shape))
+    tested = moderated_test(plain)
+    error_SC = tested.sd / np.sqrt(plain.n)
+    return np.asarray(stats.t.sf((margin - np.abs(plain.difference)) / error_SC, tested.df))
+
+
+def test_replicates_to_equate_are_the_fewest_that_show_the_margin() -> None:
+    needed = replicates_to_equate(1.5, 1.0, 8)
+    assert shown_margin(1.0, needed, 8) <= 1.5 < shown_margin(1.0, needed - 1, 8)
+    with pytest.raises(ValueError, match=r"the margin is 0\.0001 at sd 1\.0, but must be within reach of 100000"):
+        replicates_to_equate(0.0001, 1.0)

@@ -335,7 +335,7 @@ def test_a_result_too_large_to_be_squared_is_no_result(tmp_path: Path) -> None:
 def test_where_less_is_better_a_smaller_value_is_called_better(tmp_path: Path) -> None:
     space = with_direction(BRIDGES, "minimize")
     page = Page(render(write_run(tmp_path / "run", space)).page)
-    assert "material=wood is better than the reference by 0.0996 (95 % interval 0.0957 to 0.1035)" in page.text
+    assert "material=wood is better than the reference by 0.0996 (95 % interval 0.0956 to 0.1036)" in page.text
     assert "Left of the line is better" in page.text
 
 

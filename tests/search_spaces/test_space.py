@@ -271,6 +271,20 @@ def test_reference_and_baseline_are_needed_where_there_are_factors_and_refused_w
         small_space(factors={}, reference={}, baseline={}, comparisons=(Comparison(against="baseline"),))
 
 
+@pytest.mark.parametrize(
+    ("smallest", "said"),
+    [
+        (0.0, "smallest_effect is 0, but must be a number > 0, in the unit of accuracy"),
+        (float("inf"), "smallest_effect is inf, but must be a number > 0"),
+        (0.5, "smallest_effect is 0.5, but must be at most 0.25 for accuracy, which is a share, 0 to 1: 0.005 is half"),
+    ],
+)
+def test_a_smallest_effect_that_cannot_be_meant_is_refused(smallest: float, said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        Space.model_validate({**SPACE.model_dump(), "smallest_effect": smallest})
+    assert Space.model_validate({**SPACE.model_dump(), "smallest_effect": 0.005}).smallest_effect == 0.005
+
+
 def test_a_space_survives_json() -> None:
     assert Space.model_validate_json(SPACE.model_dump_json()) == SPACE
 

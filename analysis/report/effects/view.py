@@ -14,7 +14,7 @@ from analysis.report.effects.wording import RULE, variances_sentence
 from analysis.report.figures import Figure, View
 from analysis.report.inputs import Inputs
 from analysis.report.sections import EffectInputs, Part, Section
-from analysis.verdicts import word
+from analysis.verdicts import formatted, word
 
 
 def _differences(inputs: EffectInputs) -> View:
@@ -52,7 +52,9 @@ def _comparisons(inputs: EffectInputs) -> View:
     texts = [(row["arm"], verdict.text) for row, verdict in judged]
     prior = inputs.evidence.variances
     scatter = "" if prior is None else variances_sentence(prior)
-    return View(facts={"comparisons": rows, "verdicts": texts, "variances": scatter, "rule": RULE})
+    smallest = inputs.study.smallest_effect
+    margin = "" if smallest is None else formatted(smallest, inputs.unit)
+    return View(facts={"comparisons": rows, "verdicts": texts, "variances": scatter, "rule": RULE, "margin": margin})
 
 
 def _responses(inputs: EffectInputs) -> View:
