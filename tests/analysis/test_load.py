@@ -188,12 +188,12 @@ def test_a_damaged_study_is_refused(run: Path, text: str, rule: str) -> None:
 
 def test_every_missing_part_of_a_plan_is_told_at_once(run: Path) -> None:
     document = json.loads((run / "study.json").read_text())
-    del document["plan"]["arms"], document["plan"]["space"]["factors"]
+    del document["plan"]["arms"], document["plan"]["space"]["name"]
     (run / "study.json").write_text(json.dumps(document))
     with pytest.raises(FaultsError) as error:
         load.study(run)
     (fault,) = error.value.faults
-    assert "plan.arms: Field required" in fault and "plan.space.factors: Field required" in fault
+    assert "plan.arms: Field required" in fault and "plan.space.name: Field required" in fault
 
 
 @pytest.mark.parametrize("name", ["study.json", "trials.parquet", "epochs.parquet"])
