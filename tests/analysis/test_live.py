@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -183,15 +184,30 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("word", ["ledger", "artifacts", "trials.parquet", "summary.json", "predictions.parquet"])
-@pytest.mark.parametrize(
+UNREADABLE = pytest.mark.parametrize(
     "why", [PermissionError(13, "Permission denied"), OSError("AWS Error NETWORK_CONNECTION")], ids=["denied", "away"]
 )
+
+
+@pytest.mark.parametrize("word", ["ledger", "trials.parquet", "summary.json"])
+@UNREADABLE
 def test_what_cannot_be_read_is_not_called_damaged(
     full: Path, word: str, why: OSError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(FaultsError, match=rf"{word}.* cannot be read \(.*\); check that you may read there"):
         render(refusing(monkeypatch, full, word, why))
+
+
+@pytest.mark.parametrize("word", ["artifacts", "predictions.parquet"])
+@UNREADABLE
+def test_artifacts_that_cannot_be_read_are_lacking_on_the_page_and_not_called_damaged(
+    full: Path, word: str, why: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = render(refusing(monkeypatch, full, word, why))
+    errors = " ".join(failure.error for failure in report.failures)
+    assert re.search(rf"{word}.* cannot be read \(.*\); check that you may read there", errors), errors
+    assert "damaged" not in errors
+    assert "cannot be read" in report.page
 
 
 def test_a_disk_that_fails_while_a_file_is_decoded_is_not_called_damage(
