@@ -114,6 +114,7 @@ def _files(inputs: EffectInputs, frames: Mapping[str, pd.DataFrame], attempts: A
         "comparisons": lambda: table_files.paper_comparisons(
             frames["comparisons"], inputs.unit, study.higher_is_better
         ),
+        "components": lambda: table_files.paper_components(frames["components"], inputs.unit, study.higher_is_better),
     }
     files: dict[str, str] = {}
     for name, frame in frames.items():

@@ -104,6 +104,21 @@ def paper_comparisons(comparisons: pd.DataFrame, unit: Unit, higher_is_better: b
     )
 
 
+def paper_components(components: pd.DataFrame, unit: Unit, higher_is_better: bool) -> pd.DataFrame:
+    """Lay out what components are worth as a paper would print it; a dash where no such arm was planned."""
+    columns: dict[str, Sequence[str]] = {
+        "component": components["component"].tolist(),
+        "level": components["level"].tolist(),
+        "instead of": components["instead"].tolist(),
+    }
+    for side, title in (("added", "added to the baseline"), ("removed", "removed from the reference")):
+        names = (f"{side}_difference", f"{side}_low", f"{side}_high")
+        difference, interval = _differences(components, unit, names, higher_is_better).values()
+        columns[f"{title}{' (points)' if unit.points else ''}{_less(higher_is_better)}"] = difference
+        columns[f"95 % interval, {side}"] = interval
+    return pd.DataFrame(columns)
+
+
 def _differences(
     table: pd.DataFrame, unit: Unit, names: tuple[str, str, str], higher_is_better: bool
 ) -> dict[str, list[str]]:

@@ -13,9 +13,13 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner, Result
 
+from analysis.elsewhere.asked import Asked
+from analysis.elsewhere.reading import read
+from analysis.elsewhere.results import understood
 from analysis.findings_schema import SCHEMA
 from analysis.numbers import THIN
 from analysis.report.__main__ import app
+from analysis.report.elsewhere.build import render_table
 
 EXAMPLE = Path(__file__).parents[2] / "examples/results/published_models.csv"
 PAIRED = "model,seed,loss\n" + "".join(
@@ -89,6 +93,14 @@ def test_the_page_says_what_a_table_cannot_say(published: Path) -> None:
     )
     assert "declared" not in page.split("<script>")[0].lower()
     assert f"model E is worse than model A by 7.7 percentage points (95{THIN}% interval" in page
+
+
+def test_without_pairs_worth_has_no_dots_and_without_a_plan_nothing_is_to_be_grown(published: Path) -> None:
+    report = render_table(understood(read(str(EXAMPLE)), Asked(reference="model A", is_paired=False)))
+    dots, *means = report.figures["forest"].specs[0]["data"]
+    assert dots["x"] == [] and sum(len(trace["x"]) for trace in means) == 6
+    page = (published / "index.html").read_text()
+    assert "3 of 6 comparisons cannot be told apart" in page and "ablation resume" not in page
 
 
 def test_its_tables_are_files_for_papers_too(published: Path) -> None:

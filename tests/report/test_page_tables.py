@@ -183,6 +183,24 @@ def test_a_table_that_is_cut_off_on_a_telephone_says_that_it_scrolls(browser: An
     assert "cut-right" not in page.locator("#tables").inner_html()
 
 
+def test_undecided_comparisons_are_folded_with_what_would_settle_them(browser: Any, tmp_path: Path) -> None:
+    page, _, _ = open_page(browser, build(write_run(tmp_path / "run", replicates=3)))
+    folded = page.locator("#undecided")
+    assert "cannot be told apart" in folded.locator("summary").inner_text()
+    assert not folded.locator("table").first.is_visible()
+    shown = page.locator("#comparisons > .scroll tbody th").all_inner_texts()
+    assert shown == ["material=wood", "baseline"]  # what was planted
+    folded.locator("summary").click()
+    assert folded.locator("table").first.is_visible()
+    rows = folded.locator("table").nth(1).locator("tbody tr").all_inner_texts()
+    assert [row.split("\t")[0] for row in rows] == ["span=1.0", "span=100.0"]
+    for row in rows:
+        _, against, _, replicates, _, command = row.split("\t")
+        assert against == "reference"
+        assert int(replicates) > 3
+        assert command == f"ablation resume runs/made-bridges --replicates {replicates}"
+
+
 def test_names_of_columns_stand_upright_or_level(page: Any) -> None:
     turns = page.locator("#plot-importance .xtick text").evaluate_all(
         "texts => texts.map(text => /rotate\\((-?[\\d.]+)/.exec(text.getAttribute('transform'))?.[1] ?? '0')"

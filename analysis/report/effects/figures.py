@@ -1,8 +1,8 @@
-"""Figures of effects: differences to the reference, and responses to ordered factors."""
+"""Figures of effects: what components are worth, and responses to ordered factors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -10,13 +10,14 @@ from analysis.numbers import Unit
 from analysis.report.figures import ACCENT, QUIET, Spec, axis, bars, escaped, layout, plain, rule, spec, two_lines
 
 
-def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], score: str, unit: Unit) -> Spec:
-    """Draw differences to the reference with 95 % intervals, and each pair's difference as a dot.
+def forest(rows: pd.DataFrame, points: Sequence[Sequence[float]], score: str, unit: Unit) -> Spec:
+    """Draw what components are worth with 95 % intervals, and each pair's difference as a dot.
 
-    ``rows`` holds arm, difference, low, high and significant (after Holm); ``points`` each arm's differences.
+    ``rows`` is as ``worth.worth_table`` returns it; ``points`` has each row's differences, none where
+    replicates are no pairs.
     """
-    positions = {arm: index for index, arm in enumerate(rows["arm"])}
-    dots = [(value * unit.scale, index + 0.27) for arm, index in positions.items() for value in points.get(arm, ())]
+    heights = list(range(len(rows)))
+    dots = [(value * unit.scale, height + 0.27) for height, mine in zip(heights, points, strict=True) for value in mine]
     traces = [
         {
             **{"type": "scatter", "mode": "markers", "name": "one replicate"},
@@ -25,24 +26,28 @@ def forest(rows: pd.DataFrame, points: Mapping[str, Sequence[float]], score: str
             "hovertemplate": "one replicate: %{x:+.4g}<extra></extra>",
         }
     ]
+    placed = rows.assign(height=heights)
     for sure, symbol, name in ((True, "circle", "significant after Holm"), (False, "circle-open", "not significant")):
-        mine = rows[rows["significant"] == sure]
+        mine = placed[placed["significant"] == sure]
         reach = [unit.at(low, high).reach(low, high) for low, high in zip(mine["low"], mine["high"], strict=True)]
         traces.append(
             {
                 **{"type": "scatter", "mode": "markers", "name": name},
-                "x": plain(mine["difference"] * unit.scale),
-                "y": [positions[arm] for arm in mine["arm"]],
+                "x": plain(mine["worth"] * unit.scale),
+                "y": mine["height"].tolist(),
                 "marker": {"color": ACCENT, "size": 10, "symbol": symbol, "line": {"width": 2, "color": ACCENT}},
-                "error_x": bars(mine["difference"], mine["low"], mine["high"], unit.scale),
-                "customdata": [[escaped(arm), ends] for arm, ends in zip(mine["arm"], reach, strict=True)],
-                "hovertemplate": "%{customdata[0]}: %{x:+.4g} (%{customdata[1]})<extra></extra>",
+                "error_x": bars(mine["worth"], mine["low"], mine["high"], unit.scale),
+                "customdata": [
+                    [escaped(with_), escaped(without), ends]
+                    for with_, without, ends in zip(mine["with"], mine["without"], reach, strict=True)
+                ],
+                "hovertemplate": "%{customdata[0]} − %{customdata[1]}: %{x:+.4g} (%{customdata[2]})<extra></extra>",
             }
         )
-    title = "difference, percentage points" if unit.points else f"difference in {axis(score, unit)}"
-    look = layout(74 + 36 * len(positions), title, "")
-    labels = {"tickvals": list(positions.values()), "ticktext": [two_lines(arm) for arm in positions]}
-    look["yaxis"] |= labels | {"range": [len(positions) - 0.4, -0.6], "showgrid": False}
+    title = "worth, percentage points" if unit.points else f"worth in {axis(score, unit)}"
+    look = layout(74 + 36 * len(rows), title, "")
+    labels = {"tickvals": heights, "ticktext": [two_lines(label) for label in rows["label"]]}
+    look["yaxis"] |= labels | {"range": [len(rows) - 0.4, -0.6], "showgrid": False}
     look["shapes"] = [rule(0)]
     return spec("", traces, look)
 

@@ -1,8 +1,8 @@
-"""The page's first part: differences to the reference, components, arms, declared comparisons, responses."""
+"""The page's first part: what components are worth, arms, declared comparisons, responses."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import count
 from typing import Any
 
@@ -10,30 +10,26 @@ import pandas as pd
 
 from analysis import effects
 from analysis.report.effects import figures as effects_figures
+from analysis.report.effects.settling import Settling, settled_by
 from analysis.report.effects.wording import RULE, variances_sentence
 from analysis.report.figures import Figure, View
 from analysis.report.inputs import Inputs
 from analysis.report.sections import EffectInputs, Part, Section
-from analysis.verdicts import formatted, word
-
-
-def _differences(inputs: EffectInputs) -> View:
-    found, metric = inputs.evidence, inputs.study.metric
-    home = inputs.study.reference_arm
-    differing = _differing(found.arms, found.comparisons, home)
-    if differing.empty:
-        return View()
-    shown, points = inputs.shown(differing), {}
-    for arm in shown["arm"]:
-        whole, _ = effects.pairs(found.replicates, arm, home, metric)
-        points[arm] = (whole["arm"] - whole["against"]).tolist() if inputs.study.is_paired else []
-    drawn = effects_figures.forest(shown, points, inputs.study.score, inputs.unit)
-    return View({"forest": Figure((drawn,), differing, "arms")})
+from analysis.tables import worth
+from analysis.verdicts import Verdict, formatted, word
 
 
 def _components(inputs: EffectInputs) -> View:
-    found = inputs.evidence
-    return View(facts={"components": _rows(found.components), "ablation_path": _rows(found.ablation_path)})
+    found, study = inputs.evidence, inputs.study
+    facts = {"components": _rows(found.components), "ablation_path": _rows(found.ablation_path)}
+    ranked = worth.worth_table(study, found.arms, found.components, found.comparisons)
+    if ranked.empty:
+        return View(facts=facts)
+    others = ranked["without"].where(ranked["with"] == study.reference_arm, ranked["with"])
+    shown = inputs.shown(ranked.assign(arm=others))
+    points = [worth.replicates_of(study, found.replicates, row) for row in _rows(shown)]
+    forest = effects_figures.forest(shown, points, study.score, inputs.unit)
+    return View({"forest": Figure((forest,), ranked, "worth")}, {"worth": ranked}, facts)
 
 
 def _marginals(inputs: EffectInputs) -> View:
@@ -46,15 +42,29 @@ def _arms(inputs: Inputs) -> View:
     return View(facts={"arms": _rows(found.arms), "cost_of": {row["arm"]: row for row in _rows(found.effort)}})
 
 
-def _comparisons(inputs: EffectInputs) -> View:
+def _comparisons(inputs: Inputs) -> View:
+    return compared(inputs, lambda verdict: settled_by(inputs, verdict))
+
+
+def compared(inputs: EffectInputs, settled: Callable[[Verdict], Settling | None] = lambda _: None) -> View:
+    """Show the comparisons, those apart that nothing decided; ``settled`` says what would, where a run can go on."""
     judged = list(zip(_rows(inputs.evidence.comparisons), inputs.evidence.verdicts, strict=True))
-    rows = [{**row, "word": word(verdict, row["n"])} for row, verdict in judged]
-    texts = [(row["arm"], verdict.text) for row, verdict in judged]
+    rows = [
+        {**row, "word": word(verdict, row["n"]), "kind": verdict.kind, "settled": settled(verdict)}
+        for row, verdict in judged
+    ]
     prior = inputs.evidence.variances
-    scatter = "" if prior is None else variances_sentence(prior)
     smallest = inputs.study.smallest_effect
-    margin = "" if smallest is None else formatted(smallest, inputs.unit)
-    return View(facts={"comparisons": rows, "verdicts": texts, "variances": scatter, "rule": RULE, "margin": margin})
+    facts = {
+        "decided": [row for row in rows if row["kind"] != "undecided"],
+        "undecided": [row for row in rows if row["kind"] == "undecided"],
+        "comparisons": rows,
+        "verdicts": [(row["arm"], verdict.text) for row, verdict in judged],
+        "variances": "" if prior is None else variances_sentence(prior),
+        "rule": RULE,
+        "margin": "" if smallest is None else formatted(smallest, inputs.unit),
+    }
+    return View(facts=facts)
 
 
 def _responses(inputs: EffectInputs) -> View:
@@ -82,24 +92,18 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def _differing(arms: pd.DataFrame, comparisons: pd.DataFrame, home: str) -> pd.DataFrame:
-    sure = set(comparisons.loc[comparisons["significant"] & (comparisons["against"] == home), "arm"])
-    rows = arms[arms["difference"].notna()]
-    ends = {"difference_low": "low", "difference_high": "high"}
-    columns = ["arm", "difference", "difference_low", "difference_high"]
-    return rows[columns].rename(columns=ends).assign(significant=rows["arm"].isin(sure))
-
-
 PART = Part(
     "effects",
     "Effects",
     (
-        Section("differences", "Differences to the reference", _differences, link="Differences"),
         Section(
             "components",
             "What each component is worth",
             _components,
-            shows={"ablation_path": "From the baseline to the reference"},
+            shows={
+                "differences": "The table of differences",
+                "ablation_path": "From the baseline to the reference",
+            },
             link="Components",
         ),
         Section("marginals", "Factors on average", _marginals, shows={"interactions": "Interactions"}, link="Factors"),

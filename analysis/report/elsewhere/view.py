@@ -74,7 +74,8 @@ def _of_tables(section: Section) -> Section:
     """Take a section of a run's page as it is for a table: nothing is known to have been declared beforehand."""
     return {
         "arms": replace(section, make=_arms),
-        "comparisons": replace(section, title="Comparisons", shows={}),
+        "components": replace(section, title="What each part is worth", link="Worth"),
+        "comparisons": replace(section, make=effects_view.compared, title="Comparisons", shows={}),
     }.get(section.name, section)
 
 
