@@ -102,6 +102,7 @@ def table_findings(found: TableEvidence, lacking: Mapping[str, str]) -> dict[str
         },
         "metric": effect_findings.metric(study),
         "answer": list(table_answer(found)),
+        "best": None,
         "accounting": {},
         "arms": [{**row, **nothing} for row in effect_findings.arms(found)],
         "comparisons": [{**row, "sampling": None, "mcnemar": None} for row in effect_findings.comparisons(found)],
