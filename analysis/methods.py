@@ -9,17 +9,21 @@ from analysis.study import PlannedStudy
 def methods_paragraph(study: PlannedStudy, rule: str) -> str:
     """Say how a study was done, for a paper; ``rule`` is the sentence about its test."""
     budget, metric = study.plan.budget, study.metric.replace("_", " ")
+    replicates = count(budget.replicates, "independent replicate")
+    whose, what = ("", "the model") if study.is_plain else ("each arm’s ", "each arm")
     searched = (
-        f"In every replicate each arm’s hyperparameters were searched with {count(budget.trials, 'trial')} of up to "
+        f"In every replicate {whose}hyperparameters were searched with {count(budget.trials, 'trial')} of up to "
         f"{count(budget.epochs, 'epoch')}, and the configuration with the best validation {metric} was"
         if budget.trials
-        else "Hyperparameters were not searched; in every replicate each arm was"
+        else f"Hyperparameters were not searched; in every replicate {what} was"
     )
     runs = count(budget.seeds, "run")
     seeds = "" if budget.seeds == 1 else ", which were averaged"
     sentences = [
-        f"We compared {count(len(study.arms), 'arm')} ({study.plan.design} design) in "
-        f"{count(budget.replicates, 'independent replicate')}; replicate r used the same seeds in every arm.",
+        f"We studied one model in {replicates}."
+        if study.is_plain
+        else f"We compared {count(len(study.arms), 'arm')} ({study.plan.design} design) in {replicates}; "
+        "replicate r used the same seeds in every arm.",
         f"{searched} trained to the full {count(budget.epochs, 'epoch')} in {runs}{seeds}.",
         "Scores are those of the last epoch on test data, which chose nothing.",
     ]

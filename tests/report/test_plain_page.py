@@ -42,6 +42,7 @@ def test_nothing_on_the_page_speaks_of_other_arms_or_tests(page: Page) -> None:
     for word in ("reference", "baseline", "Holm", "every arm", "Every arm", "significant", "p value", "-time design"):
         assert word not in page.text, word
     assert "Search report" in page.text
+    assert "We studied one model in 2 independent replicates. In every replicate hyperparameters were" in page.text
     assert "2 replicates × (12 search trials + 3 confirm runs) of 9 epochs" in page.text
 
 
