@@ -41,7 +41,7 @@ def worth_table(
 
 
 def replicates_of(study: Question, table: pd.DataFrame, row: dict[str, object]) -> list[float]:
-    """Return the paired differences behind a row of ``worth_table``, in its sign; none where there are no pairs.
+    """Return the paired differences behind a row of ``worth_table``, in its sign; empty if there are no pairs.
 
     ``table`` is of ``replicates``.
     """
