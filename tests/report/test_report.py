@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ablation.faults import FaultsError
+from ablation.paths import RunPaths
 from analysis import load, numbers
 from analysis.answer import answer
 from analysis.evidence import gather
@@ -130,10 +131,25 @@ def test_the_answer_claims_what_was_planted_and_no_more(page: Page) -> None:
     assert "cannot go below p = 0.25" in page.text
 
 
+def test_the_best_run_of_all_arms_and_how_to_load_it_follow_the_answer(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    trials = pd.read_parquet(RunPaths(run).trials)
+    confirm = trials[trials["phase"] == "confirm"]
+    best = confirm.loc[confirm[load.study(run).primary.validation_column].idxmax(), "trial_id"]
+    saved = "checkpoints/x/epoch-00004-0.safetensors"
+    trials.assign(checkpoint=trials["trial_id"].map({best: saved})).to_parquet(RunPaths(run).trials, index=False)
+    page = Page(render(run).page)
+    assert page.ids.index("answer") < page.ids.index("configuration") < page.ids.index("effects")
+    assert f"What {best} was trained with, the confirm run with the best validation strength of all arms" in page.text
+    assert "build.rate" in page.text.partition("What each component is worth")[0]
+    assert f"saved = checkpoint.load(store.located('runs/made-bridges/{saved}'))" in page.text
+
+
 def test_every_section_is_there_in_order(page: Page) -> None:
-    sections = ["answer", "effects", "components", "arms", "comparisons", "responses", "models", "cost", "recall"]
-    sections += ["confusion", "attention", "reliability", "embedding", "search", "curves", "survival", "importance"]
-    sections += ["slices", "tuned", "run", "timeline", "effort", "trials", "tables", "method", "provenance"]
+    sections = ["answer", "configuration", "effects", "components", "arms", "comparisons", "responses", "models"]
+    sections += ["cost", "recall", "confusion", "attention", "reliability", "embedding", "search", "curves"]
+    sections += ["survival", "importance", "slices", "tuned", "run", "timeline", "effort", "trials", "tables"]
+    sections += ["method", "provenance"]
     assert [name for name in page.ids if name in sections] == sections
     assert "45 planned = 30 completed + 15 stopped + 0 diverged" in page.text
 
