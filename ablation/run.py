@@ -47,6 +47,7 @@ def main(
         str | None, asked_option(help="tcl: synthetic, rafdb:DIR, folder:DIR or fer2013:CSV; default: the space's own")
     ] = None,
     name: Annotated[str | None, run_option(help="Name of the run; default: space, date and a counter.")] = None,
+    title: Annotated[str | None, run_option(metavar="TEXT", help="Heading of its report; default: its name.")] = None,
     out: Annotated[str, run_option(help="Folder of the runs, or an address such as s3://bucket/runs.")] = "runs",
     design: Annotated[str, asked_option(help="one-at-a-time, factorial or joint")] = "one-at-a-time",
     arms: Annotated[list[str] | None, asked_option(metavar="GLOB", help="Only these arms; repeatable.")] = None,
@@ -136,7 +137,7 @@ def main(
             request = Request(
                 space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds,
                 epochs, sampler, early_stopping, eta, grace, seed, tuple(settings or ()),
-                None if warm_start is None else located(warm_start), init_from, equivalence,
+                None if warm_start is None else located(warm_start), init_from, equivalence, title,
             )  # fmt: skip
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
@@ -187,6 +188,7 @@ def run(
     init_from: str | None = None,
     equivalence: float | None = None,
     name: str | None = None,
+    title: str | None = None,
     out: AnyPath | str = "runs",
     resources: Resources | None = None,
     resume: bool = False,
@@ -220,6 +222,7 @@ def run(
         init_from: an earlier run, or ``RUN:ARM``; all weights start at its best checkpoint.
         equivalence: the smallest difference that matters, in the metric's unit; default: the space's.
         name: name of the run; default: space, date and a counter.
+        title: heading of its report; default: its name.
         out: folder of the runs, or an address such as ``s3://bucket/runs``.
         resources: what a trial may take, the limits of the whole, and the executor.
         resume: go on with the run of that name, or extend it.
@@ -234,7 +237,7 @@ def run(
     request = Request(
         space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs,
         sampler, early_stopping, eta, grace, seed, _listed(settings),
-        None if warm_start is None else located(warm_start), init_from, equivalence,
+        None if warm_start is None else located(warm_start), init_from, equivalence, title,
     )  # fmt: skip
     faults: list[str] = []
     retry = kinds_asked(retry_failed, faults)

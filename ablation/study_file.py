@@ -53,10 +53,16 @@ class StudyFile(Frozen):
     data: dict[str, Any] | None
     user_code: UserCode | None = None
     settings: Levels | None = None  # what --set fixed, within the plan's space; None: from before it was recorded
+    title: str | None = None  # of its report; None: the name
     plan: Plan
     # What follows from the plan, written out for readers of the file.
     rungs: tuple[int, ...]
     search_is_random: bool
+
+    @property
+    def heading(self) -> str:
+        """What its report is headed with: its title, else its name."""
+        return self.title or self.name
 
     @property
     def data_uri(self) -> str | None:
@@ -95,6 +101,7 @@ def describe(
     data: dict[str, Any] | None,
     command: list[str],
     settings: Levels | None = None,
+    title: str | None = None,
 ) -> StudyFile:
     """Put a plan together with its provenance; the trial's module has been imported."""
     repository = _repository(plan.space.trial)
@@ -111,10 +118,18 @@ def describe(
         data=data,
         user_code=UserCode.here(),
         settings=settings,
+        title=title,
         plan=plan,
         rungs=plan.rungs,
         search_is_random=plan.search_is_random,
     )
+
+
+def title_faults(title: str | None) -> list[str]:
+    """Say why a title cannot head a page."""
+    if title is None or (title.strip() and title.isprintable()):
+        return []
+    return [f"--title is {title!r}, but must be one line of text that can be printed"]
 
 
 def write(file: StudyFile, paths: RunPaths) -> None:

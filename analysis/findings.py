@@ -75,6 +75,7 @@ def _study(found: Evidence) -> dict[str, Any]:
     data = file.data or {}
     return {
         "name": file.name,
+        "title": file.heading,
         "created_utc": file.created_utc,
         "git_commit": file.git_commit,
         "design": plan.design,

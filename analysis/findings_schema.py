@@ -320,6 +320,7 @@ SCHEMA: Schema = {
                 "where this comes from",
                 {
                     "name": _maybe_text("name"),
+                    "title": _text("heading of the page: as asked for, else the name"),
                     "created_utc": _maybe_text("when it was planned"),
                     "git_commit": _maybe_text("code that planned it"),
                     "design": _maybe_text("design"),

@@ -43,7 +43,15 @@ def changes(root: AnyPath, file: StudyFile, plan: Plan, checked: CheckedStudy) -
         f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"
         f", or start a new study from what this one confirmed: another --name with --warm-start {as_typed(root)}"
     )
-    return [f"{fault}; {remedy}" for fault in faults]
+    return [f"{fault}; {remedy}" for fault in faults] + _title_faults(root, file, checked.title)
+
+
+def _title_faults(root: AnyPath, file: StudyFile, asked: str | None) -> list[str]:
+    if asked in (None, file.title):
+        return []
+    has = "none" if file.title is None else repr(file.title)
+    remedy = f"leave it out, and give it to the report: ablation report {shlex.quote(as_typed(root))} --title TEXT"
+    return [f"--resume: --title is {asked!r}, but the run has {has}; {remedy}"]
 
 
 def space_changes(now: Space, asked: Space, is_joint: bool) -> Iterator[str]:

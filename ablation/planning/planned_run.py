@@ -108,7 +108,7 @@ def create_run(study: PlannedRun) -> None:
         _make_folder(study)
         root = study.paths.root
         described = study_file.describe(
-            root.name, checked.plan, checked.budget_name, checked.data, _command(), checked.settings
+            root.name, checked.plan, checked.budget_name, checked.data, _command(), checked.settings, checked.title
         )
         study_file.write(described, study.paths)
         own_runs.note(study.paths.study.read_bytes())

@@ -18,6 +18,7 @@ from ablation.planning.settings import read_settings, with_fixed
 from ablation.planning.warm_start import keep_warm_start, warm_start_from, with_defaults
 from ablation.spaces import find_space
 from ablation.store import AnyPath
+from ablation.study_file import title_faults
 from ablation.trial import RunTrial, build_config, config_type, import_object
 from search_spaces.metrics import effect_faults
 from search_spaces.points import known_points
@@ -47,6 +48,7 @@ class Request:
     warm_start: AnyPath | None = None
     init_from: str | None = None
     equivalence: float | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class CheckedStudy:
     budget_reason: str
     data: dict[str, Any] | None
     settings: Levels = field(default_factory=dict)  # what --set fixed
+    title: str | None = None  # of its report; None: the run's name
 
 
 def check_request(
@@ -88,6 +91,7 @@ def check_request(
         faults.append(f"--design is {request.design!r}, but the space has no factors to combine; leave it out")
     if request.seed < 0:
         faults.append(f"--seed is {request.seed}, but must be >= 0")
+    faults += title_faults(request.title)
     effective = with_fixed(space, {**budget.fixed, **settings})
     effective = _with_smallest_effect(effective, request.equivalence, metric, faults)
     warm_start = None if existing is None else existing.warm_start
@@ -121,7 +125,7 @@ def check_request(
         init_from=start,
         searched_before=() if existing is None else existing.searched_before,
     )
-    return CheckedStudy(plan, name, reason, data, settings)
+    return CheckedStudy(plan, name, reason, data, settings, request.title)
 
 
 def _with_smallest_effect(space: Space, asked: float | None, metric: str, faults: list[str]) -> Space:

@@ -93,6 +93,7 @@ def table_findings(found: TableEvidence, lacking: Mapping[str, str]) -> dict[str
         "schema_version": VERSION,
         "study": {
             "name": results.file.name,
+            "title": results.heading,
             **dict.fromkeys(("created_utc", "git_commit", "design", "seed")),
             "budget": {},
             "data": {"uri": None, "fingerprint": None},

@@ -31,6 +31,7 @@ class Results:
         runs: as ``runs_of`` returns them.
         replicates: arm, replicate, seeds, ended and the score under the metric's name, as ``effects.replicates``.
         said: how the table was understood, in sentences.
+        title: of its report; None: the file's name.
     """
 
     file: ResultsFile
@@ -39,6 +40,12 @@ class Results:
     runs: pd.DataFrame
     replicates: pd.DataFrame
     said: tuple[str, ...]
+    title: str | None = None
+
+    @property
+    def heading(self) -> str:
+        """What its report is headed with: its title, else the file's name."""
+        return self.title or self.file.name
 
 
 def understood(file: ResultsFile, asked: Asked) -> Results:

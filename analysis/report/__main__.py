@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -12,6 +13,7 @@ import typer
 from ablation.faults import FaultsError
 from ablation.run_dir import RunDir, run_dir
 from ablation.store import AnyPath, located
+from ablation.study_file import title_faults
 from ablation.terminal import console, exit_on_errors
 from analysis.elsewhere.asked import Asked, is_results_file
 
@@ -38,6 +40,9 @@ def main(
     out: Annotated[
         str | None,
         typer.Option(help="folder or address for the page; default: report in the run directory, beside a table"),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="heading of the page; default: the run's own, else its name")
     ] = None,
     figures: Annotated[str | None, typer.Option(help="also write each figure as svg or png; needs kaleido")] = None,
     faces: Annotated[bool, typer.Option("--faces", help="show the photographs that confirm trials left")] = False,
@@ -79,17 +84,19 @@ def main(
                 minimise, paired,
             )  # fmt: skip
             is_table = any(map(is_results_file, runs))
-            _check(runs, asked, is_table=is_table, is_of_runs=faces or watch is not None)
+            _check(runs, asked, title, is_table=is_table, is_of_runs=faces or watch is not None)
             if is_table:
-                _report_table(runs[0], out, figures, asked)
+                _report_table(runs[0], out, figures, asked, title)
             else:
-                _report(runs, out, figures, faces, watch)
+                _report(runs, out, title, figures, faces, watch)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-def _check(runs: list[str], asked: Asked, *, is_table: bool, is_of_runs: bool) -> None:
-    faults = []
+def _check(runs: list[str], asked: Asked, title: str | None, *, is_table: bool, is_of_runs: bool) -> None:
+    faults = title_faults(title)
+    if title is not None and len(runs) > 1:
+        faults.append(f"--title heads one page, but {len(runs)} runs are given; leave it out, or give one")
     if is_table and len(runs) > 1:
         faults.append(f"a table of results is reported alone, but {len(runs)} things are given; give one")
     if is_table and is_of_runs:
@@ -101,7 +108,7 @@ def _check(runs: list[str], asked: Asked, *, is_table: bool, is_of_runs: bool) -
         raise FaultsError(faults)
 
 
-def _report_table(file: str, out: str | None, figures: str | None, asked: Asked) -> None:
+def _report_table(file: str, out: str | None, figures: str | None, asked: Asked, title: str | None) -> None:
     from analysis.elsewhere.reading import read
     from analysis.elsewhere.results import understood
     from analysis.report import export
@@ -110,7 +117,7 @@ def _report_table(file: str, out: str | None, figures: str | None, asked: Asked)
 
     if figures is not None:
         export.check(figures)
-    results, folder = understood(read(file), asked), folder_of(file, out)
+    results, folder = replace(understood(read(file), asked), title=title), folder_of(file, out)
     for sentence in results.said:
         console().print(sentence)
     report = render_table(results)
@@ -135,7 +142,9 @@ def _say(failures: Sequence[Failure]) -> None:
         errors.print(f"the page lacks {failure.name!r}: {failure.error}")
 
 
-def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, watch: int | None) -> None:
+def _report(
+    runs: list[str], out: str | None, title: str | None, figures: str | None, faces: bool, watch: int | None
+) -> None:
     out_console, errors = console(), console(stderr=True)
     if errors.is_terminal:  # where somebody waits for it
         errors.print(f"reading {', '.join(runs)} …")
@@ -150,7 +159,7 @@ def _report(runs: list[str], out: str | None, figures: str | None, faces: bool, 
     has_page = False
     while True:
         try:
-            written, is_whole, failures = _write(positions, folders, out, figures, faces, watch)
+            written, is_whole, failures = _write(positions, folders, out, title, figures, faces, watch)
         except FaultsError as error:
             # What was readable a moment ago may have been caught in the middle of a change.
             if watch is None or not has_page:
@@ -171,6 +180,7 @@ def _write(
     runs: list[RunDir],
     folders: list[ReportFolder],
     out: str | None,
+    title: str | None,
     figures: str | None,
     faces: bool,
     watch: int | None,
@@ -179,7 +189,7 @@ def _write(
 
     reports = []
     for run, folder in zip(runs, folders, strict=True):
-        report = build.render(run, refresh_s=watch, faces=faces, lies_in_run=folder.is_own)
+        report = build.render(run, refresh_s=watch, faces=faces, title=title, lies_in_run=folder.is_own)
         rendering.write(report, folder)
         if figures is not None:
             export.write(report.figures, folder, figures)

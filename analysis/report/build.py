@@ -35,15 +35,29 @@ class Report(Rendered):
 
 
 @overload
-def build(run: RunLocation, out: Path, *, refresh_s: int | None = None, faces: bool = False) -> Path: ...
-@overload
-def build(run: Path, out: None = None, *, refresh_s: int | None = None, faces: bool = False) -> Path: ...
+def build(
+    run: RunLocation, out: Path, *, refresh_s: int | None = None, faces: bool = False, title: str | None = None
+) -> Path: ...
 @overload
 def build(
-    run: RunLocation, out: AnyPath | None = None, *, refresh_s: int | None = None, faces: bool = False
+    run: Path, out: None = None, *, refresh_s: int | None = None, faces: bool = False, title: str | None = None
+) -> Path: ...
+@overload
+def build(
+    run: RunLocation,
+    out: AnyPath | None = None,
+    *,
+    refresh_s: int | None = None,
+    faces: bool = False,
+    title: str | None = None,
 ) -> AnyPath: ...
 def build(
-    run: RunLocation, out: AnyPath | None = None, *, refresh_s: int | None = None, faces: bool = False
+    run: RunLocation,
+    out: AnyPath | None = None,
+    *,
+    refresh_s: int | None = None,
+    faces: bool = False,
+    title: str | None = None,
 ) -> AnyPath:
     """Write the report of ``run`` and return the page's path.
 
@@ -52,6 +66,7 @@ def build(
         out: folder for index.html, findings.json and tables/; ``report`` in the run where None.
         refresh_s: how often a browser reloads the page of an unfinished run; never where None.
         faces: whether the page shows the photographs that confirm trials left.
+        title: heading of the page; what the run was given, else its name, where None.
 
     Raises:
         FaultsError: the directory is no run, lacks a file or column, or what lies in the folder was not
@@ -59,11 +74,18 @@ def build(
     """
     where = run_dir(run)
     (folder,) = report_folders([where], out)
-    write(render(where, refresh_s=refresh_s, faces=faces, lies_in_run=folder.is_own), folder)
+    write(render(where, refresh_s=refresh_s, faces=faces, title=title, lies_in_run=folder.is_own), folder)
     return folder.path / "index.html"
 
 
-def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = False, lies_in_run: bool = False) -> Report:
+def render(
+    run: RunLocation,
+    *,
+    refresh_s: int | None = None,
+    faces: bool = False,
+    title: str | None = None,
+    lies_in_run: bool = False,
+) -> Report:
     """Make the page and its tables from the run directory alone: no clock, no random ids, no path or address.
 
     ``lies_in_run`` lets the page, which will lie in the run's own ``report/``, link to logs and checkpoints.
@@ -71,7 +93,7 @@ def render(run: RunLocation, *, refresh_s: int | None = None, faces: bool = Fals
     A section that cannot be made says so in its place and in findings.json, and is among the report's ``failures``.
     Raises FaultsError if the run cannot be read at all.
     """
-    inputs = read(run, shows_faces=faces, lies_in_run=lies_in_run)
+    inputs = read(run, shows_faces=faces, lies_in_run=lies_in_run).titled(title)
     parts = [part for part in PARTS if part.is_for(inputs.study)]
     return Report(**vars(rendered(inputs, parts, _context(inputs, refresh_s), findings)), inputs=inputs)
 
@@ -80,6 +102,7 @@ def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
     study = inputs.study
     return {
         "plan": study.plan,
+        "title": study.file.heading,
         "kind": "Ablation" if study.space.factors else "Search" if study.plan.budget.trials else "Score",
         "budget": study.plan.budget,
         "document": study.file,

@@ -40,6 +40,12 @@ class Inputs:
     shows_faces: bool = False
     lies_in_run: bool = False
 
+    def titled(self, title: str | None) -> Inputs:
+        """Return them with another title for the page; as they are where None."""
+        if title is None:
+            return self
+        return replace(self, study=replace(self.study, file=self.study.file.model_copy(update={"title": title})))
+
     @cached_property
     def arms(self) -> list[str]:
         """Names of the arms in the plan's order."""

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 import ablation.run as run_module
+from ablation import study_file
 from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.planning.planned_run import PlannedRun, plan_run
@@ -111,6 +112,20 @@ def test_a_run_named_after_its_space_stays_in_its_folder_and_can_be_resumed(
     assert run_prepared(run, report=False) == 0
     again = plan_run(request, run.paths.root.name, tmp_path, Resources(), resume=True)
     assert again.paths.root == run.paths.root
+
+
+def test_a_title_is_recorded_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch)
+    request = replace(SMALL, title="Does speed matter?")
+    run = plan_run(request, "mine", tmp_path, Resources(), resume=False)
+    assert run_prepared(run, report=False) == 0
+    assert study_file.read(run.paths).title == "Does speed matter?"
+    for again in (request, SMALL):
+        plan_run(again, "mine", tmp_path, Resources(), resume=True)
+    with pytest.raises(FaultsError, match="--title is 'Other', but the run has 'Does speed"):
+        plan_run(replace(SMALL, title="Other"), "mine", tmp_path, Resources(), resume=True)
+    with pytest.raises(FaultsError, match="--title is ' ', but must be one line"):
+        plan_run(replace(SMALL, title=" "), None, tmp_path, Resources(), resume=False)
 
 
 @pytest.mark.parametrize("name", [None, "mine"])

@@ -16,7 +16,8 @@ def render_table(results: Results) -> Rendered:
     """Make the page of a table of results, and its tables: no clock, no path. Sections that fail say so."""
     question = results.question
     about = {
-        "title": results.file.name,
+        "title": results.heading,
+        "file_name": results.file.name,
         "about": results.file.about,
         "rows": len(results.file.cells),
         "arm_count": len(question.arms),
