@@ -43,7 +43,11 @@ def run_prepared(study: PlannedRun, report: bool = True, *, retry: Collection[Ki
     say = messages_for(study.resources.log_format)
     try:
         ended, summary = _sweep(study, retry, say)
-    except (LedgerError, UnwritableError, ConflictError, NoStartError, NoWorkerError, OtherCodeError) as error:
+    except (NoStartError, NoWorkerError, OtherCodeError) as error:
+        code = _halt(error, study.paths, say)
+        say.go_on(go_on_with(study))
+        return code
+    except (LedgerError, UnwritableError, ConflictError) as error:
         return _halt(error, study.paths, say)
     except OSError as error:
         return _halt(UnwritableError(study.paths.root, str(error)), study.paths, say)

@@ -106,9 +106,7 @@ def _nodes() -> list[dict[str, float]]:
 def _in_words(error: Exception, address: str | None) -> str:
     said = other_versions(error, address) if address else None
     first = " ".join(str(error).partition(". ")[0].split())
-    return said or (
-        f"Ray did not start ({first}); see that the machine has memory and time left, then go on with --resume"
-    )
+    return said or f"Ray did not start ({first}); see that the machine has memory and time left"
 
 
 def _local_settings() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import ablation.run as run_module
 from ablation import study_file
+from ablation.engine.executor import NoStartError
 from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.planning.planned_run import PlannedRun, plan_run
@@ -138,3 +140,17 @@ def test_a_folder_of_runs_that_leads_nowhere_is_told(
     out.symlink_to(tmp_path / "unmounted")  # in between
     assert run_prepared(run, report=False) == 1
     assert "it cannot be started" in capsys.readouterr().err
+
+
+def test_a_sweep_that_cannot_begin_ends_with_the_command_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(resources: Resources) -> None:
+        raise NoStartError("Ray did not start")
+
+    put_in_place(monkeypatch)
+    monkeypatch.setattr("ablation.engine.driver.executor_for", refuse)
+    run = checked(tmp_path, "mine")
+    assert run_prepared(run, report=False) == 1
+    said = capsys.readouterr().err.replace("\n", "")
+    assert said.endswith(f"Ray did not startgo on with: {sys.executable} -m ablation.resume {run.paths.root}")
