@@ -135,7 +135,7 @@ def test_the_best_run_of_all_arms_and_how_to_load_it_follow_the_answer(tmp_path:
     run = write_run(tmp_path / "run")
     trials = pd.read_parquet(RunPaths(run).trials)
     confirm = trials[trials["phase"] == "confirm"]
-    best = confirm.loc[confirm[load.study(run).primary.validation_column].idxmax(), "trial_id"]
+    best = confirm.set_index("trial_id")[load.study(run).primary.validation_column].idxmax()
     saved = "checkpoints/x/epoch-00004-0.safetensors"
     trials.assign(checkpoint=trials["trial_id"].map({best: saved})).to_parquet(RunPaths(run).trials, index=False)
     page = Page(render(run).page)
