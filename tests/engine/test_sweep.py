@@ -71,7 +71,7 @@ def test_status_counts_the_ledger(swept: RunPaths[Path]) -> None:
     shown = python("-m", "ablation.status", str(swept.root))
     counts = pd.read_parquet(swept.trials)["status"].value_counts()
     for status, count in counts.items():
-        assert f"{status} {count:>6}" in shown.stdout
+        assert f" {count} {status}" in shown.stdout
 
 
 def test_a_sweep_out_of_time_says_how_to_go_on_and_lost_workers_do_not_stop_it(tmp_path: Path) -> None:
