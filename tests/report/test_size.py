@@ -36,7 +36,7 @@ def test_figures_draw_reference_baseline_and_the_best_of_many_arms_and_tables_ha
     drawn = report.figures["curves"].arms
     assert len(drawn) == MOST_ARMS
     assert {"reference", "baseline", BEST} <= set(drawn)
-    assert f"({MOST_ARMS} of {len(report.inputs.arms)}: reference, baseline and the best)" in report.page
+    assert f"{MOST_ARMS} of {len(report.inputs.arms)}: reference, baseline and the best" in report.page
     assert f"The first {MOST_ROWS} of {len(report.inputs.arms)} rows." in report.page
     assert report.files["arms.csv"].count("\n") == len(report.inputs.arms) + 1
 
