@@ -81,7 +81,7 @@ def main() -> None:
         sys.argv.append("--plan")
     app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
     app.command(help=about, cls=WithRetry)(resolve_name(path))
-    app()
+    app(prog_name=sys.argv[0])
 
 
 if __name__ == "__main__":
