@@ -90,9 +90,8 @@ def show(
     out.print(f"test {found['metric']} of {found['arm']}: {test}")
     for name, value in found["config"].items():
         out.print(f"  {name} = {value!r}")
-    lines = how_to_load(file, run, found["checkpoint"], arm)
-    if lines:
-        out.print(f"checkpoint: {found['checkpoint']}")
+    out.print(f"checkpoint: {found['checkpoint'] or 'none, as this model saves none; there is nothing to load'}")
+    if lines := how_to_load(file, run, found["checkpoint"], arm):
         out.print("\n  ".join(("load it:", *lines)))
 
 

@@ -101,6 +101,12 @@ def test_each_command_explains_itself(name: str) -> None:
     assert f"ablation {name}" in shown.stdout
 
 
+def test_a_command_has_its_name_however_it_is_started() -> None:
+    typed = [sys.executable, "-m", "ablation.cli", "status", "--help"]
+    shown = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Usage: ablation status " in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("shell", "variables"),
     [
@@ -134,6 +140,15 @@ def test_the_best_configuration_is_chosen_by_validation_and_shown_with_its_arms_
     assert best.facts(paths.root, "baseline")["arm"] == "baseline"
     with pytest.raises(ValueError, match="arm is 'none', but must have a finished confirm trial"):
         best.facts(paths.root, "none")
+
+
+def test_a_best_model_that_was_not_saved_is_told(tmp_path: Path) -> None:
+    paths = run_study(toy_plan(), tmp_path / "toy")
+    assert best.facts(paths.root)["checkpoint"] is None
+    app = typer.Typer()
+    app.command()(best.show)
+    shown = CliRunner().invoke(app, [str(paths.root)])
+    assert "checkpoint: none" in shown.output and "load it" not in shown.output
 
 
 def test_replicates_without_all_their_seeds_do_not_count_as_on_the_page(tmp_path: Path) -> None:
