@@ -65,6 +65,8 @@ def plan_run(
     found = list(faults)
     paths = RunPaths(out / name if name is not None else fresh_root(out, request.space))
     found += place_faults(name, out, paths, resume)
+    if paths.root.exists() and not resume:
+        raise FaultsError(found)  # at once: what else is checked imports the model and opens its data
     existing = existing_run(paths, found) if resume and paths.study.is_file() else None
     asked = request
     if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more

@@ -137,6 +137,17 @@ def test_a_name_that_exists_needs_resume(tmp_path: Path) -> None:
     assert "go on with it by --resume" in reported(*toy("--name", "mine", "--out", "elsewhere"))
 
 
+def test_a_name_that_is_taken_is_refused_before_a_study_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/mine").mkdir(parents=True)
+    (tmp_path / "elsewhere/mine/study.json").touch()
+    study = tmp_path / "study.py"
+    study.write_text("raise ValueError('imported')")
+    asked = "--space", str(study), "--out", "elsewhere"
+    assert "imported" in reported(*asked)
+    taken = reported(*asked, "--name", "mine", "--max-concurrent", "0")
+    assert "go on with it by --resume" in taken and "--max-concurrent" in taken and "imported" not in taken
+
+
 def test_a_resume_without_a_run_names_those_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "elsewhere/mine").mkdir(parents=True)
     (tmp_path / "elsewhere/mine/study.json").touch()
