@@ -39,11 +39,14 @@ def only_huge(plan: Plan) -> OnlyHuge | None:
     return OnlyHuge(found_sd, needed, command_with(needed, sys.argv))
 
 
-def in_words(found: OnlyHuge) -> str:
-    """Say it in a line."""
+def huge_in_words(plan: Plan) -> list[str]:
+    """Say it in a line; nothing of a study that detects less, or compares nothing."""
+    found = only_huge(plan)
+    if found is None:
+        return []
     huge = f"{found.detectable_sd:.1f} standard deviations of such differences"
     enough = f"{found.replicates_needed} replicates detect {HUGE_SD:g}: {found.command}"
-    return f"warning: this study tells arms apart only if a difference is huge, {huge}; {enough}"
+    return [f"warning: this study tells arms apart only if a difference is huge, {huge}; {enough}"]
 
 
 def command_with(replicates: int, typed: Sequence[str]) -> str:

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ablation.console.best_text import best_in_words
-from ablation.console.huge_difference import in_words as huge_in_words
-from ablation.console.huge_difference import only_huge
+from ablation.console.huge_difference import huge_in_words
 from ablation.console.json_lines import print_json_line
 from ablation.console.nodes_text import node_facts, print_nodes
-from ablation.console.plan_text import header_facts, print_header
+from ablation.console.plan_facts import header_facts
+from ablation.console.plan_text import print_header
 from ablation.console.stderr import Stderr, stderr_console
 from ablation.engine.node_faults import CheckedNode
 from ablation.failures import Failures, in_words, last_lines, retry_in_words
@@ -125,9 +125,8 @@ class TextMessages:
     def header(self, checked: CheckedStudy, root: AnyPath, is_resumed: bool) -> None:
         """Print budget and data, and that a new study detects little, if so."""
         print_header(self.console, checked)
-        found = None if is_resumed else only_huge(checked.plan)
-        if found is not None:
-            self.console.print(Text(huge_in_words(found), "yellow"))
+        for line in [] if is_resumed else huge_in_words(checked.plan):
+            self.console.print(Text(line, "yellow"))
 
     def rehearsed(self, fault: str) -> None:
         """Print it as a note."""

@@ -16,7 +16,7 @@ from scipy import stats
 import ablation.run as run_module
 from ablation.console.huge_difference import command_with, only_huge
 from ablation.console.messages import TextMessages
-from ablation.console.plan_text import header_facts
+from ablation.console.plan_facts import header_facts
 from ablation.planning.request import CheckedStudy, Request, check_request
 from tests.toy_study import SPACE
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablation.console.plan_text import allocations_in_words
+from ablation.console.power_text import allocations_in_words
 from ablation.plan import Plan
 from ablation.planning.allocation import Allocation, allocations, hours_faults
 from ablation.planning.effort import START_UP_S, effort

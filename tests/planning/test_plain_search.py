@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ablation.console.plan_text import plan_facts, print_header
+from ablation.console.plan_facts import plan_facts
+from ablation.console.plan_text import print_header
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.planning.probe import Probe

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ablation.console.plan_text import plan_facts
+from ablation.console.plan_facts import plan_facts
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.plan import Plan

@@ -1,0 +1,82 @@
+"""What a plan can detect, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def power_in_words(found: Mapping[str, Any]) -> list[str]:
+    """Say what the comparisons can find, and what it takes to find half of it; without any, what the score rests on."""
+    half, spread, comparisons = found["half"], found["spread"], len(found["comparisons"])
+    if half is None:
+        return [f"nothing is compared: {_score_in_words(found['arms'], found['budget'])}"]
+    here = f"{comparisons} declared comparison{'s' * (comparisons > 1)} over {found['budget']['replicates']} replicates"
+    equal = ", if all arms are equally noisy" if found["assumes_equal_variances"] else ""
+    in_units = (
+        f"in units of {found['metric']}: not known; give --spread-from RUN or --spread SD"
+        if spread is None
+        else f"in {found['metric']}: {found['detectable']:.3g}, where one standard deviation of such differences is "
+        f"{spread['sd']:.3g} ({spread['source']})"
+    )
+    lines = [
+        f"{here}: detects a paired difference of {found['detectable_sd']:.1f} standard deviations of such differences "
+        f"(power 80 %, Holm{equal}); exact sign-flip p cannot fall below {found['sign_flip_floor']:.3g}",
+        in_units,
+        f"half that difference: {half['replicates_needed']} replicates for the same comparisons",
+    ]
+    if comparisons > 1:
+        lines[-1] += (
+            f"; with --arms down to one comparison {half['replicates_needed_for_one_comparison']}, and the replicates "
+            f"planned would detect {half['detectable_sd_of_one_comparison']:.1f} standard deviations"
+        )
+    return lines + _equivalence_in_words(found)
+
+
+def _equivalence_in_words(found: Mapping[str, Any]) -> list[str]:
+    if (equal := found["equivalence"]) is None:
+        return []
+    needed, metric = equal["replicates_needed"], found["metric"]
+    takes = "" if needed is None else f"; with the spread above it takes {needed} replicates"
+    return [
+        f"practically equal, within ±{equal['margin']:g} of {metric}: shown of equal arms (power 80 %) if one standard "
+        f"deviation of such differences is at most {equal['largest_sd']:.3g}{takes}"
+    ]
+
+
+def _score_in_words(arms: Sequence[object], budget: Mapping[str, Any]) -> str:
+    """Say what the score of a study without comparisons will rest on."""
+    replicates, seeds = budget["replicates"], budget["seeds"]
+    if len(arms) > 1:
+        return "the study has no declared comparison among its arms"
+    if replicates == seeds == 1:
+        return "the best configuration gets one confirm run, and its score no interval; --seeds 3 gives one"
+    of = "replicates, each with its own search" if budget["trials"] else "replicates of one configuration"
+    return f"the score's interval is over {f'{replicates} {of}' if replicates > 1 else f'{seeds} seeds'}"
+
+
+def allocations_in_words(found: Mapping[str, Any]) -> list[str]:
+    """Say how the hours that were asked for are best spent, and what the other ways would detect."""
+    ways, hours, spread = found["allocations"], found["hours"], found["spread"]
+    if ways is None:
+        return []
+    if not ways:
+        return [f"in {hours:g} h: no two replicates of these arms fit; give more hours, fewer arms or a smaller budget"]
+    unit = found["metric"] if spread is not None else "standard deviations of differences"
+
+    def of(way: Mapping[str, Any]) -> str:
+        return f"{way['replicates']} replicates × ({way['trials']} search + {way['seeds']} confirm)"
+
+    lines = [
+        f"in {hours:g} h: {of(way)} detect least, {way['detectable']:.3g} {unit}" for way in ways if way["is_advised"]
+    ]
+    planned = found["budget"]["trials"]
+    for way in ways:
+        if not way["is_advised"]:
+            assumed = "" if way["trials"] == planned else f", if arms are tuned as well as with {planned} trials"
+            lines.append(f"  {of(way)}: {way['detectable']:.3g}{assumed}")
+    if spread is None or spread["within_sd"] is None:
+        lines.append(
+            "  more confirm runs a replicate: not known; --spread-from a run with two (--seeds 2) splits the spread"
+        )
+    return lines
