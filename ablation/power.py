@@ -45,15 +45,9 @@ def power_of_test(
 
 
 def detectable_difference(
-    sd: float,
-    n: int,
-    comparisons: int = 1,
-    *,
-    prior: Prior | None = None,
-    alpha: float = ALPHA,
-    power: float = POWER,
+    sd: float, n: int, comparisons: int = 1, *, prior: Prior | None = None, alpha: float = ALPHA
 ) -> float:
-    """Compute the smallest true difference that ``n`` pairs find with ``power``, in the unit of ``sd``.
+    """Compute the smallest true difference that ``n`` pairs find in POWER of studies, in the unit of ``sd``.
 
     Arguments and errors are those of ``power_of_test``:
 
@@ -63,19 +57,13 @@ def detectable_difference(
     3.6
     """
     _check(n, sd)
-    return sd * _smallest(_power(sd, n, comparisons, prior, alpha), power) / math.sqrt(n)
+    return sd * _smallest(_power(sd, n, comparisons, prior, alpha), POWER) / math.sqrt(n)
 
 
 def replicates_needed(
-    difference: float,
-    sd: float,
-    comparisons: int = 1,
-    *,
-    prior: Prior | None = None,
-    alpha: float = ALPHA,
-    power: float = POWER,
+    difference: float, sd: float, comparisons: int = 1, *, prior: Prior | None = None, alpha: float = ALPHA
 ) -> int:
-    """Find the fewest pairs that detect a true ``difference`` with ``power``; arguments as of ``power_of_test``.
+    """Find the fewest pairs that detect a true ``difference`` in POWER of studies; arguments as of ``power_of_test``.
 
     Raises ValueError if no 100,000 pairs would do, as for a difference of 0.
 
@@ -84,15 +72,13 @@ def replicates_needed(
     """
 
     def is_enough(n: int) -> bool:
-        return power_of_test(difference, sd, n, comparisons, prior=prior, alpha=alpha) >= power
+        return power_of_test(difference, sd, n, comparisons, prior=prior, alpha=alpha) >= POWER
 
     return fewest(is_enough, f"difference is {difference} at sd {sd}")
 
 
-def shown_margin(
-    sd: float, n: int, comparisons: int = 1, *, prior: Prior | None = None, alpha: float = ALPHA, power: float = POWER
-) -> float:
-    """Compute the smallest margin within which ``n`` pairs show that two equal arms are, with ``power``.
+def shown_margin(sd: float, n: int, comparisons: int = 1, *, prior: Prior | None = None, alpha: float = ALPHA) -> float:
+    """Compute the smallest margin within which ``n`` pairs show that two equal arms are, in POWER of studies.
 
     That is by two one-sided tests at the family-wise level; arguments and errors are those of ``power_of_test``.
 
@@ -100,23 +86,16 @@ def shown_margin(
     1.0
     """
     _check(n, sd)
-    return sd * _smallest(_power_to_equate(sd, n, comparisons, prior, alpha), power) / math.sqrt(n)
+    return sd * _smallest(_power_to_equate(sd, n, comparisons, prior, alpha), POWER) / math.sqrt(n)
 
 
 def replicates_to_equate(
-    margin: float,
-    sd: float,
-    comparisons: int = 1,
-    *,
-    prior: Prior | None = None,
-    alpha: float = ALPHA,
-    power: float = POWER,
+    margin: float, sd: float, comparisons: int = 1, *, prior: Prior | None = None, alpha: float = ALPHA
 ) -> int:
     """Find the fewest pairs that show two equal arms to be equal within ``margin``; as ``shown_margin`` otherwise."""
 
     def is_enough(n: int) -> bool:
-        found = _power_to_equate(sd, n, comparisons, prior, alpha)(margin / sd * n**0.5)
-        return found >= power
+        return _power_to_equate(sd, n, comparisons, prior, alpha)(margin / sd * n**0.5) >= POWER
 
     return fewest(is_enough, f"the margin is {margin} at sd {sd}")
 
