@@ -15,10 +15,11 @@ def best_facts(run: RunLocation) -> dict[str, Any] | None:
     where = run_dir(run)
     try:
         best = best_trial(where)
-        plan = where.study().plan
+        plan = where.plan_now()
     except (FileNotFoundError, FaultsError):
         return None  # nothing is confirmed yet, or tables are not there
-    searched = {name: best.row.get(f"config.{name}") for name in plan.space.nuisance}
+    arm = next(arm for arm in plan.arms if arm.name == best.arm)
+    searched = {name: best.row.get(f"config.{name}") for name in arm.searched}
     return {
         "trial_id": best.trial_id,
         "metric": plan.space.metric(best.metric).validation,
