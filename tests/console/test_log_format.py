@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +84,31 @@ def small_plan() -> Plan:
     )
 
 
+@contextmanager
+def watched(
+    folder: Path,
+    clock: Clock,
+    resources: Resources = JSON,
+    *,
+    plan: Plan | None = None,
+    slots: int = 2,
+    console: Console | None = None,
+) -> Iterator[tuple[Study, Progress]]:
+    """Open a session of a study whose ledger is in ``folder``, with what is said of it."""
+    with Ledger(folder / "ledger") as ledger:
+        study = Study(plan or small_plan(), ledger)
+        study.open_session(0, {})
+        with (
+            Progress(study, Slots(slots, 1.0, 0.0), resources, clock, console=console) as progress,
+            study.followed_by(progress.note),
+        ):
+            yield study, progress
+
+
 def test_every_event_is_a_line_of_strict_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with Ledger(tmp_path / "ledger") as ledger:
-        study = Study(small_plan(), ledger)
-        study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
-            carry_out(study, clock)
+    with watched(tmp_path, clock) as (study, _):
+        carry_out(study, clock)
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = strict(captured.err)
@@ -105,12 +125,8 @@ def test_every_event_is_a_line_of_strict_json(tmp_path: Path, capsys: pytest.Cap
 
 def test_progress_comes_first_last_and_every_so_often(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    plan = small_plan()
-    with Ledger(tmp_path / "ledger") as ledger:
-        study = Study(plan, ledger)
-        study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
-            carry_out(study, clock)
+    with watched(tmp_path, clock) as (study, _):
+        carry_out(study, clock)
     lines = strict(capsys.readouterr().err)
     reported = [line for line in lines if line["kind"] == "progress"]
     records = fold(read_events(tmp_path / "ledger"))
@@ -119,7 +135,7 @@ def test_progress_comes_first_last_and_every_so_often(tmp_path: Path, capsys: py
     assert len(reported) == 2 + epochs // int(PLAIN_EVERY_S)
     assert (reported[0]["ended"], reported[0]["left_s"], reported[0]["best"]) == (0, None, None)
     last = reported[-1]
-    assert last["planned"] == last["ended"] == plan.trial_count == len(records)
+    assert last["planned"] == last["ended"] == small_plan().trial_count == len(records)
     for outcome in ("completed", "stopped", "diverged", "failed"):
         assert last[outcome] == sum(state.outcome == outcome for state in records.values())
     assert (last["running"], last["left_s"], last["epochs"]) == (0, 0.0, epochs)
@@ -135,11 +151,8 @@ def test_a_resumed_sweep_counts_what_earlier_sessions_did(tmp_path: Path, capsys
         study = Study(small_plan(), ledger)
         study.open_session(0, {})
         carry_out(study, clock, most_trials=7)
-    with Ledger(tmp_path / "ledger") as ledger:
-        study = Study(small_plan(), ledger)
-        study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
-            clock.now_s += 5
+    with watched(tmp_path, clock):
+        clock.now_s += 5
     first, last = strict(capsys.readouterr().err)
     assert first["ended"] == last["ended"] == 7
     assert last["epochs_per_s"] == 0.0
@@ -149,11 +162,8 @@ def test_plain_lines_say_what_runs_and_how_long_it_will_take(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = Clock()
-    with Ledger(tmp_path / "ledger") as ledger:
-        study = Study(small_plan(), ledger)
-        study.open_session(0, {})
-        with Progress(study, Slots(2, 1.0, 0.0), clock=clock) as progress, study.followed_by(progress.note):
-            carry_out(study, clock)
+    with watched(tmp_path, clock, Resources()) as (study, _):
+        carry_out(study, clock)
     first, lost, *middle, last = capsys.readouterr().err.splitlines()
     assert first == "30 trials, 2 at a time"
     assert lost == "reference/0/search/0 starts again: WorkerDied"
@@ -165,16 +175,13 @@ def test_time_left_is_by_the_rate_of_the_slots_that_are_there_now(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = Clock()
-    with Ledger(tmp_path / "ledger") as ledger:
-        study = Study(small_plan(), ledger)
-        study.open_session(0, {})
-        with Progress(study, Slots(0, 1.0, 0.0), JSON, clock) as progress, study.followed_by(progress.note):
-            clock.now_s += 1000.0  # until a node has come
-            progress.look(Slots(0, 1.0, 0.0, wait="0 of 2 places; asked the cluster for 2 × 1 CPU, 1000 s"))
-            progress.look(Slots(2, 1.0, 0.0))
-            carry_out(study, clock, most_trials=15)
-            clock.now_s += 20.0
-            progress.look(Slots(2, 1.0, 0.0))
+    with watched(tmp_path, clock, slots=0) as (study, progress):
+        clock.now_s += 1000.0  # until a node has come
+        progress.look(Slots(0, 1.0, 0.0, wait="0 of 2 places; asked the cluster for 2 × 1 CPU, 1000 s"))
+        progress.look(Slots(2, 1.0, 0.0))
+        carry_out(study, clock, most_trials=15)
+        clock.now_s += 20.0
+        progress.look(Slots(2, 1.0, 0.0))
     said = [line for line in strict(capsys.readouterr().err) if line["kind"] == "progress"]
     assert said[1]["slots_wait"].startswith("0 of 2 places") and said[1]["epochs_per_s"] == 0.0
     busy = said[-2]
@@ -196,27 +203,21 @@ def test_the_screen_shows_the_arms_that_matter_and_all_of_them_at_the_end(tmp_pa
         assert isinstance(plain.file, io.StringIO)
         return plain.file.getvalue().splitlines()
 
-    with Ledger(tmp_path / "ledger") as ledger:
-        study = Study(plan, ledger)
-        study.open_session(0, {})
-        with (
-            Progress(study, Slots(2, 1.0, 0.0), clock=clock, console=console) as progress,
-            study.followed_by(progress.note),
-        ):
-            carry_out(study, clock, most_trials=20)
-            last = study.next_assignment()
-            assert last is not None
-            study.started(last.trial.trial_id)
-            lines = drawn(progress)
-            assert len(lines) < 12
-            names = [line.split()[0] for line in lines[1:-2]]
-            assert names[0] == "reference" and last.trial.arm in names
-            ended = {state.trial_id.split("/")[0]: state for state in study.records.values() if state.has_ended}
-            best = max(ended, key=lambda name: ended[name].last("val_score"))
-            assert best in names
-            assert lines[-2] == f"… and {len(arms) - len(names)} more arms"
-            assert ", 1 running, " in lines[-1]
-        assert {line.split()[0] for line in drawn(progress)[1:-1]} == {arm.name for arm in arms}
+    with watched(tmp_path, clock, Resources(), plan=plan, console=console) as (study, progress):
+        carry_out(study, clock, most_trials=20)
+        last = study.next_assignment()
+        assert last is not None
+        study.started(last.trial.trial_id)
+        lines = drawn(progress)
+        assert len(lines) < 12
+        names = [line.split()[0] for line in lines[1:-2]]
+        assert names[0] == "reference" and last.trial.arm in names
+        ended = {state.trial_id.split("/")[0]: state for state in study.records.values() if state.has_ended}
+        best = max(ended, key=lambda name: ended[name].last("val_score"))
+        assert best in names
+        assert lines[-2] == f"… and {len(arms) - len(names)} more arms"
+        assert ", 1 running, " in lines[-1]
+    assert {line.split()[0] for line in drawn(progress)[1:-1]} == {arm.name for arm in arms}
 
 
 @pytest.mark.parametrize(("ended", "code"), [("finished", 0), ("interrupted", 130)])
