@@ -91,13 +91,16 @@ def shown_margin(sd: float, n: int, comparisons: int = 1, *, prior: Prior | None
 
 def replicates_to_equate(
     margin: float, sd: float, comparisons: int = 1, *, prior: Prior | None = None, alpha: float = ALPHA
-) -> int:
-    """Find the fewest pairs that show two equal arms to be equal within ``margin``; as ``shown_margin`` otherwise."""
+) -> int | None:
+    """Find the fewest pairs that show two equal arms to be equal within ``margin``; None if 100,000 do not.
+
+    Otherwise as ``shown_margin``.
+    """
 
     def is_enough(n: int) -> bool:
         return _power_to_equate(sd, n, comparisons, prior, alpha)(margin / sd * n**0.5) >= POWER
 
-    return fewest(is_enough, f"the margin is {margin} at sd {sd}")
+    return fewest(is_enough, f"the margin is {margin} at sd {sd}") if is_enough(MOST_REPLICATES) else None
 
 
 def fewest(is_enough: Callable[[int], bool], wanted: str) -> int:
@@ -107,11 +110,11 @@ def fewest(is_enough: Callable[[int], bool], wanted: str) -> int:
     """
     few, enough = 1, 2
     while not is_enough(enough):
-        few, enough = enough, 2 * enough
-        if enough > MOST_REPLICATES:
+        if enough == MOST_REPLICATES:
             raise ValueError(
                 f"{wanted}, but must be within reach of {MOST_REPLICATES} replicates; ask for a larger one"
             )
+        few, enough = enough, min(2 * enough, MOST_REPLICATES)
     while enough - few > 1:
         middle = (few + enough) // 2
         few, enough = (few, middle) if is_enough(middle) else (middle, enough)

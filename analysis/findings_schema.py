@@ -59,7 +59,8 @@ _VERDICT = {
     "replicates_for_asked": {"type": ["integer", "null"], "description": "replicates that find it with 80 % power"},
     "replicates_to_equate": {
         "type": ["integer", "null"],
-        "description": "replicates that show equal arms to be so within study.smallest_effect; null without one",
+        "description": "replicates that show equal arms to be so within study.smallest_effect; null without one, or if "
+        "100,000 do not",
     },
 }
 

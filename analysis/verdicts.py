@@ -10,9 +10,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from ablation.moderation import Prior
-from ablation.power import ALPHA
+from ablation.power import ALPHA, MOST_REPLICATES
 from analysis.effects import REFERENCE
-from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value
+from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value, whole
 from analysis.question import Question
 from analysis.statistics.moderated import prior_of, replicates_for, replicates_within
 from analysis.statistics.welch import repetitions_needed
@@ -26,7 +26,7 @@ class Verdict:
 
     ``asked`` is half of the smallest difference that this study could have found, and ``replicates_for_asked`` the
     number of replicates that would find it with 80 % power; ``replicates_to_equate`` as many as would show equal arms
-    to be practically equal. None if the noise is unknown, or no smallest effect was declared.
+    to be practically equal. None if the noise is unknown, no smallest effect was declared, or none within reach does.
     """
 
     kind: Kind
@@ -74,7 +74,8 @@ def verdict(row: Mapping[Any, Any], study: Question, unit: Unit, prior: Prior) -
             f"{needed} replicates would detect {formatted(asked, unit)}"
         )
         if margin is not None:
-            text += f", and {to_equate} show equal arms to be so within ±{formatted(margin, unit)}"
+            enough = f"no {whole(MOST_REPLICATES)}" if to_equate is None else to_equate
+            text += f", and {enough} show equal arms to be so within ±{formatted(margin, unit)}"
     return Verdict(kind, text, asked, needed, to_equate)
 
 

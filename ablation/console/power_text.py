@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ablation.power import MOST_REPLICATES
+
 
 def power_in_words(found: Mapping[str, Any]) -> list[str]:
     """Say what the comparisons can find, and what it takes to find half of it; without any, what the score rests on."""
@@ -37,7 +39,8 @@ def _equivalence_in_words(found: Mapping[str, Any]) -> list[str]:
     if (equal := found["equivalence"]) is None:
         return []
     needed, metric = equal["replicates_needed"], found["metric"]
-    takes = "" if needed is None else f"; with the spread above it takes {needed} replicates"
+    enough = f"no {MOST_REPLICATES:,} replicates show it" if needed is None else f"it takes {needed} replicates"
+    takes = "" if found["spread"] is None else f"; with the spread above {enough}"
     return [
         f"practically equal, within ±{equal['margin']:g} of {metric}: shown of equal arms (power 80 %) if one standard "
         f"deviation of such differences is at most {equal['largest_sd']:.3g}{takes}"

@@ -123,8 +123,11 @@ def replicates_for(difference: float, sd: float, prior: Prior, declared: int) ->
     return replicates_needed(difference, sd, tested, prior=prior, alpha=ALPHA * tested / declared)
 
 
-def replicates_within(margin: float, sd: float, prior: Prior, declared: int) -> int:
-    """Find the replicates that would show equal arms to be so within ``margin``; arguments as of ``detectable``."""
+def replicates_within(margin: float, sd: float, prior: Prior, declared: int) -> int | None:
+    """Find the replicates that would show equal arms to be so within ``margin``; None if no number within reach does.
+
+    Arguments are as of ``detectable``.
+    """
     tested = int(prior.lenders)
     return replicates_to_equate(margin, sd, tested, prior=prior, alpha=ALPHA * tested / declared)
 

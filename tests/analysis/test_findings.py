@@ -144,6 +144,14 @@ def test_a_margin_that_is_too_narrow_for_the_replicates_says_how_many_it_takes(t
     assert "Practically equal" not in " ".join(document["answer"])
 
 
+def test_a_margin_that_no_number_of_replicates_reaches_is_said_and_costs_nothing_else(tmp_path: Path) -> None:
+    document = findings(_with_margin(tmp_path / "run", 1e-6))
+    validate(document)
+    row = next(row for row in document["comparisons"] if row["arm"] == "span=1.0")
+    assert row["verdict"]["replicates_to_equate"] is None
+    assert "and no 100\u202f000 show equal arms to be so within ±0.00010 percentage points" in row["verdict"]["text"]
+
+
 def test_a_difference_that_is_real_and_does_not_matter_is_both(tmp_path: Path) -> None:
     document = findings(_with_margin(tmp_path / "run", 0.2))
     row = next(row for row in document["comparisons"] if row["arm"] == "material=wood")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ablation.console.plan_facts import plan_facts
+from ablation.console.power_text import power_in_words
 from ablation.engine.slots import Slots
 from ablation.faults import FaultsError
 from ablation.plan import Plan
@@ -108,6 +109,14 @@ def test_a_plan_says_what_it_takes_to_show_that_arms_are_practically_equal() -> 
     assert shown_margin(facts["largest_sd"], replicates, comparisons) == pytest.approx(0.02)
     known = plan_facts(_prepared(plan), Probe(0.01, 0, 0.1, 5), ALONE, Spread(0.05, "as stated"))["equivalence"]
     assert known["replicates_needed"] == replicates_to_equate(0.02, 0.05, comparisons)
+
+
+def test_a_smallest_effect_that_the_spread_puts_out_of_reach_is_planned_all_the_same() -> None:
+    plan = toy_plan()
+    plan = plan.model_copy(update={"space": plan.space.model_copy(update={"smallest_effect": 0.02})})
+    facts = plan_facts(_prepared(plan), Probe(0.01, 0, 0.1, 5), ALONE, Spread(50.0, "as stated"))
+    assert facts["equivalence"]["replicates_needed"] is None
+    assert power_in_words(facts)[-1].endswith("; with the spread above no 100,000 replicates show it")
 
 
 def test_the_smallest_effect_is_the_options_or_the_spaces_for_its_first_metric() -> None:
