@@ -8,6 +8,8 @@ paired t covers 95 %.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -86,14 +88,33 @@ def holm(p_values_C: ArrayLike, alpha: float = ALPHA) -> tuple[Array, NDArray[np
     ([0.03, 0.06, 0.06], [True, False, False])
     """
     p_C = np.asarray(p_values_C, dtype=float)
-    unknown_C = np.isnan(p_C)
-    known_C = np.where(unknown_C, 1.0, p_C)
-    order_C = np.argsort(known_C, axis=-1, kind="stable")
-    steps_C = np.take_along_axis(known_C, order_C, axis=-1) * np.arange(p_C.shape[-1], 0, -1)
-    adjusted_C = np.empty_like(p_C)
-    stepped_C = np.minimum(np.maximum.accumulate(steps_C, axis=-1), 1.0)
-    np.put_along_axis(adjusted_C, order_C, stepped_C, axis=-1)
-    return np.where(unknown_C, np.nan, adjusted_C), (adjusted_C <= alpha) & ~unknown_C
+    p_SC = p_C.reshape(math.prod(p_C.shape[:-1]), p_C.shape[-1])
+    adjusted_C = stepped_down(lambda which_S, _: p_SC[which_S], ~np.isnan(p_SC)).reshape(p_C.shape)
+    return adjusted_C, adjusted_C <= alpha
+
+
+def stepped_down(
+    p_of: Callable[[NDArray[np.int64], NDArray[np.int64]], Array], is_tested_SC: NDArray[np.bool_]
+) -> Array:
+    """Adjust p values by Holm's procedure, where they depend on how many comparisons are in question.
+
+    ``p_of`` gives the p of all comparisons of some studies (by index), for each one's number of tested comparisons
+    still in question. Returns adjusted p, the smallest level at which a comparison is rejected; NaN if it is untested.
+    """
+    total, tested_S = is_tested_SC.shape[-1], is_tested_SC.sum(axis=-1)
+    is_open_SC, p_SC = is_tested_SC.copy(), np.zeros(is_tested_SC.shape)
+    adjusted_SC, reached_S = np.where(is_tested_SC, 1.0, np.nan), np.zeros(len(tested_S))
+    for passed in range(total):
+        which_S = np.flatnonzero((tested_S > passed) & (reached_S < 1.0))
+        if not which_S.size:
+            break
+        p_SC[which_S] = np.fmax(p_SC[which_S], p_of(which_S, tested_S[which_S] - passed))
+        next_S = np.where(is_open_SC[which_S], p_SC[which_S], np.inf).argmin(axis=-1)
+        steps_S = p_SC[which_S, next_S] * (total - passed)
+        reached_S[which_S] = np.clip(steps_S, reached_S[which_S], 1.0)
+        adjusted_SC[which_S, next_S] = reached_S[which_S]
+        is_open_SC[which_S, next_S] = False
+    return adjusted_SC
 
 
 def sign_flip_p(differences_R: ArrayLike) -> Array:

@@ -7,7 +7,6 @@ Arrays end in the axis of comparisons, as ``analysis.inference.paired_difference
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from scipy import special
 
 from ablation.moderation import Prior, moderated, variance_prior
 from ablation.power import detectable_difference, replicates_needed, replicates_to_equate
-from analysis.inference import ALPHA, CONFIDENCE, Array, Paired
+from analysis.inference import ALPHA, CONFIDENCE, Array, Paired, stepped_down
 
 
 class Moderated(NamedTuple):
@@ -130,27 +129,3 @@ def replicates_within(margin: float, sd: float, prior: Prior, declared: int) -> 
     """
     tested = int(prior.lenders)
     return replicates_to_equate(margin, sd, tested, prior=prior, alpha=ALPHA * tested / declared)
-
-
-def stepped_down(
-    p_of: Callable[[NDArray[np.int64], NDArray[np.int64]], Array], is_tested_SC: NDArray[np.bool_]
-) -> Array:
-    """Adjust p values by Holm's procedure, where they depend on how many comparisons are in question.
-
-    ``p_of`` gives the p of all comparisons of some studies (by index), for each one's number of tested comparisons
-    still in question. Returns adjusted p, the smallest level at which a comparison is rejected; NaN if it is untested.
-    """
-    total, tested_S = is_tested_SC.shape[-1], is_tested_SC.sum(axis=-1)
-    is_open_SC, p_SC = is_tested_SC.copy(), np.zeros(is_tested_SC.shape)
-    adjusted_SC, reached_S = np.where(is_tested_SC, 1.0, np.nan), np.zeros(len(tested_S))
-    for passed in range(total):
-        which_S = np.flatnonzero((tested_S > passed) & (reached_S < 1.0))
-        if not which_S.size:
-            break
-        p_SC[which_S] = np.fmax(p_SC[which_S], p_of(which_S, tested_S[which_S] - passed))
-        next_S = np.where(is_open_SC[which_S], p_SC[which_S], np.inf).argmin(axis=-1)
-        steps_S = p_SC[which_S, next_S] * (total - passed)
-        reached_S[which_S] = np.clip(steps_S, reached_S[which_S], 1.0)
-        adjusted_SC[which_S, next_S] = reached_S[which_S]
-        is_open_SC[which_S, next_S] = False
-    return adjusted_SC
