@@ -34,6 +34,14 @@ class Interval(NamedTuple):
     high: Array
 
 
+class Moments(NamedTuple):
+    """Mean, standard deviation (of a sample, n − 1) and number of values."""
+
+    mean: Array
+    sd: Array
+    n: Counts
+
+
 class Paired(NamedTuple):
     """A mean paired difference with its interval, spread, t and two-sided p, over ``n`` pairs."""
 
@@ -44,6 +52,22 @@ class Paired(NamedTuple):
     t: Array
     p: Array
     n: Counts
+
+
+def moments(values_R: Array, scale: Array | float = 0.0) -> Moments:
+    """Describe the values on the last axis; NaN if there are too few.
+
+    Values that differ by no more than rounding leaves behind have no spread: beside the largest of them and ``scale``.
+    """
+    known_R = ~np.isnan(values_R)
+    n = known_R.sum(axis=-1)
+    filled_R = np.where(known_R, values_R, 0.0)
+    with np.errstate(invalid="ignore"):  # of infinite values, whose spread is NaN
+        mean = np.asarray(filled_R.sum(axis=-1) / np.where(n > 0, n, np.nan))
+        centred_R = np.where(known_R, filled_R - mean[..., None], 0.0)
+    sd = np.where(n > 1, np.sqrt((centred_R**2).sum(axis=-1) / np.maximum(n - 1, 1)), np.nan)
+    size = np.maximum(np.abs(filled_R).max(axis=-1, initial=0.0), scale)
+    return Moments(mean, np.where(sd <= NO_SPREAD * size, 0.0, sd), n)
 
 
 def mean_interval(values_R: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -145,19 +169,11 @@ def sign_flip_floor(n: int) -> float:
 
 
 def _one_sample(values_R: Array, confidence: float, scale: Array | float = 0.0) -> Paired:
-    known_R = ~np.isnan(values_R)
-    n = known_R.sum(axis=-1)
-    filled_R = np.where(known_R, values_R, 0.0)
+    mean, sd, n = moments(values_R, scale)
     df = np.maximum(n - 1, 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.asarray(filled_R.sum(axis=-1) / np.where(n > 0, n, np.nan))
-        centred_R = np.where(known_R, filled_R - mean[..., None], 0.0)
-        sd = np.where(n > 1, np.sqrt((centred_R**2).sum(axis=-1) / df), np.nan)
-        size = np.maximum(np.abs(filled_R).max(axis=-1, initial=0.0), scale)
-        sd = np.where(sd <= NO_SPREAD * size, 0.0, sd)
-        error = np.where(sd == 0.0, np.nan, sd / np.sqrt(np.maximum(n, 1)))
-        reach = error * special.stdtrit(df, 0.5 + confidence / 2)
-        t = mean / error
+    error = np.where(sd == 0.0, np.nan, sd / np.sqrt(np.maximum(n, 1)))
+    reach = error * special.stdtrit(df, 0.5 + confidence / 2)
+    t = mean / error
     return Paired(mean, mean - reach, mean + reach, sd, t, 2 * special.stdtr(df, -np.abs(t)), n)
 
 

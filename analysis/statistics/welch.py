@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from ablation.power import ALPHA, POWER, fewest, noncentrality, power_of_t
-from analysis.inference import CONFIDENCE, NO_SPREAD, Array, Counts
+from analysis.inference import CONFIDENCE, Array, Counts, moments
 
 
 class Unpaired(NamedTuple):
@@ -48,13 +48,11 @@ def unpaired_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: floa
     >>> round(float(found.difference), 3), round(float(found.t), 3), round(float(found.df), 3), int(found.n)
     (2.0, 2.828, 3.857, 3)
     """
-    means, variances, counts = zip(
-        *(_moments(np.asarray(of_R, dtype=float)) for of_R in (arm_R, against_R)), strict=True
-    )
-    mean_2, variance_2, n_2 = np.stack(means), np.stack(variances), np.stack(counts)
+    sides = (moments(np.asarray(of_R, dtype=float)) for of_R in (arm_R, against_R))
+    mean_2, sd_2, n_2 = map(np.stack, zip(*sides, strict=True))
     difference = mean_2[0] - mean_2[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        part_2 = variance_2 / n_2
+        part_2 = sd_2**2 / n_2
         df = part_2.sum(axis=0) ** 2 / (part_2**2 / (n_2 - 1)).sum(axis=0)
         error = np.sqrt(part_2.sum(axis=0))
         error = np.where(error > 0, error, np.nan)
@@ -62,7 +60,7 @@ def unpaired_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: floa
     reach = error * special.stdtrit(df, 0.5 + confidence / 2)
     p = 2 * special.stdtr(df, -np.abs(t))
     ends = difference - reach, difference + reach
-    return Unpaired(difference, *ends, error, t, p, np.sqrt(variance_2), df, n_2.min(axis=0).astype(np.int64))
+    return Unpaired(difference, *ends, error, t, p, sd_2, df, n_2.min(axis=0))
 
 
 def detectable_unpaired(found: Unpaired, alpha: float = ALPHA, power: float = POWER) -> Array:
@@ -88,15 +86,3 @@ def repetitions_needed(difference: float, sds: tuple[float, float], alpha: float
         return power_of_t(abs(difference) * (n / (first + second)) ** 0.5, (n - 1) * freedom, alpha) >= power
 
     return fewest(is_enough, f"difference is {difference} at sds {sds}")
-
-
-def _moments(values_R: Array) -> tuple[Array, Array, Array]:
-    """Return mean, unbiased variance and number of the values on the last axis; NaN if there are too few for it."""
-    known_R = ~np.isnan(values_R)
-    n = known_R.sum(axis=-1).astype(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(known_R, values_R, 0.0).sum(axis=-1) / np.where(n > 0, n, np.nan)
-        centred_R = np.where(known_R, values_R - mean[..., None], 0.0)
-        variance = (centred_R**2).sum(axis=-1) / np.where(n > 1, n - 1, np.nan)
-    size = np.abs(np.where(known_R, values_R, 0.0)).max(axis=-1, initial=0.0)
-    return np.asarray(mean), np.where(variance <= (NO_SPREAD * size) ** 2, 0.0, variance), n
