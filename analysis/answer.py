@@ -128,17 +128,20 @@ def _second(
     if found.empty and undecided.empty:
         return f"The other {untested} could not be tested."
     seen = undecided if len(undecided) else found
-    reach = verdicts.formatted(float(seen["detectable"].median()), unit)
+    reach = float(seen["detectable"].median())
+    is_impossible = unit.is_impossible(reach)
+    about = verdicts.formatted(reach, unit)
+    least = "no possible difference" if is_impossible else f"only a true difference of about {about} or more"
     n = _range(seen["n"].tolist())
     replicates = "paired replicates" if study.is_paired else "replicates of an arm"
     could = (
-        f"with {n} {replicates} and the spread seen here, only a true difference of about {reach} or more would "
-        f"have been found with 80{THIN}% power after the correction"
+        f"with {n} {replicates} and the spread seen here, {least} would have been found with 80{THIN}% power after the "
+        "correction"
     )
     if undecided.empty:
         every = f"The other {equal} are practically equal" if equal else f"Every {listed(study)} is significant"
         which = f"The other {untested} could not be tested" if untested else every
-        return f"{which}; {could}, so a smaller one was found with luck."
+        return f"{which}; {could}, so {'each' if is_impossible else 'a smaller one'} was found with luck."
     if found.empty and not equal:
         return f"That is no evidence of equality: {could}."
     rest, apart = len(undecided) + untested, "cannot be told apart, which is no evidence of equality"

@@ -55,7 +55,7 @@ _PAIR = {"arm": _text("arm"), "against": _text("arm that it is compared with")}
 _VERDICT = {
     "kind": {"enum": ["better", "worse", "equal", "undecided", "untested"]},
     "text": _text("the comparison in words that follow the evidence"),
-    "asked": _number("half of the smallest difference that this study could have found, rounded"),
+    "asked": _number("half of the smallest difference that this study could have found or that there can be, rounded"),
     "replicates_for_asked": {"type": ["integer", "null"], "description": "replicates that find it with 80 % power"},
     "replicates_to_equate": {
         "type": ["integer", "null"],

@@ -18,12 +18,16 @@ MOST_DIGITS = 12
 
 @dataclass(frozen=True)
 class Unit:
-    """How a metric is printed: shares in percent, differences of shares in percentage points, the rest as it is."""
+    """How a metric is printed: shares in percent, differences of shares in percentage points, the rest as it is.
+
+    ``largest`` is by how much two values can differ, before scaling.
+    """
 
     scale: float
     suffix: str
     points: str
     digits: int
+    largest: float = math.inf
 
     def at(self, low: float, high: float) -> Unit:
         """Take as many digits as the interval ``low`` to ``high`` needs to be seen: at least STEPS of its last one.
@@ -39,6 +43,10 @@ class Unit:
         else:
             digits = 1 - math.floor(math.log10(value)) if value else 0
         return replace(self, digits=max(self.digits, min(digits, MOST_DIGITS)))
+
+    def is_impossible(self, difference: float) -> bool:
+        """Say whether no two values can differ by so much."""
+        return abs(difference) > self.largest
 
     def value(self, number: float) -> str:
         """Format a value with its unit."""
@@ -70,8 +78,8 @@ class Unit:
         return f"{decimal(abs(number) * self.scale, self.digits)}{self.points}"
 
 
-SHARE = Unit(100.0, f"{THIN}%", " percentage points", 1)
-PERCENT = replace(SHARE, scale=1.0)
+SHARE = Unit(100.0, f"{THIN}%", " percentage points", 1, largest=1.0)
+PERCENT = replace(SHARE, scale=1.0, largest=100.0)
 
 
 def unit_of(values: Iterable[float], higher_is_better: bool, declared: MetricUnit | None = None) -> Unit:

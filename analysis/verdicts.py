@@ -24,9 +24,10 @@ Kind = Literal["better", "worse", "equal", "undecided", "untested"]
 class Verdict:
     """What one comparison showed.
 
-    ``asked`` is half of the smallest difference that this study could have found, and ``replicates_for_asked`` the
-    number of replicates that would find it with 80 % power; ``replicates_to_equate`` as many as would show equal arms
-    to be practically equal. None if the noise is unknown, no smallest effect was declared, or none within reach does.
+    ``asked`` is half of the smallest difference that this study could have found, or of the largest that there can be
+    if that is less, and ``replicates_for_asked`` the number of replicates that would find it with 80 % power;
+    ``replicates_to_equate`` as many as would show equal arms to be practically equal. None if the noise is unknown, no
+    smallest effect was declared, or none within reach does.
     """
 
     kind: Kind
@@ -50,7 +51,7 @@ def verdict(row: Mapping[Any, Any], study: Question, unit: Unit, prior: Prior) -
         reason = f"{n} of the 2 replicates that a test needs" if n < 2 else steady
         return Verdict("untested", f"not tested against {against}: {reason}")
     sd, margin, declared = float(row["sd_moderated"]), study.smallest_effect, len(study.comparisons)
-    asked = float(f"{float(row['detectable']) / 2:.2g}")
+    asked = float(f"{min(float(row['detectable']), unit.largest) / 2:.2g}")
     needed = (
         replicates_for(asked, sd, prior, declared)
         if study.is_paired
@@ -69,9 +70,8 @@ def verdict(row: Mapping[Any, Any], study: Question, unit: Unit, prior: Prior) -
     else:
         kind = "undecided"
         text = (
-            f"cannot be told apart from {against} with {n} replicates: a true difference of "
-            f"{formatted(row['detectable'], unit)} would have been found with 80{THIN}% power; "
-            f"{needed} replicates would detect {formatted(asked, unit)}"
+            f"cannot be told apart from {against} with {n} replicates: {_reach(row['detectable'], unit)} would have "
+            f"been found with 80{THIN}% power; {needed} replicates would detect {formatted(asked, unit)}"
         )
         if margin is not None:
             enough = f"no {whole(MOST_REPLICATES)}" if to_equate is None else to_equate
@@ -91,6 +91,14 @@ def _different(row: Mapping[Any, Any], kind: str, against: str, margin: float | 
     if abs(row["difference"]) < row["detectable"]:
         text += "; so small a difference is found with luck here, and the true one is probably smaller"
     return text
+
+
+def _reach(detectable: float, unit: Unit) -> str:
+    return (
+        "no possible difference"
+        if unit.is_impossible(detectable)
+        else f"a true difference of {formatted(detectable, unit)}"
+    )
 
 
 def _interval(row: Mapping[Any, Any], unit: Unit) -> str:

@@ -152,6 +152,23 @@ def test_a_margin_that_no_number_of_replicates_reaches_is_said_and_costs_nothing
     assert "and no 100\u202f000 show equal arms to be so within ±0.00010 percentage points" in row["verdict"]["text"]
 
 
+def test_no_share_is_said_to_differ_by_more_than_shares_can(tmp_path: Path) -> None:
+    def erratic(arm: Arm, replicate: int, seed: int) -> float:
+        return 0.5 + 0.2 * ((len(arm.name) * 7 * (replicate + 1)) % 11 / 5 - 1)
+
+    run = write_run(tmp_path / "run", value=erratic, replicates=2)
+    document = findings(run)
+    assert all(row["detectable"] > 1 for row in document["comparisons"])
+    assert (
+        "2 paired replicates and the spread seen here, no possible difference would have been" in document["answer"][1]
+    )
+    for row in document["comparisons"]:
+        assert row["verdict"]["asked"] == 0.5
+        assert ": no possible difference would have been found" in row["verdict"]["text"]
+        assert row["verdict"]["text"].endswith("replicates would detect 50.0 percentage points")
+    assert render(run).page.count("<td>none</td>") == 4
+
+
 def test_a_difference_that_is_real_and_does_not_matter_is_both(tmp_path: Path) -> None:
     document = findings(_with_margin(tmp_path / "run", 0.2))
     row = next(row for row in document["comparisons"] if row["arm"] == "material=wood")
