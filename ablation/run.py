@@ -135,9 +135,11 @@ def main(
             say.step(f"checking {space}")
             faults: list[str] = []
             request = Request(
-                space, data, design, tuple(arms or ()), metric, budget, replicates, 0 if no_search else trials, seeds,
-                epochs, sampler, early_stopping, eta, grace, seed, tuple(settings or ()),
-                None if warm_start is None else located(warm_start), init_from, equivalence, title,
+                space=space, data=data, design=design, arms=tuple(arms or ()), metric=metric, budget=budget,
+                replicates=replicates, trials=0 if no_search else trials, seeds=seeds, epochs=epochs, sampler=sampler,
+                early_stopping=early_stopping, eta=eta, grace=grace, seed=seed, settings=tuple(settings or ()),
+                warm_start=None if warm_start is None else located(warm_start), init_from=init_from,
+                equivalence=equivalence, title=title,
             )  # fmt: skip
             resources = checked_options(Resources, asked, faults)
             faults += spread_asked.faults(is_for_plan=plan)
@@ -235,9 +237,11 @@ def run(
         RuntimeError: if the sweep did not account for every planned trial.
     """
     request = Request(
-        space, data, design, _listed(arms), metric, budget, replicates, trials, seeds, epochs,
-        sampler, early_stopping, eta, grace, seed, _listed(settings),
-        None if warm_start is None else located(warm_start), init_from, equivalence, title,
+        space=space, data=data, design=design, arms=_listed(arms), metric=metric, budget=budget,
+        replicates=replicates, trials=trials, seeds=seeds, epochs=epochs, sampler=sampler,
+        early_stopping=early_stopping, eta=eta, grace=grace, seed=seed, settings=_listed(settings),
+        warm_start=None if warm_start is None else located(warm_start), init_from=init_from,
+        equivalence=equivalence, title=title,
     )  # fmt: skip
     faults: list[str] = []
     retry = kinds_asked(retry_failed, faults)
