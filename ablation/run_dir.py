@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.faults import FaultsError, nearest
@@ -47,11 +46,6 @@ class RunDir:
 
     def __str__(self) -> str:
         return str(self.paths.root)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it lies on this machine."""
-        return isinstance(self.paths.root, Path)
 
     @property
     def name(self) -> str:

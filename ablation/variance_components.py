@@ -30,10 +30,6 @@ class Components(NamedTuple):
     within_df: int
     is_clipped: bool
 
-    def of_mean(self, replicates: int, seeds: int) -> float:
-        """Compute the variance of the mean over ``replicates`` of as many ``seeds`` each."""
-        return (self.between + self.within / seeds) / replicates
-
 
 def variance_components(scores_ARS: ArrayLike) -> Components | None:
     """Split the variance of scores into that between replicates and that within them, pooled over arms.
