@@ -13,7 +13,7 @@ from ablation.power import detectable_difference, replicates_needed
 
 # Standard deviations of the differences. Sawilowsky, "New effect size rules of thumb" (2009), calls 2 of a group huge.
 HUGE_SD = 2.0
-PROGRAMS = {"ablation run": "ablation run", "ablation plan": "ablation run", "run.py": "python -m ablation.run"}
+PROGRAMS = {"ablation run": "ablation run", "ablation plan": "ablation run"}
 FOR_PLANS = ("--plan", "--json", "--resume")
 WITH_VALUE = ("--replicates", "--name", "--hours", "--spread", "--spread-from")
 
@@ -56,7 +56,7 @@ def command_with(replicates: int, typed: Sequence[str]) -> str:
     'ablation run --space sorting --replicates 6'
     """
     program, *arguments = typed
-    name = PROGRAMS.get(program) or PROGRAMS.get(Path(program).name)
+    name = "python -m ablation.run" if Path(program).match("ablation/run.py") else PROGRAMS.get(program)
     if name is None:
         return f"run(…, replicates={replicates})"
     kept: list[str] = []

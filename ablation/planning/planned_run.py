@@ -60,13 +60,14 @@ def plan_run(
 ) -> PlannedRun:
     """Check everything, the run's name included, before Ray starts; raise FaultsError listing all that is wrong.
 
+    A name that is taken is refused at once, with what is wrong with resources alone: other checks may take long.
     ``accept_changes`` lets a run go on with other code or versions than it last ran with, which is recorded.
     """
     found = list(faults)
     paths = RunPaths(out / name if name is not None else fresh_root(out, request.space))
     found += place_faults(name, out, paths, resume)
     if paths.root.exists() and not resume:
-        raise FaultsError(found)  # at once: what else is checked imports the model and opens its data
+        raise FaultsError(found)  # what else is checked imports the model and opens its data
     existing = existing_run(paths, found) if resume and paths.study.is_file() else None
     asked = request
     if resume:  # the run has its warm start in its own plan, so what it came from need not be there any more
@@ -125,7 +126,7 @@ def create_run(study: PlannedRun) -> None:
 def _command() -> list[str]:
     """Return the command as it can be typed again."""
     program, *arguments = sys.argv
-    return ["python", "-m", "ablation.run", *arguments] if Path(program).name == "run.py" else sys.argv
+    return ["python", "-m", "ablation.run", *arguments] if Path(program).match("ablation/run.py") else sys.argv
 
 
 def _make_folder(study: PlannedRun) -> None:

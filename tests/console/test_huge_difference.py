@@ -71,6 +71,7 @@ def test_the_command_given_plans_a_study_that_finds_less(monkeypatch: pytest.Mon
         ),
         ("/x/ablation/run.py|--plan|--json|--spread|0.1|--space|s", "python -m ablation.run --space s --replicates 9"),
         ("notebook.py|--space|other", "run(…, replicates=9)"),
+        ("/home/me/run.py|--fast", "run(…, replicates=9)"),
     ],
 )
 def test_the_command_is_the_one_that_was_typed_with_other_replicates(typed: str, said: str) -> None:
