@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablation.plan import Plan
 from ablation.planning.effort import START_UP_S, effort
@@ -53,7 +53,7 @@ def allocations(plan: Plan, epoch_s: float, slots: int, hours: float, spread: Sp
     """
     found = list(_with_trials(plan, plan.budget.trials, epoch_s, slots, hours, spread))
     best = min(found, key=lambda one: one.detectable, default=None)
-    found = [Allocation(**{**vars(one), "is_advised": one is best}) for one in found]
+    found = [replace(one, is_advised=one is best) for one in found]
     for trials in (plan.budget.trials // 2, 2 * plan.budget.trials):
         others = list(_with_trials(plan, trials, epoch_s, slots, hours, spread)) if trials else []
         found += [min(others, key=lambda one: one.detectable)] if others else []
