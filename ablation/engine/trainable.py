@@ -16,7 +16,8 @@ from ablation.engine.watchdog import trace_of, watched
 from ablation.engine.worker import StepReport, TrialEnvironment, Worker, is_unwritable
 from ablation.study.study import Assignment
 
-ASKED_EVERY_S = 0.2  # a worker without a trial says so that often
+# A worker without a trial says so at once, and then ever less often: each report takes the driver milliseconds.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0
 
 
 class TrialActor(tune.Trainable):
@@ -35,7 +36,7 @@ class TrialActor(tune.Trainable):
         self._worker = Worker()
         self._has_trial = False
         self._next: list[Assignment | None] = []  # what the next step changes to
-        self._asks_at = 0.0
+        self._pause_s = 0.0
 
     def take(self, assignment: Assignment | None) -> None:
         """Take another trial into the same warm process, with the next step; None: leave the one that is over."""
@@ -47,7 +48,7 @@ class TrialActor(tune.Trainable):
             self._leave_trial(is_over=True)
         if assignment is not None:
             self._worker.start(assignment, self._environment)
-            self._has_trial = True
+            self._has_trial, self._pause_s = True, 0.0
 
     def cleanup(self) -> None:
         """Stop the trial where it stands, and put the process back to what it was."""
@@ -70,8 +71,8 @@ class TrialActor(tune.Trainable):
         while self._next:
             self._change_trial(self._next.pop())
         if not self._has_trial:
-            time.sleep(max(0.0, self._asks_at - time.monotonic()))
-            self._asks_at = time.monotonic() + ASKED_EVERY_S
+            time.sleep(self._pause_s)
+            self._pause_s = min(max(FIRST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
             return {"report": None}
         worker = self._worker
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 
+from ablation.engine import trainable
 from ablation.engine.trainable import TrialActor
 from ablation.engine.worker import TrialEnvironment
 from ablation.plan import PlannedTrial
@@ -111,3 +113,15 @@ def test_a_trial_that_fails_is_reported_and_leaves_the_actor_warm(tmp_path: Path
     assert report is not None and report.failure is not None and "model.attention" in report.failure
     actor.take(assignment())
     pd.testing.assert_frame_equal(train(actor, EPOCHS), whole, check_exact=True)
+
+
+def test_a_worker_without_a_trial_asks_at_once_and_then_ever_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(trainable, "time", SimpleNamespace(sleep=pauses.append))
+    actor = started(environment(tmp_path), assignment(1, **{"model.attention": "none of these"}))
+    actor.step()
+    actor.take(None)
+    assert [actor.step() for _ in range(5)] == [{"report": None}] * 5
+    assert pauses == [0.0, *(0.0, 0.2, 0.4, 0.8, 1.0)]  # before its trial, and after it
