@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from ablation import tables
 from ablation.code_record import CodeRecord
 from ablation.engine.checkpoint_removal import CheckpointRemoval, keep_as_before
-from ablation.engine.executor import Look, TellNodes, executor_for
+from ablation.engine.executor import Look, Sweep, TellNodes, executor_for
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
 from ablation.engine.signals import Signals
@@ -87,7 +87,8 @@ def sweep(
             with _watched(study, slots, watch) as look:
                 environment = _environment(file, study.plan, paths, resources, slots)
                 with closing(removal):
-                    executor.run(study, paths, environment, stop, Results(study, paths, stop, removal), look)
+                    results = Results(study, paths, stop, removal)
+                    executor.run(Sweep(study, paths, environment, stop, results, look))
             if stop.is_due and stop.fault is None:
                 # Whoever interrupts may not wait for Ray's shutdown.
                 ledger.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from ablation.engine.node_facts import Needs
@@ -24,6 +25,24 @@ class NoStartError(ConnectionError):
     """An executor could not be started, or has no room for a trial."""
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """A study's trials to run, and who takes what comes of it.
+
+    Attributes:
+        environment: what all trials share.
+        results: takes what workers report.
+        look: hears how many trials run at once, about once a second if that may change.
+    """
+
+    study: Study
+    paths: RunPaths
+    environment: TrialEnvironment
+    stop: StopReason
+    results: Results
+    look: Look
+
+
 class Executor(Protocol):
     """Run trials where there is room for them."""
 
@@ -35,16 +54,8 @@ class Executor(Protocol):
         """
         ...
 
-    def run(
-        self,
-        study: Study,
-        paths: RunPaths,
-        environment: TrialEnvironment,
-        stop: StopReason,
-        results: Results,
-        look: Look,
-    ) -> None:
-        """Run what the study hands out until nothing is left or ``stop`` is due; ``look`` hears of slots."""
+    def run(self, sweep: Sweep) -> None:
+        """Run what the study hands out until nothing is left or ``stop`` is due."""
         ...
 
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ablation.engine.executor import Look, TellNodes
+from ablation.engine.executor import Sweep, TellNodes
 from ablation.engine.node_facts import Needs
-from ablation.engine.results import Results
 from ablation.engine.slots import Slots, in_process_slot, visible_gpus
-from ablation.engine.stop import StopReason
-from ablation.engine.worker import StepReport, TrialEnvironment, Worker
-from ablation.paths import RunPaths
+from ablation.engine.worker import StepReport, Worker
 from ablation.resources import Resources
-from ablation.study.study import Study
 
 
 class InProcess:
@@ -27,23 +23,15 @@ class InProcess:
         """Offer one slot, on a GPU if there is one and trials may take it."""
         yield in_process_slot(self._resources, visible_gpus(None))
 
-    def run(
-        self,
-        study: Study,
-        paths: RunPaths,
-        environment: TrialEnvironment,
-        stop: StopReason,
-        results: Results,
-        look: Look,
-    ) -> None:
+    def run(self, sweep: Sweep) -> None:
         """Run what the study hands out until nothing is left or ``stop`` is due."""
-        worker = Worker()
+        worker, study, stop = Worker(), sweep.study, sweep.stop
         while not stop.is_due and (assignment := study.next_assignment()) is not None:
             study.started(assignment.trial.trial_id)
-            worker.start(assignment, environment)
+            worker.start(assignment, sweep.environment)
             goes_on = True
             while not stop.is_due and goes_on:
-                goes_on = results.take(assignment.trial, _step(worker))
+                goes_on = sweep.results.take(assignment.trial, _step(worker))
             worker.close(is_over=not goes_on and stop.fault is None)
             worker.restore_process()
         worker.finish()

@@ -14,25 +14,20 @@ from ablation.engine.cluster import connected, places
 # isort: split
 from ray import tune
 
-from ablation.engine.executor import Look, TellNodes
+from ablation.engine.executor import Sweep, TellNodes
 from ablation.engine.node_facts import Needs
 from ablation.engine.placement import FitNodes
 from ablation.engine.preflight import Preflight
-from ablation.engine.results import Results
 from ablation.engine.scheduler import StopWhenDue, StudyCallback, StudyScheduler, StudySearcher
 from ablation.engine.slots import Slots
-from ablation.engine.stop import StopReason
 from ablation.engine.trainable import TrialActor
 from ablation.engine.travel import travelling
 from ablation.engine.trial_files import hand_over, local_side
 from ablation.engine.tune_here import tuner_here
 from ablation.engine.watchdog import remove_empty_traces
-from ablation.engine.worker import TrialEnvironment
 from ablation.engine.worker_losses import worker_losses_in
 from ablation.engine.workers import Workers
-from ablation.paths import RunPaths
 from ablation.resources import Resources
-from ablation.study.study import Study
 
 
 class OnRay:
@@ -55,38 +50,31 @@ class OnRay:
             self._places = places(self._resources)
             yield self._places.slots
 
-    def run(
-        self,
-        study: Study,
-        paths: RunPaths,
-        environment: TrialEnvironment,
-        stop: StopReason,
-        results: Results,
-        look: Look,
-    ) -> None:
+    def run(self, sweep: Sweep) -> None:
         """Run what the study hands out until nothing is left or ``stop`` is due."""
+        environment, stop = sweep.environment, sweep.stop
         if self._preflight is not None:
             environment = replace(environment, fitness=self._preflight.fitness)
-        here = local_side(paths)
+        here = local_side(sweep.paths)
         remove_empty_traces(here.logs)  # a driver that was killed left them
         self._until_ray_ends.callback(remove_empty_traces, here.logs)
-        self._until_ray_ends.callback(hand_over, paths, here.worker_losses)
+        self._until_ray_ends.callback(hand_over, sweep.paths, here.worker_losses)
         self._until_ray_ends.enter_context(worker_losses_in(here.worker_losses))
-        workers = Workers(study, results, stop, self._places)
+        workers = Workers(sweep.study, sweep.results, stop, self._places)
         with tempfile.TemporaryDirectory(prefix="ablation-tune-") as scratch:
             tuner_here(
                 Path(scratch),
                 tune.with_resources(TrialActor, FitNodes(self._places.slots.per_trial)),
                 tune_config=tune.TuneConfig(
-                    search_alg=StudySearcher(study, workers, environment, stop),
-                    scheduler=StudyScheduler(workers, lambda: workers.look(look)),
+                    search_alg=StudySearcher(sweep.study, workers, environment, stop),
+                    scheduler=StudyScheduler(workers, lambda: workers.look(sweep.look)),
                     num_samples=-1,
                     trial_dirname_creator=lambda trial: str(trial.trial_id),
                 ),
                 run_config=tune.RunConfig(
                     name="sweep",
                     storage_path=scratch,
-                    callbacks=[StudyCallback(workers, paths)],
+                    callbacks=[StudyCallback(workers, sweep.paths)],
                     stop=StopWhenDue(stop),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,

@@ -6,22 +6,19 @@ import io
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 
 import pytest
 
-from ablation.engine.checkpoint_removal import CheckpointRemoval
-from ablation.engine.executor import Look, TellNodes
+from ablation.engine.executor import Sweep, TellNodes
 from ablation.engine.in_process import InProcess
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
 from ablation.engine.slots import Slots
-from ablation.engine.stop import StopReason
-from ablation.engine.worker import StepReport, TrialEnvironment
-from ablation.paths import RunPaths
+from ablation.engine.worker import StepReport
 from ablation.plan import PlannedTrial
 from ablation.planning import planned_run
 from ablation.resources import Resources
-from ablation.study.study import Study
 
 EPOCHS_BEFORE_END = 5
 
@@ -33,9 +30,9 @@ class _GivenUpError(Exception):
 class _EndsEarly(Results):
     """Take five reports; then a signal comes, or the executor gives up."""
 
-    def __init__(self, study: Study, paths: RunPaths, stop: StopReason, removal: CheckpointRemoval, ended: str) -> None:
-        super().__init__(study, paths, stop, removal)
-        self._its_stop = stop
+    def __init__(self, sweep: Sweep, ended: str) -> None:
+        super().__init__(sweep.study, sweep.paths, sweep.stop, sweep.results.removal)
+        self._its_stop = sweep.stop
         self._ended = ended
         self._taken = 0
 
@@ -61,20 +58,12 @@ class _Quiet(InProcess):
     def started(self, needs: Needs, tell: TellNodes) -> Iterator[Slots]:
         yield Slots(1, 1.0, 0.0)
 
-    def run(
-        self,
-        study: Study,
-        paths: RunPaths,
-        environment: TrialEnvironment,
-        stop: StopReason,
-        results: Results,
-        look: Look,
-    ) -> None:
+    def run(self, sweep: Sweep) -> None:
         if self._ended != "finished":
-            results = _EndsEarly(study, paths, stop, results.removal, self._ended)
+            sweep = replace(sweep, results=_EndsEarly(sweep, self._ended))
         with redirect_stdout(io.StringIO()):
             try:
-                super().run(study, paths, environment, stop, results, look)
+                super().run(sweep)
             except _GivenUpError:
                 return
 
