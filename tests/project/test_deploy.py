@@ -31,7 +31,7 @@ STUBS = {
         [[ $1 == start ]] || { [[ -e token.txt && $(wc -l < token.txt) == 2 ]]; exit; }
         echo "$RAY_AUTH_MODE $(wc -c < "$RAY_AUTH_TOKEN_PATH")" >> token.txt; exec sleep 60""",
     ".venv/bin/ablation": """
-        if [[ $1 == status ]]; then test -e begun; exit; fi
+        if [[ $1 == status ]]; then test -e hurries && kill -TERM $PPID; test -e begun; exit; fi
         test -e waits && { trap 'exit 130' TERM; touch waiting; while :; do sleep 0.05; done; }
         exit 0""",
 }  # fmt: skip
@@ -93,6 +93,15 @@ def test_a_slurm_job_whose_time_is_up_ends_its_study_in_order_and_is_queued_agai
         script.send_signal(signal.SIGTERM)
         script.communicate(timeout=60)
     assert script.returncode == 130
+    assert calls(job, "scontrol")[-1] == "requeue 42"
+
+
+def test_a_slurm_job_whose_time_is_up_before_its_study_has_begun_is_queued_again_too(job: Path) -> None:
+    (job / "hurries").touch()
+    (job / "waits").touch()
+    with started(job, "--space", "tcl", "--name", "first") as script:
+        script.communicate(timeout=60)
+    assert script.returncode in (130, 128 + signal.SIGTERM)
     assert calls(job, "scontrol")[-1] == "requeue 42"
 
 
