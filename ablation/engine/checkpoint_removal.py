@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from ablation.ledger.events import Event, SessionOpened
 from ablation.ledger.log import Ledger
@@ -32,6 +32,7 @@ class CheckpointRemoval:
         self._paths = paths
         self._ledger = ledger
         self._remover = ThreadPoolExecutor(1, "remove-checkpoints")
+        self._begun: list[Future[None]] = []
         # Trials, and how many events are recorded when their checkpoints may go.
         self._left: deque[tuple[int, str]] = deque()
 
@@ -45,11 +46,14 @@ class CheckpointRemoval:
         while self._study.unkept:
             self._left.append((self._ledger.appended, self._study.unkept.popleft()))
         while self._left and self._left[0][0] <= self._ledger.written:
-            self._remover.submit(remove_folder, self._paths.checkpoint_dir(self._left.popleft()[1]))
+            folder = self._paths.checkpoint_dir(self._left.popleft()[1])
+            self._begun.append(self._remover.submit(remove_folder, folder))
 
     def close(self) -> None:
-        """Wait until what is being removed is gone."""
+        """Wait until what is being removed is gone; raises what a removal raised."""
         self._remover.shutdown()
+        for removal in self._begun:
+            removal.result()
 
     def finish(self) -> None:
         """Remove the rest; the log has to be written by then."""

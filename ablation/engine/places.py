@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from ablation.engine.sharing import Claim, share_if_short
 from ablation.engine.slots import Slots, slots_on
@@ -55,9 +56,9 @@ class Places:
     def _look(self) -> None:
         self._looked = self._clock()
         on_one = self._resources.model_copy(update={"max_concurrent": None})
-        nodes = sorted(self._nodes(), key=lambda node: slots_on([node], on_one).count, reverse=True)
-        nodes = nodes[: self._resources.max_nodes]
-        counts = [slots_on([node], on_one).count for node in nodes]
+        counted = [(slots_on([node], on_one).count, node) for node in self._nodes()]
+        largest = sorted(counted, key=itemgetter(0), reverse=True)[: self._resources.max_nodes]
+        counts, nodes = [count for count, _ in largest], [node for _, node in largest]
         self._most_on_a_node = max([self._most_on_a_node, *counts])
         self._in_use = sum(count > 0 for count in counts)
         self.slots: Slots = slots_on(nodes, self._resources, self._cpu_limit)

@@ -26,8 +26,10 @@ from ablation.resources import Keep, Resources
 from ablation.run_dir import run_dir
 from ablation.status import look
 from ablation.store import AnyPath, files_below, located, name_in, opened
+from ablation.study.study import Study
 from analysis.audit.checks import audit
 from tests.support.object_store import BUCKET, served, settings
+from tests.toy_study import toy_plan
 
 ASKED = Request("tests.chaos.trial:SPACE", arms=("baseline",), replicates=2, trials=2, epochs=2)
 
@@ -157,6 +159,20 @@ def test_a_driver_that_is_killed_between_event_and_removal_loses_nothing_and_the
     assert any("/search/" in name for name in pointing.index) == (moment == "events")
     resumed(everything, keep="confirmed")
     hold(everything, set())
+
+
+def test_a_removal_that_goes_wrong_is_raised_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(folder: AnyPath) -> None:
+        raise ArithmeticError(f"cannot remove {folder.name}")
+
+    monkeypatch.setattr(checkpoint_removal, "remove_folder", broken)
+    with log.Ledger(tmp_path / "ledger") as ledger:
+        study = Study(toy_plan(), ledger)
+        removal = checkpoint_removal.CheckpointRemoval(study, RunPaths(tmp_path), ledger)
+        study.unkept.append("baseline/0/search/1")
+        removal.go_on()
+        with pytest.raises(ArithmeticError, match="cannot remove baseline__0__search__1"):
+            removal.close()
 
 
 def test_better_ones_that_were_not_kept_are_said(everything: RunPaths) -> None:
