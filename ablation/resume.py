@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ablation import study_file
-from ablation.console.go_on import go_on_with
+from ablation.console.go_on import go_on_after_interrupt
 from ablation.console.messages import messages_for
 from ablation.execution import run_prepared
 from ablation.failures import Kind
@@ -90,7 +90,7 @@ def main(
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED and study is not None:
-        say.go_on(go_on_with(study))
+        say.go_on(go_on_after_interrupt(study))
     elif code == INTERRUPTED:
         say.faults([NOTHING_BEGUN])
     raise typer.Exit(code)

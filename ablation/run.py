@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ablation.console.go_on import go_on_with
+from ablation.console.go_on import go_on_after_interrupt
 from ablation.console.messages import messages_for
 from ablation.console.plan_text import show_plan
 from ablation.execution import run_prepared
@@ -162,7 +162,7 @@ def main(
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED and study is not None and study.paths.study.is_file():
-        say.go_on(go_on_with(study))
+        say.go_on(go_on_after_interrupt(study))
     elif code == INTERRUPTED:
         say.faults([NOTHING_BEGUN])
     raise typer.Exit(code)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ablation import own_runs, study_file
 from ablation.code_record import CodeRecord, changes, last_recorded
@@ -25,18 +23,23 @@ from ablation.planning.warm_start import source_faults
 from ablation.resources import Resources
 from ablation.store import AnyPath, located, make_folder, put_all
 from ablation.study_file import DamagedStudyError, StudyFile
+from ablation.typed_command import typed_command
 from ablation.user_code import UserCode
 
 
 @dataclass
 class PlannedRun:
-    """A study that can start now: checked, with its folder, which ``create_run`` moves if nobody named it."""
+    """A study that can start now: checked, with its folder, which ``create_run`` moves if nobody named it.
+
+    ``sessions_before`` are those that its ledger had when it was checked: one more, and what was asked for is recorded.
+    """
 
     checked: CheckedStudy
     paths: RunPaths
     resources: Resources
     resume: bool
     is_named: bool
+    sessions_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class ExistingRun:
     file: StudyFile
     plan: Plan
     code: CodeRecord | None
+    sessions: int
 
 
 def plan_run(
@@ -97,7 +101,8 @@ def plan_run(
         found += [] if accept_changes else code_faults(existing, checked)
     if found or checked is None:
         raise FaultsError(found)
-    return PlannedRun(checked, paths, resources, resume, is_named=name is not None)
+    sessions = 0 if existing is None else existing.sessions
+    return PlannedRun(checked, paths, resources, resume, is_named=name is not None, sessions_before=sessions)
 
 
 def create_run(study: PlannedRun) -> None:
@@ -111,7 +116,7 @@ def create_run(study: PlannedRun) -> None:
         _make_folder(study)
         root = study.paths.root
         described = study_file.describe(
-            root.name, checked.plan, checked.budget_name, checked.data, _command(), checked.settings, checked.title
+            root.name, checked.plan, checked.budget_name, checked.data, typed_command(), checked.settings, checked.title
         )
         study_file.write(described, study.paths)
         own_runs.note(study.paths.study.read_bytes())
@@ -121,12 +126,6 @@ def create_run(study: PlannedRun) -> None:
             put_all({study.paths.initial(start.name): located(start.checkpoint).read_bytes()})
     except OSError as error:
         raise UnwritableError(study.paths.root, f"it cannot be started: {error}") from error
-
-
-def _command() -> list[str]:
-    """Return the command as it can be typed again."""
-    program, *arguments = sys.argv
-    return ["python", "-m", "ablation.run", *arguments] if Path(program).match("ablation/run.py") else sys.argv
 
 
 def _make_folder(study: PlannedRun) -> None:
@@ -144,10 +143,11 @@ def existing_run(paths: RunPaths, faults: list[str]) -> ExistingRun | None:
     """Read the run that is to go on; if it is damaged, add that to the faults."""
     try:
         file, events = study_file.read(paths), read_events(paths.ledger)
-        opened = (event.what.code for event in events if isinstance(event.what, SessionOpened))
+        opened = [event.what for event in events if isinstance(event.what, SessionOpened)]
         # Where nothing but failures came of it, whoever mends the code mixes nothing.
         has_results = any(state.epochs and state.outcome != "failed" for state in fold(events).values())
-        return ExistingRun(file, study_file.plan_now(file, events), last_recorded(opened) if has_results else None)
+        code = last_recorded(session.code for session in opened) if has_results else None
+        return ExistingRun(file, study_file.plan_now(file, events), code, len(opened))
     except (DamagedStudyError, LedgerError, ConflictError) as error:
         faults.append(str(error))
     except OSError as error:

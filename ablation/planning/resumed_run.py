@@ -80,7 +80,7 @@ def plan_resume(
         found += error.faults
     if found or checked is None:
         raise FaultsError(found)
-    return PlannedRun(checked, paths, resources, resume=True, is_named=True)
+    return PlannedRun(checked, paths, resources, resume=True, is_named=True, sessions_before=existing.sessions)
 
 
 def _last_resources(paths: RunPaths) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ablation import best, cli, resume
 from ablation.console.messages import JsonMessages, TextMessages
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
+from ablation.typed_command import typed_command
 from ablation.version import VERSION
 from tests.support.plain_loop import run_study
 from tests.toy_study import toy_plan
@@ -105,6 +106,21 @@ def test_a_command_has_its_name_however_it_is_started() -> None:
     typed = [sys.executable, "-m", "ablation.cli", "status", "--help"]
     shown = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "Usage: ablation status " in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("started_as", "typed"),
+    [
+        ("ablation run", ["ablation", "run"]),
+        (str(ROOT / "ablation/run.py"), ["python", "-m", "ablation.run"]),
+        ("/home/mine/run.py", ["/home/mine/run.py"]),
+    ],
+)
+def test_a_command_can_be_typed_again_as_it_is_recorded(
+    monkeypatch: pytest.MonkeyPatch, started_as: str, typed: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [started_as, "--space", "a b.py"])
+    assert typed_command() == [*typed, "--space", "a b.py"]
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from ablation import resume, study_file
+from ablation import execution, resume, study_file
 from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.ledger.events import Grown, SessionOpened
@@ -64,6 +66,34 @@ def test_a_run_grows_to_more_replicates_and_never_shrinks(stopped: RunPaths[Path
     assert sorted(pd.read_parquet(stopped.trials)["replicate"].unique()) == [0, 1, 2]
     with pytest.raises(FaultsError, match="--replicates is 2, but the run has 3; a study grows, and never shrinks"):
         plan_resume(stopped.root, replicates=2, trust=True)
+
+
+@pytest.mark.parametrize("growth", ["replicates", "level"])
+@pytest.mark.parametrize("moment", ["before its sweep", "in its sweep"])
+def test_a_growth_that_was_interrupted_is_carried_out_by_the_command_that_was_printed(
+    stopped: RunPaths[Path], monkeypatch: pytest.MonkeyPatch, moment: str, growth: str
+) -> None:
+    value = "3" if growth == "replicates" else written(stopped.root.parent, with_speeds(5.0, 8.0, 3.0))
+    option, column = {"replicates": ("--replicates", "replicate"), "level": ("--space", "arm")}[growth]
+    before = set(pd.read_parquet(stopped.trials)[column])
+
+    def interrupted(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("COLUMNS", "400")
+    typed = [str(stopped.root), "--no-report", option, value]
+    typed += ["--max-hours", "1e-9"] if moment == "in its sweep" else []
+    monkeypatch.setattr(sys, "argv", ["ablation resume", *typed])
+    with monkeypatch.context() as patched:
+        if moment == "before its sweep":
+            patched.setattr(execution, "_sweep", interrupted)
+        cut = CliRunner().invoke(APP, typed)
+    assert cut.exit_code == 130
+    printed = cut.output.rpartition("go on with: ")[2].split()
+    assert (option in printed) == (moment == "before its sweep")  # else the ledger has it
+    done = CliRunner().invoke(APP, [*printed[2:], "--no-report"])
+    assert done.exit_code == 0, done.output
+    assert set(pd.read_parquet(stopped.trials)[column]) - before == {2 if growth == "replicates" else "speed=8.0"}
 
 
 def written(folder: Path, space: Space) -> str:
