@@ -7,10 +7,11 @@ from ablation.store import AnyPath
 from analysis.audit.choice import confirmed
 from analysis.audit.epochs import epochs, sequence, test_scores
 from analysis.audit.rungs import rungs
+from analysis.audit.search import search
 from analysis.audit.source import read
 from analysis.audit.trials import checkpoints, last_metrics, outcomes, plan, proposals
 
-CHECKS = (plan, sequence, outcomes, checkpoints, epochs, last_metrics, proposals, rungs, confirmed, test_scores)
+CHECKS = (plan, sequence, outcomes, checkpoints, epochs, last_metrics, proposals, search, rungs, confirmed, test_scores)
 
 
 def audit(run: AnyPath) -> list[str]:

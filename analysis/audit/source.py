@@ -21,7 +21,7 @@ KEY = ["arm", "replicate"]
 PAYLOAD_KEYS = {
     "epoch": ["epoch", "epoch_s", "metrics"],
     "ended": ["outcome"],
-    "proposed": ["config"],
+    "proposed": ["proposal", "config"],
     "decided": ["rung"],
 }
 
