@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isnan
+from statistics import fmean
 from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
 import typer
-from scipy import special
 
 from ablation.best_trial import Selection, best_trials
 from ablation.how_to_load import how_to_load
+from ablation.mean_interval import mean_interval
 from ablation.plan import Plan
 from ablation.run_dir import RunLocation, run_dir
 from ablation.terminal import console, exit_on_errors
-
-CONFIDENCE = 0.95
 
 
 def facts(run: RunLocation, arm: str | None = None) -> dict[str, Any]:
@@ -25,11 +23,13 @@ def facts(run: RunLocation, arm: str | None = None) -> dict[str, Any]:
 
     ``test`` is the mean over the arm's replicates, of those all of whose planned seeds completed, as on the page; None
     if there is none. Of a single replicate, it is over the ``n`` seeds of this configuration, and ``unit`` says so.
-    ``low`` and ``high`` are the ends of Student's t interval, None for fewer than two values. Raises FileNotFoundError
-    without a finished confirm trial, FaultsError for an arm that has none.
+    ``low`` and ``high`` are the ends of the page's interval, None for fewer than two values or equal ones. Raises
+    FileNotFoundError without a finished confirm trial, FaultsError for an arm that has none.
     """
     where = run_dir(run)
     plan, trials = where.plan_now(), best_trials(where, Selection(arm))
+    scores = (trial.row.get(plan.primary.test_column) for trial in (trials if arm is None else best_trials(where)))
+    largest = plan.primary.largest(score for score in scores if score is not None)
     best = trials[0]
     rows = [trial.row for trial in trials if trial.arm == best.arm]
     config = {name.removeprefix("config."): value for name, value in best.row.items() if name.startswith("config.")}
@@ -38,33 +38,30 @@ def facts(run: RunLocation, arm: str | None = None) -> dict[str, Any]:
         "arm": best.arm,
         "metric": best.metric,
         "validation": best.score,
-        **_test(best.row, rows, plan),
+        **_test(best.row, rows, plan, largest),
         "config": {name: value for name, value in config.items() if value is not None},
         "checkpoint": None if best.checkpoint is None else str(best.checkpoint),
     }
 
 
-def _test(best: Mapping[str, Any], rows: list[Mapping[str, Any]], plan: Plan) -> dict[str, Any]:
+def _test(best: Mapping[str, Any], rows: list[Mapping[str, Any]], plan: Plan, largest: float) -> dict[str, Any]:
     metric, seeds = plan.primary.test_column, plan.budget.seeds
     scored = [row for row in rows if row.get(metric) is not None]
     if plan.budget.replicates == 1:
         names = [name for name in best if name.startswith("config.")]
-        values = np.array([row[metric] for row in scored if all(row[name] == best[name] for name in names)])
-        return {**_mean(values), "unit": "seed", "replicates": 1}
+        of_seeds = [float(row[metric]) for row in scored if all(row[name] == best[name] for name in names)]
+        return {**_mean(of_seeds, largest), "unit": "seed", "replicates": 1}
     by_replicate: dict[int, list[float]] = {}
     for row in scored:
         if row["index"] >= plan.confirm_trials - seeds:  # those before confirmed what was best before the search grew
             by_replicate.setdefault(row["replicate"], []).append(float(row[metric]))
-    means_R = np.array([np.mean(values) for values in by_replicate.values() if len(values) == seeds])
-    return {**_mean(means_R), "unit": "replicate", "replicates": len(means_R)}
+    means = [fmean(values) for values in by_replicate.values() if len(values) == seeds]
+    return {**_mean(means, largest), "unit": "replicate", "replicates": len(means)}
 
 
-def _mean(values: npt.NDArray[np.float64]) -> dict[str, Any]:
-    found = {"test": float(values.mean()) if len(values) else None, "low": None, "high": None}
-    if len(values) > 1:
-        reach = float(values.std(ddof=1) / len(values) ** 0.5 * special.stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
-        found |= {"low": values.mean() - reach, "high": values.mean() + reach}
-    return {**found, "n": len(values)}
+def _mean(values: list[float], largest: float) -> dict[str, Any]:
+    test, low, high = (None if isnan(number) else float(number) for number in mean_interval(values, largest))
+    return {"test": test, "low": low, "high": high, "n": len(values)}
 
 
 def _count(found: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ablation.mean_interval import mean_interval
 from analysis import inference
 from analysis.inference import Array, Paired
 from analysis.load import PlannedStudy
@@ -91,7 +92,7 @@ def difference(study: Question, arm_R: ArrayLike, against_R: ArrayLike) -> Paire
 
 
 def arms_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
-    """Describe each arm: every test metric's mean with t interval, and the paired difference to the reference.
+    """Describe each arm: every test metric's mean with interval, and the paired difference to the reference.
 
     Columns: arm, role, planned and n (replicates), missing (replicates without a value, as text), ``<metric>``,
     ``<metric>_low``, ``<metric>_high``, difference, difference_low, difference_high (as tested where the comparison is
@@ -109,7 +110,7 @@ def arms_table(study: Question, table: pd.DataFrame) -> pd.DataFrame:
         for lost_R in planned_AR & ~known_AR
     ]
     for metric in study.metrics:
-        mean = inference.mean_interval(matrix(table, names, metric)[0])
+        mean = mean_interval(matrix(table, names, metric)[0], study.declared[metric].largest(table[metric]))
         frame[metric], frame[f"{metric}_low"], frame[f"{metric}_high"] = mean
     home_AR = matrix(table, [home if name != home else "" for name in names], study.metric)[0]
     found = difference(study, values_AR, home_AR)
@@ -212,7 +213,7 @@ def responses(study: Question, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     arms = {arm.name: arm for arm in study.arms}
     if study.reference_arm not in arms:
         return {}
-    home = dict(arms[study.reference_arm].levels)
+    home, largest = dict(arms[study.reference_arm].levels), study.primary.largest(table[study.metric])
     found = {}
     for factor in study.factors:
         rows = []
@@ -222,7 +223,7 @@ def responses(study: Question, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
             if isinstance(level, bool) or not isinstance(level, int | float) or rest != home:
                 continue
             known = values(table, arm.name, study.metric).dropna().to_numpy()
-            mean = inference.mean_interval(known)
+            mean = mean_interval(known, largest)
             row = {"level": float(level), "arm": arm.name, "n": known.size}
             rows.append(row | {"mean": float(mean.mean), "low": float(mean.low), "high": float(mean.high)})
         if len(rows) >= 3:

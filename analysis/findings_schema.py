@@ -130,7 +130,7 @@ _ARM = {
     "missing": {**_LIST_OF_NUMBERS, "description": "replicates without a value"},
     "metrics": {
         "type": "object",
-        "description": "by metric, on the test split: mean over replicates with t interval",
+        "description": "by metric, on the test split: mean over replicates with interval, of a share within its range",
         "additionalProperties": _object("one metric", {"mean": _number("mean"), **_INTERVAL}),
     },
     "effort": _counts("trials planned by phase and counted by phase and status, epochs trained, wall_s"),

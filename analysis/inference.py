@@ -16,30 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ablation.mean_interval import CONFIDENCE as CONFIDENCE
+from ablation.mean_interval import Array as Array
+from ablation.mean_interval import Counts, moments, standard_error
 from ablation.power import ALPHA as ALPHA
 
-Array = NDArray[np.float64]
-Counts = NDArray[np.int64]
-
-CONFIDENCE = 0.95
 MOST_SIGN_FLIPS = 44  # two halves of 2^22 sums each: 32 MiB a half
-NO_SPREAD = 1e-12  # relative: what differences of equal decimals leave behind in float64
-
-
-class Interval(NamedTuple):
-    """A mean with a two-sided interval; arrays if many samples were given at once."""
-
-    mean: Array
-    low: Array
-    high: Array
-
-
-class Moments(NamedTuple):
-    """Mean, standard deviation (of a sample, n − 1) and number of values."""
-
-    mean: Array
-    sd: Array
-    n: Counts
 
 
 class Paired(NamedTuple):
@@ -52,36 +34,6 @@ class Paired(NamedTuple):
     t: Array
     p: Array
     n: Counts
-
-
-def moments(values_R: Array, scale: Array | float = 0.0) -> Moments:
-    """Describe the values on the last axis; NaN if there are too few.
-
-    Values that differ by no more than rounding leaves behind have no spread: beside the largest of them and ``scale``.
-    """
-    known_R = ~np.isnan(values_R)
-    n = known_R.sum(axis=-1)
-    filled_R = np.where(known_R, values_R, 0.0)
-    with np.errstate(invalid="ignore"):  # of infinite values, whose spread is NaN
-        mean = np.asarray(filled_R.sum(axis=-1) / np.where(n > 0, n, np.nan))
-        centred_R = np.where(known_R, filled_R - mean[..., None], 0.0)
-    sd = np.where(n > 1, np.sqrt((centred_R**2).sum(axis=-1) / np.maximum(n - 1, 1)), np.nan)
-    size = np.maximum(np.abs(filled_R).max(axis=-1, initial=0.0), scale)
-    return Moments(mean, np.where(sd <= NO_SPREAD * size, 0.0, sd), n)
-
-
-def mean_interval(values_R: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Estimate the mean over the last axis with Student's t interval.
-
-    Fewer than two values, or values without spread, give NaN ends: an interval of no width would claim certainty.
-    Source: Student, "The Probable Error of a Mean" (1908).
-
-    >>> interval = mean_interval([1.0, 2.0, 3.0])
-    >>> [round(float(value), 3) for value in interval]
-    [2.0, -0.484, 4.484]
-    """
-    paired = _one_sample(np.asarray(values_R, dtype=float), confidence)
-    return Interval(paired.difference, paired.low, paired.high)
 
 
 def paired_difference(arm_R: ArrayLike, against_R: ArrayLike, confidence: float = CONFIDENCE) -> Paired:
@@ -170,8 +122,7 @@ def sign_flip_floor(n: int) -> float:
 
 def _one_sample(values_R: Array, confidence: float, scale: Array | float = 0.0) -> Paired:
     mean, sd, n = moments(values_R, scale)
-    df = np.maximum(n - 1, 1)
-    error = np.where(sd == 0.0, np.nan, sd / np.sqrt(np.maximum(n, 1)))
+    df, error = np.maximum(n - 1, 1), standard_error(sd, n)
     reach = error * special.stdtrit(df, 0.5 + confidence / 2)
     t = mean / error
     return Paired(mean, mean - reach, mean + reach, sd, t, 2 * special.stdtr(df, -np.abs(t)), n)

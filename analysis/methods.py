@@ -34,5 +34,5 @@ def methods_paragraph(study: PlannedStudy, rule: str) -> str:
             "paired differences, with Holm’s correction at a family-wise level of 5 %."
         )
         sentences.append(rule)
-    sentences.append("Intervals are at 95 % confidence.")
+    sentences.append("Intervals are at 95 % confidence, those of mean shares on the scale of log odds.")
     return " ".join(sentences)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from search_spaces.metrics import MetricUnit
+from search_spaces.metrics import LARGEST, MetricUnit, unit_taken
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -78,20 +78,16 @@ class Unit:
         return f"{decimal(abs(number) * self.scale, self.digits)}{self.points}"
 
 
-SHARE = Unit(100.0, f"{THIN}%", " percentage points", 1, largest=1.0)
-PERCENT = replace(SHARE, scale=1.0, largest=100.0)
+SHARE = Unit(100.0, f"{THIN}%", " percentage points", 1, LARGEST["share"])
+PERCENT = replace(SHARE, scale=1.0, largest=LARGEST["percent"])
 
 
 def unit_of(values: Iterable[float], higher_is_better: bool, declared: MetricUnit | None = None) -> Unit:
-    """Return how to print a metric: as declared; else a maximised one that stays within 0..1 is taken for a share.
-
-    Infinite values, such as a loss that overflowed, have no say.
-    """
-    if declared in ("share", "percent"):
-        return SHARE if declared == "share" else PERCENT
+    """Return how to print a metric, by its unit; one that is no share has four digits of its largest value."""
     known = [value for value in values if not missing(value) and math.isfinite(value)]
-    if declared is None and known and higher_is_better and all(0 <= value <= 1 for value in known):
-        return SHARE
+    unit = unit_taken(known, higher_is_better, declared)
+    if unit != "number":
+        return SHARE if unit == "share" else PERCENT
     largest = max((abs(value) for value in known), default=1.0)
     digits = 3 if largest == 0 else max(0, 3 - math.floor(math.log10(largest)))
     return Unit(1.0, "", "", min(digits, 8))

@@ -7,7 +7,7 @@ tables have a column ``metric.<reported name>`` for each. These prefixes are kno
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Literal
 
 from pydantic import Field
@@ -16,6 +16,8 @@ from search_spaces.domains import Frozen
 
 Direction = Literal["maximize", "minimize"]
 MetricUnit = Literal["share", "percent", "number"]
+
+LARGEST: Mapping[MetricUnit, float] = {"share": 1.0, "percent": 100.0, "number": inf}  # value that there can be
 
 TRAINING, VALIDATION, TEST = "train_", "val_", "test_"
 COLUMN = "metric."
@@ -72,6 +74,21 @@ class Metric(Frozen):
     def upwards(self, value: float) -> float:
         """Turn a value so that larger is better."""
         return self.sign * value
+
+    def largest(self, values: Iterable[float]) -> float:
+        """Return the largest value that its unit allows, infinite if it sets no bound; ``values`` are all there are."""
+        return LARGEST[unit_taken(values, self.higher_is_better, self.unit)]
+
+
+def unit_taken(values: Iterable[float], higher_is_better: bool, declared: MetricUnit | None = None) -> MetricUnit:
+    """Return a metric's unit: as declared; else one that is maximised and stays within 0..1 is taken for a share.
+
+    Infinite values, such as a loss that overflowed, have no say.
+    """
+    if declared is not None:
+        return declared
+    known = [value for value in values if isfinite(value)]
+    return "share" if known and higher_is_better and all(0 <= value <= 1 for value in known) else "number"
 
 
 def effect_faults(name: str, smallest: float, metric: Metric) -> Iterator[str]:

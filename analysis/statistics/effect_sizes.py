@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from analysis.inference import CONFIDENCE, Array, Interval, paired_difference
+from ablation.mean_interval import Interval
+from analysis.inference import CONFIDENCE, Array, paired_difference
 
 _HALVINGS = 60  # of an interval of length 1: below the spacing of float64
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
-from analysis import inference
+from ablation.mean_interval import mean_interval
 from analysis.effects import arm_names
 from analysis.load import PlannedStudy
 
@@ -86,7 +86,7 @@ def calibration(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Describe how far confidences can be trusted: each arm's calibration error, and its reliability table.
 
-    Returns arm, n (replicates), error (mean over replicates of a trial's expected calibration error), low, high (t
+    Returns arm, n (replicates), error (mean over replicates of a trial's expected calibration error), low, high (its
     interval), confidence and accuracy (means over images); and arm, bin, count, confidence, accuracy over the bins of
     all its confirm trials. Arms without predictions are left out.
     """
@@ -104,7 +104,7 @@ def calibration(
             error, bins_of_trial = calibration_error(trial["confidence"].to_numpy(), right_N, bins)
             by_replicate.setdefault(int(str(replicate)), []).append(error)
             parts.append(bins_of_trial.assign(bin=range(len(bins_of_trial))))
-        found = inference.mean_interval([np.mean(errors_S) for errors_S in by_replicate.values()])
+        found = mean_interval([np.mean(errors_S) for errors_S in by_replicate.values()], largest=1.0)
         means = (float(mine["confidence"].mean()), float((mine["label"] == mine["predicted"]).mean()))
         errors.append((arm, len(by_replicate), float(found.mean), float(found.low), float(found.high), *means))
         reliability.append(_pooled(pd.concat(parts)).assign(arm=arm))

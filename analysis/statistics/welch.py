@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from ablation.mean_interval import Counts, moments
 from ablation.power import ALPHA, POWER, fewest, noncentrality, power_of_t
-from analysis.inference import CONFIDENCE, Array, Counts, moments
+from analysis.inference import CONFIDENCE, Array
 
 
 class Unpaired(NamedTuple):

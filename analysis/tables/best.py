@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis import effects, inference
+from ablation.mean_interval import mean_interval
+from analysis import effects
 from analysis.load import PlannedStudy
 
 COLUMNS = ("name", "value", "default", "searched")
@@ -21,7 +22,7 @@ class Score:
 
     Attributes:
         mean, sd: over ``n`` values; NaN if there are too few.
-        low, high: ends of the 95 % t interval of the mean.
+        low, high: ends of the 95 % interval of the mean.
         n, planned: how many values there are, and how many were planned.
         unit: what one value is: a replicate, its seeds averaged, or one seed of a single replicate.
     """
@@ -81,7 +82,7 @@ def best(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> Best
         validation=float(first[column]),
         configuration=_configuration(study, first),
         own=_own(study, _same(study, confirm, first), table, study.metric),
-        procedure=_over_replicates(str(first["arm"]), table, study.metric),
+        procedure=_over_replicates(study, str(first["arm"]), table, study.metric),
         checkpoint=None if pd.isna(checkpoint) else str(checkpoint),
     )
 
@@ -115,7 +116,7 @@ def scores(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame, found
     for metric in study.metrics:
         rows.append({"metric": metric, "of": "configuration", **asdict(_own(study, same, table, metric))})
         if study.plan.budget.trials and study.plan.budget.replicates > 1:
-            procedure = _over_replicates(found.arm, table, metric)
+            procedure = _over_replicates(study, found.arm, table, metric)
             rows.append({"metric": metric, "of": "procedure", **asdict(procedure)})
     return pd.DataFrame(rows)
 
@@ -152,20 +153,21 @@ def _same(study: PlannedStudy, confirm: pd.DataFrame, first: Mapping[Any, Any]) 
 
 def _own(study: PlannedStudy, same: pd.DataFrame, table: pd.DataFrame, metric: str) -> Score:
     """Score a configuration over all replicates that confirmed it; over the seeds of the one if there is but one."""
-    replicates = set(same["replicate"])
+    replicates, largest = set(same["replicate"]), study.declared[metric].largest(table[metric])
     if len(replicates) > 1:
         kept = table[table["arm"].isin(same["arm"]) & table["replicate"].isin(replicates)]
-        return _score(kept[metric], "replicate")
+        return _score(kept[metric], "replicate", largest)
     values = _column(same, study.declared[metric].test_column).where(same["status"] == "completed")
-    return _score(values, "seed")
+    return _score(values, "seed", largest)
 
 
-def _over_replicates(arm: str, table: pd.DataFrame, metric: str) -> Score:
-    return _score(effects.values(table, arm, metric), "replicate")
+def _over_replicates(study: PlannedStudy, arm: str, table: pd.DataFrame, metric: str) -> Score:
+    largest = study.declared[metric].largest(table[metric])
+    return _score(effects.values(table, arm, metric), "replicate", largest)
 
 
-def _score(values: pd.Series[Any], unit: Literal["replicate", "seed"]) -> Score:
+def _score(values: pd.Series[Any], unit: Literal["replicate", "seed"], largest: float) -> Score:
     known = values.astype(float).dropna()
-    mean, low, high = (float(number) for number in inference.mean_interval(known))
+    mean, low, high = (float(number) for number in mean_interval(known, largest))
     sd = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
     return Score(mean, sd, low, high, len(known), len(values), unit)

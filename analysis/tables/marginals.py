@@ -13,6 +13,7 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 
+from ablation.mean_interval import mean_interval
 from analysis import inference
 from analysis.effects import matrix
 from analysis.inference import Array
@@ -58,7 +59,7 @@ def marginals(study: Question, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[
         means_LR = np.stack([_mean(values, [cells[(level,), b] for b in grid.blocks]) for level in grid.levels])
         means_LR = np.where(np.isnan(means_LR).any(axis=0), np.nan, means_LR)
         home = _home(study, factor, grid.levels)
-        means = inference.mean_interval(means_LR)
+        means = mean_interval(means_LR, study.primary.largest(table[study.metric]))
         found = inference.paired_difference(means_LR, np.broadcast_to(means_LR[home], means_LR.shape))
         for index, level in enumerate(grid.levels):
             row = (factor, str(level), str(grid.levels[home]), len(grid.blocks), int(found.n[index]))

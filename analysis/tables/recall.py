@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ablation.mean_interval import mean_interval
 from analysis import inference
 from analysis.effects import REFERENCE, arm_names
 from analysis.load import PlannedStudy
@@ -17,7 +18,7 @@ COLUMNS = (
 
 
 def per_class_recall(study: PlannedStudy, trials: pd.DataFrame, confusions: pd.DataFrame) -> pd.DataFrame:
-    """Average each class's recall over replicates, with t interval and paired difference to the reference.
+    """Average each class's recall over replicates, with interval and paired difference to the reference.
 
     Args:
         study: for the arms' order and the class names.
@@ -49,7 +50,7 @@ def _row(
     study: PlannedStudy, arm: str, label: int, mine: pd.Series[float], home: pd.Series[float] | None
 ) -> tuple[object, ...]:
     name = class_name(study, label)
-    mean = inference.mean_interval(mine.to_numpy(dtype=float))
+    mean = mean_interval(mine.to_numpy(dtype=float), largest=1.0)
     row: tuple[object, ...] = (arm, label, name, int(mine.count()), float(mean.mean), float(mean.low), float(mean.high))
     if home is None or arm == REFERENCE:
         return (*row, np.nan, np.nan, np.nan)

@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 import pytest
+from scipy.special import logit
 
 from ablation.best import facts
 from ablation.paths import RunPaths
@@ -49,8 +50,9 @@ def test_a_configuration_of_one_replicate_is_scored_over_its_seeds_and_the_proce
     by_replicate = mine.groupby("replicate")["metric.test_strength"].mean().tolist()
     assert (chosen.procedure.unit, chosen.procedure.n) == ("replicate", 3)
     assert (chosen.procedure.mean, chosen.procedure.sd) == pytest.approx((mean(by_replicate), stdev(by_replicate)))
-    reach = 4.302653 * stdev(by_replicate) / 3**0.5  # t of 2 degrees of freedom, from a table
-    assert chosen.procedure.high - chosen.procedure.mean == pytest.approx(reach, rel=1e-6)
+    found_mean = mean(by_replicate)
+    reach = 4.302653 * stdev(by_replicate) / 3**0.5 / (found_mean * (1 - found_mean))  # t of 2 degrees, from a table
+    assert logit(chosen.procedure.high) - logit(found_mean) == pytest.approx(reach, rel=1e-6)
 
 
 def test_without_search_all_replicates_trained_the_configuration(tmp_path: Path) -> None:

@@ -9,22 +9,8 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis import inference
 
-T_2 = 4.302652729911275  # two-sided 95 % point of t with 2 degrees of freedom, from tables
 SAMPLE = np.array([0.61, 0.64, 0.60, 0.66, 0.63])
 OTHER = np.array([0.60, 0.61, 0.61, 0.63, 0.60])
-
-
-def test_mean_interval_of_1_2_3_is_2_plus_minus_t_over_root_3() -> None:
-    mean, low, high = inference.mean_interval([1.0, 2.0, 3.0])
-    assert mean == pytest.approx(2.0)
-    assert high - mean == pytest.approx(T_2 / 3**0.5)
-    assert mean - low == pytest.approx(T_2 / 3**0.5)
-
-
-def test_mean_interval_agrees_with_scipy_at_another_confidence() -> None:
-    _, low, high = inference.mean_interval(SAMPLE, confidence=0.9)
-    expected = stats.ttest_1samp(SAMPLE, 0.0).confidence_interval(0.9)
-    assert (low, high) == pytest.approx((expected.low, expected.high))
 
 
 def test_paired_difference_agrees_with_scipy() -> None:
@@ -45,10 +31,10 @@ def test_many_samples_at_once_equal_one_after_another() -> None:
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5, 0.5], [0.1 + 0.2, 0.3]])
 def test_values_that_show_no_spread_give_no_interval(values: list[float]) -> None:
-    mean, low, high = inference.mean_interval(values)
-    assert mean == pytest.approx(values[0])
-    assert np.isnan(low)
-    assert np.isnan(high)
+    found = inference.paired_difference(values, np.zeros(len(values)))
+    assert found.difference == pytest.approx(values[0])
+    assert np.isnan(found.low)
+    assert np.isnan(found.high)
 
 
 def test_equal_differences_of_unequal_decimals_claim_no_certainty() -> None:
@@ -56,7 +42,7 @@ def test_equal_differences_of_unequal_decimals_claim_no_certainty() -> None:
 
 
 def test_no_values_give_nan() -> None:
-    assert np.isnan(inference.mean_interval([]).mean)
+    assert np.isnan(inference.paired_difference([], []).difference)
 
 
 def test_a_replicate_without_a_value_is_left_out_with_its_pair() -> None:

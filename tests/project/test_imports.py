@@ -39,8 +39,8 @@ FLOORS = (
     "paths store node_cache faults terminal seeds machine git interrupts resources trial reporting spaces "
     "space_file user_code code_record version plan_versions arrays tensor_file torch_state typed_command",
     "ledger",
-    "plan study_file study_result run_dir power spread moderation variance_components tables failures checkpoint "
-    "best_trial reuse exportable trust how_to_load own_runs at_work reruns agreement retry_option",
+    "plan study_file study_result run_dir power spread moderation mean_interval variance_components tables failures "
+    "checkpoint best_trial reuse exportable trust how_to_load own_runs at_work reruns agreement retry_option",
     "study",
     "engine",
     "planning",
