@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from ablation.planning.request import CheckedStudy
 from ablation.power import detectable_difference, replicates_needed, replicates_to_equate, shown_margin
 from ablation.resources import Keep
 from ablation.spread import Spread
+from search_spaces.metrics import LARGEST
 
 
 def header_facts(checked: CheckedStudy) -> dict[str, Any]:
@@ -99,6 +101,8 @@ def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"sign_flip_floor": 2.0 ** (1 - plan.budget.replicates)}
     facts |= {"spread": None if spread is None else asdict(spread), "detectable_sd": None, "detectable": None}
     facts |= {"half": None, "equivalence": None, "assumes_equal_variances": False}
+    largest = LARGEST[plan.primary.unit or "number"]
+    facts["largest_difference"] = None if math.isinf(largest) else largest
     if plan.comparisons:
         replicates, comparisons = plan.budget.replicates, len(plan.comparisons)
         found_sd = detectable_difference(1.0, replicates, comparisons)

@@ -15,11 +15,12 @@ def power_in_words(found: Mapping[str, Any]) -> list[str]:
         return [f"nothing is compared: {_score_in_words(found['arms'], found['budget'])}"]
     here = f"{comparisons} declared comparison{'s' * (comparisons > 1)} over {found['budget']['replicates']} replicates"
     equal = ", if all arms are equally noisy" if found["assumes_equal_variances"] else ""
+    beyond = "" if spread is None else _beyond(found, found["detectable"])
     in_units = (
         f"in units of {found['metric']}: not known; give --spread-from RUN or --spread SD"
         if spread is None
-        else f"in {found['metric']}: {found['detectable']:.3g}, where one standard deviation of such differences is "
-        f"{spread['sd']:.3g} ({spread['source']})"
+        else f"in {found['metric']}: {found['detectable']:.3g}{beyond}, where one standard deviation of such "
+        f"differences is {spread['sd']:.3g} ({spread['source']})"
     )
     lines = [
         f"{here}: detects a paired difference of {found['detectable_sd']:.1f} standard deviations of such differences "
@@ -33,6 +34,12 @@ def power_in_words(found: Mapping[str, Any]) -> list[str]:
             f"planned would detect {half['detectable_sd_of_one_comparison']:.1f} standard deviations"
         )
     return lines + _equivalence_in_words(found)
+
+
+def _beyond(found: Mapping[str, Any], difference: float) -> str:
+    """Say of a difference in the metric's unit if it is larger than there can be."""
+    largest = found["largest_difference"]
+    return "" if largest is None or difference <= largest else " (no two values differ by so much)"
 
 
 def _equivalence_in_words(found: Mapping[str, Any]) -> list[str]:
@@ -65,19 +72,20 @@ def allocations_in_words(found: Mapping[str, Any]) -> list[str]:
         return []
     if not ways:
         return [f"in {hours:g} h: no two replicates of these arms fit; give more hours, fewer arms or a smaller budget"]
-    unit = found["metric"] if spread is not None else "standard deviations of differences"
+    unit = f" {'standard deviations of differences' if spread is None else found['metric']}"
 
     def of(way: Mapping[str, Any]) -> str:
         return f"{way['replicates']} replicates × ({way['trials']} search + {way['seeds']} confirm)"
 
-    lines = [
-        f"in {hours:g} h: {of(way)} detect least, {way['detectable']:.3g} {unit}" for way in ways if way["is_advised"]
-    ]
+    def detected(way: Mapping[str, Any], unit: str) -> str:
+        return f"{way['detectable']:.3g}{unit}{'' if spread is None else _beyond(found, way['detectable'])}"
+
+    lines = [f"in {hours:g} h: {of(way)} detect least, {detected(way, unit)}" for way in ways if way["is_advised"]]
     planned = found["budget"]["trials"]
     for way in ways:
         if not way["is_advised"]:
             assumed = "" if way["trials"] == planned else f", if arms are tuned as well as with {planned} trials"
-            lines.append(f"  {of(way)}: {way['detectable']:.3g}{assumed}")
+            lines.append(f"  {of(way)}: {detected(way, '')}{assumed}")
     if spread is None or spread["within_sd"] is None:
         lines.append(
             "  more confirm runs a replicate: not known; --spread-from a run with two (--seeds 2) splits the spread"

@@ -77,10 +77,13 @@ def test_hours_that_allow_no_two_replicates_say_so() -> None:
 
 
 def found(ways: list[Allocation], spread: Spread | None) -> Mapping[str, Any]:
-    known = None if spread is None else asdict(spread)
-    budget = {"trials": 6}
-    return {"allocations": [asdict(way) for way in ways], "hours": 8.0, "spread": known, "metric": "accuracy"} | {
-        "budget": budget
+    return {
+        "allocations": [asdict(way) for way in ways],
+        "hours": 8.0,
+        "spread": None if spread is None else asdict(spread),
+        "metric": "accuracy",
+        "largest_difference": 1.0,
+        "budget": {"trials": 6},
     }
 
 
@@ -92,6 +95,13 @@ def test_the_advice_comes_first_and_other_trials_name_what_they_assume() -> None
         "  14 replicates × (3 search + 2 confirm): 0.02, if arms are tuned as well as with 6 trials",
     ]
     assert "--seeds 2" in allocations_in_words(found(ways, None))[-1]
+
+
+def test_a_share_that_would_have_to_differ_by_more_than_all_is_said_to() -> None:
+    ways = [Allocation(9, 1, 6, 7.9, 1.31, True)]
+    said = allocations_in_words(found(ways, Spread(0.4, "a run")))[0]
+    assert said.endswith("(6 search + 1 confirm) detect least, 1.31 accuracy (no two values differ by so much)")
+    assert "no two values" not in allocations_in_words(found(ways, None))[0]  # which is in standard deviations
 
 
 def test_the_spread_of_a_run_with_two_seeds_is_split(tmp_path: Any) -> None:

@@ -119,6 +119,18 @@ def test_a_smallest_effect_that_the_spread_puts_out_of_reach_is_planned_all_the_
     assert power_in_words(facts)[-1].endswith("; with the spread above no 100,000 replicates show it")
 
 
+def test_a_difference_that_no_two_shares_can_have_is_planned_as_one() -> None:
+    plan, wide = toy_plan(), Spread(0.5, "as stated")
+    metrics = tuple(metric.model_copy(update={"unit": "share"}) for metric in plan.space.metrics)
+    shares = plan.model_copy(update={"space": plan.space.model_copy(update={"metrics": metrics})})
+    lines = {
+        name: power_in_words(plan_facts(_prepared(one), Probe(0.01, 0, 0.1, 5), ALONE, wide))[1]
+        for name, one in (("number", plan), ("share", shares))
+    }
+    assert "(no two values differ by so much), where one standard deviation" in lines["share"]
+    assert "no two values" not in lines["number"]
+
+
 def test_the_smallest_effect_is_the_options_or_the_spaces_for_its_first_metric() -> None:
     space = toy_plan().space.model_copy(update={"smallest_effect": 0.02})
     assert check_request(Request(space), gpus=0).plan.space.smallest_effect == 0.02
