@@ -9,11 +9,9 @@ from analysis import inference
 from analysis.effects import matrix
 from analysis.question import Question
 from analysis.statistics import effect_sizes
-from analysis.statistics.welch import detectable_unpaired, unpaired_difference
+from analysis.statistics.welch import detectable_unpaired, equivalence_p, unpaired_difference
 
-ONLY_OF_PAIRS = (
-    *("sd_moderated", "p_t", "p_flip", "p_flip_floor", "d_z", "g_z", "g_low", "g_high", "wins", "p_equivalent"),
-)
+ONLY_OF_PAIRS = (*("sd_moderated", "p_t", "p_flip", "p_flip_floor", "d_z", "g_z", "g_low", "g_high", "wins"),)
 
 
 def unpaired_comparisons(study: Question, table: pd.DataFrame) -> pd.DataFrame:
@@ -35,4 +33,7 @@ def unpaired_comparisons(study: Question, table: pd.DataFrame) -> pd.DataFrame:
     frame["detectable"] = detectable_unpaired(found, inference.ALPHA / len(arms))
     better = effect_sizes.probability_of_improvement(sign * arm_CR, sign * against_CR)
     frame["improvement"], frame["improvement_low"], frame["improvement_high"] = better
-    return frame.assign(**dict.fromkeys(ONLY_OF_PAIRS, np.nan), equivalent=False)
+    frame["p_equivalent"], frame["equivalent"] = np.nan, False
+    if (margin := study.smallest_effect) is not None:
+        frame["p_equivalent"], frame["equivalent"] = inference.holm(equivalence_p(found, margin))
+    return frame.assign(**dict.fromkeys(ONLY_OF_PAIRS, np.nan))

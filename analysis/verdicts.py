@@ -15,7 +15,7 @@ from analysis.effects import REFERENCE
 from analysis.numbers import MOST_DIGITS, THIN, Unit, p_value, whole
 from analysis.question import Question
 from analysis.statistics.moderated import prior_of, replicates_for, replicates_within
-from analysis.statistics.welch import repetitions_needed
+from analysis.statistics.welch import repetitions_needed, repetitions_to_equate
 
 Kind = Literal["better", "worse", "equal", "undecided", "untested"]
 
@@ -52,12 +52,13 @@ def verdict(row: Mapping[Any, Any], study: Question, unit: Unit, prior: Prior) -
         return Verdict("untested", f"not tested against {against}: {reason}")
     sd, margin, declared = float(row["sd_moderated"]), study.smallest_effect, len(study.comparisons)
     asked = float(f"{min(float(row['detectable']), unit.largest) / 2:.2g}")
-    needed = (
-        replicates_for(asked, sd, prior, declared)
-        if study.is_paired
-        else repetitions_needed(asked, (float(row["sd_arm"]), float(row["sd_against"])), ALPHA / declared)
-    )
-    to_equate = replicates_within(margin, sd, prior, declared) if margin is not None and study.is_paired else None
+    if study.is_paired:
+        needed = replicates_for(asked, sd, prior, declared)
+        to_equate = None if margin is None else replicates_within(margin, sd, prior, declared)
+    else:
+        sds, level = (float(row["sd_arm"]), float(row["sd_against"])), ALPHA / declared
+        needed = repetitions_needed(asked, sds, level)
+        to_equate = None if margin is None else repetitions_to_equate(margin, sds, level)
     if row["significant"]:
         kind: Kind = "better" if (row["difference"] > 0) == study.higher_is_better else "worse"
         text = _different(row, kind, against, margin, unit)

@@ -23,6 +23,7 @@ OPTIONS = {
     "unit": "--unit",
     "is_minimised": "--minimise",
     "is_paired": "--paired",
+    "equivalence": "--equivalence",
 }
 
 
@@ -44,6 +45,7 @@ class Asked:
     unit: str | None = None
     is_minimised: bool | None = None
     is_paired: bool | None = None
+    equivalence: float | None = None
 
     def options(self) -> list[str]:
         """Name the options that were given."""

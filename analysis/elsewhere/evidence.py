@@ -63,10 +63,11 @@ def _unsaid(found: TableEvidence) -> Iterator[tuple[str, str]]:
         "accounting_unknown",
         "It does not say which runs were left out: failed, stopped early or not reported. Only what is in it counts.",
     )
+    asked = "metric" if found.study.smallest_effect is None else "metric, smallest effect"
     yield (
         "plan_unknown",
-        "It does not say whether arms, comparisons, metric and number of replicates were fixed before the results were "
-        "seen; the p values hold if they were.",
+        f"It does not say whether arms, comparisons, {asked} and number of replicates were fixed before the results "
+        "were seen; the p values hold if they were.",
     )
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 
 from analysis.elsewhere.asked import Asked
 from analysis.elsewhere.columns import Columns, plain_name
-from search_spaces.metrics import Metric, MetricUnit
+from analysis.numbers import unit_of
+from analysis.verdicts import formatted
+from search_spaces.metrics import Metric, MetricUnit, effect_faults, unit_taken
 from search_spaces.names import RESERVED_METRICS
 
 LESS_IS_BETTER = frozenset(
@@ -33,3 +35,19 @@ def metric_of(asked: Asked, columns: Columns, scores: pd.Series[float]) -> tuple
         unit = "percent"
         said.append(f"{name.replace('_', ' ')} is in percent, by its name and range (--unit says otherwise)")
     return Metric(name=name, direction="minimize" if is_minimised else "maximize", unit=unit), said
+
+
+def equivalence_faults(asked: Asked, metric: Metric, scores: pd.Series[float]) -> list[str]:
+    """Say what is wrong with the smallest difference that matters, in the unit that these scores have."""
+    if asked.equivalence is None:
+        return []
+    unit = unit_taken(scores, metric.higher_is_better, metric.unit)
+    return list(effect_faults("--equivalence", asked.equivalence, metric.model_copy(update={"unit": unit})))
+
+
+def equivalence_in_words(asked: Asked, metric: Metric, scores: pd.Series[float]) -> tuple[str, ...]:
+    """Say which difference counts as none, so that a wrong unit is seen; nothing if none was asked for."""
+    if asked.equivalence is None:
+        return ()
+    margin = formatted(asked.equivalence, unit_of(scores, metric.higher_is_better, metric.unit))
+    return (f"practically equal, as asked: within ±{margin} of {metric.name.replace('_', ' ')}",)

@@ -12,7 +12,7 @@ from ablation.faults import FaultsError
 from analysis.elsewhere.arms import arms_of, level_faults, reference_of, role_faults
 from analysis.elsewhere.asked import Asked
 from analysis.elsewhere.columns import Columns, choose
-from analysis.elsewhere.metric import metric_of
+from analysis.elsewhere.metric import equivalence_faults, equivalence_in_words, metric_of
 from analysis.elsewhere.question import TableQuestion
 from analysis.elsewhere.reading import ResultsFile
 from analysis.elsewhere.runs import runs_of
@@ -58,16 +58,17 @@ def understood(file: ResultsFile, asked: Asked) -> Results:
     reference, said_reference = reference_of(asked, names)
     faults += [*role_faults(asked, names, reference), *level_faults(runs, columns), *_too_few(runs, reference)]
     is_paired, said_pairing = _pairing(asked, columns, runs)
-    faults += [*_pairing_faults(asked, columns, runs)]
+    metric, said_metric = metric_of(asked, columns, runs["score"])
+    faults += [*_pairing_faults(asked, columns, runs), *equivalence_faults(asked, metric, runs["score"])]
     if faults or reference is None:
         raise FaultsError(faults)
-    metric, said_metric = metric_of(asked, columns, runs["score"])
     arms = arms_of(runs, columns, [reference, *(name for name in names if name != reference)])
     baseline = asked.baseline or ("baseline" if "baseline" in names and reference != "baseline" else "")
     factors = {name: Choice(values=tuple(dict.fromkeys(arm.levels[name] for arm in arms))) for name in columns.factors}
-    question = TableQuestion(arms, reference, baseline, metric, is_paired, factors)
+    question = TableQuestion(arms, reference, baseline, metric, is_paired, factors, asked.equivalence)
     runs, said_numbers = _numbered(runs)
     said = (*columns.guessed, *said_reference, *said_metric, said_pairing, *said_numbers)
+    said += equivalence_in_words(asked, metric, runs["score"])
     return Results(file, columns, question, runs, _replicates(runs, question), said)
 
 

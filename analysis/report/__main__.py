@@ -66,6 +66,10 @@ def main(
             help="whether equal replicates of two arms are pairs; default: if all arms have the same",
         ),
     ] = None,
+    equivalence: Annotated[
+        float | None,
+        TableOption(help="smallest difference that matters, in the scores' unit: smaller ones are practically equal"),
+    ] = None,
 ) -> None:
     """Write each run's report: one self-contained page, and its tables as CSV, Markdown and LaTeX.
 
@@ -81,7 +85,7 @@ def main(
             factors = tuple(name for listed in factor_columns or () for name in listed.split(","))
             asked = Asked(
                 arm_column, replicate_column, seed_column, score_column, factors, reference, baseline, metric, unit,
-                minimise, paired,
+                minimise, paired, equivalence,
             )  # fmt: skip
             is_table = any(map(is_results_file, runs))
             _check(runs, asked, title, is_table=is_table, is_of_runs=faces or watch is not None)

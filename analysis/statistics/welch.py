@@ -6,6 +6,7 @@ repetition has nothing to do with another arm's third, and their numbers may dif
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from ablation.mean_interval import Counts, moments
-from ablation.power import ALPHA, POWER, fewest, noncentrality, power_of_t
+from ablation.power import ALPHA, MOST_REPLICATES, POWER, fewest, noncentrality, power_of_t
 from analysis.inference import CONFIDENCE, Array
 
 
@@ -75,15 +76,50 @@ def detectable_unpaired(found: Unpaired, alpha: float = ALPHA, power: float = PO
     return np.asarray(found.error * reach.reshape(np.shape(found.error)))
 
 
+def equivalence_p(found: Unpaired, margin: float) -> Array:
+    """Compute p of two one-sided t tests that the true difference lies within ±``margin``; NaN if there is no test.
+
+    Source: Schuirmann, "A comparison of the two one-sided tests procedure and the power approach" (1987), with Welch's
+    degrees of freedom.
+    """
+    return np.asarray(special.stdtr(found.df, (np.abs(found.difference) - margin) / found.error))
+
+
 def repetitions_needed(difference: float, sds: tuple[float, float], alpha: float = ALPHA, power: float = POWER) -> int:
     """Find the fewest repetitions of each of two arms that detect a true ``difference`` with ``power``.
 
     ``sds`` are the arms' standard deviations, one of them at least > 0. Raises ValueError if 100,000 would not do.
     """
-    first, second = (sd**2 for sd in sds)
-    freedom = (first + second) ** 2 / (first**2 + second**2)  # times n − 1: from 1, one arm alone, to 2, both alike
 
     def is_enough(n: int) -> bool:
-        return power_of_t(abs(difference) * (n / (first + second)) ** 0.5, (n - 1) * freedom, alpha) >= power
+        return power_of_t(abs(difference) / _error(sds, n), _freedom(sds, n), alpha) >= power
 
     return fewest(is_enough, f"difference is {difference} at sds {sds}")
+
+
+def repetitions_to_equate(
+    margin: float, sds: tuple[float, float], alpha: float = ALPHA, power: float = POWER
+) -> int | None:
+    """Find the fewest repetitions of each of two equal arms that show them to be so within ``margin`` with ``power``.
+
+    None if 100,000 do not; ``sds`` as of ``repetitions_needed``. Both one-sided tests have to reject: the chance of it
+    is taken to be 1 less that of either failing, which is a little too low where the power is.
+    """
+
+    def is_enough(n: int) -> bool:
+        df = _freedom(sds, n)
+        one_fails = special.nctdtr(df, margin / _error(sds, n), special.stdtrit(df, 1 - alpha))
+        return bool(1 - 2 * one_fails >= power)
+
+    return fewest(is_enough, f"the margin is {margin} at sds {sds}") if is_enough(MOST_REPLICATES) else None
+
+
+def _error(sds: tuple[float, float], n: int) -> float:
+    """Return the standard error of a difference over ``n`` repetitions of each arm."""
+    return math.hypot(*sds) / math.sqrt(n)
+
+
+def _freedom(sds: tuple[float, float], n: int) -> float:
+    """Return Welch's degrees of freedom: from n − 1, one arm's alone, to twice that, of arms alike."""
+    first, second = (sd**2 for sd in sds)
+    return (n - 1) * (first + second) ** 2 / (first**2 + second**2)

@@ -227,3 +227,15 @@ def test_a_file_that_is_no_table_is_refused(written: Written, text: str, fault: 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "none.csv cannot be read (No such file" in faults(str(tmp_path / "none.csv"), Asked())[0]
+
+
+def test_a_smallest_effect_is_in_the_scores_own_unit_and_said_in_it(written: Written) -> None:
+    shares = understood(read(written(PLAIN)), Asked(equivalence=0.02))
+    assert shares.question.smallest_effect == 0.02
+    assert shares.said[-1] == "practically equal, as asked: within ±2.0 percentage points of accuracy"
+    percent = "model,seed,accuracy\nfull,1,80\nfull,2,70\nplain,1,60\nplain,2,65\n"
+    assert "±0.50 percentage points" in understood(read(written(percent)), Asked(equivalence=0.5)).said[-1]
+    (fault,) = faults(written(PLAIN), Asked(equivalence=0.5))
+    assert fault.startswith("--equivalence is 0.5, but must be at most 0.25 for accuracy, which is a share")
+    wrong = faults(written(PLAIN), Asked(equivalence=-1, reference="none"))
+    assert len(wrong) == 2 and "--equivalence is -1, but must be a number > 0" in wrong[1]

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.weightstats import ttost_ind
 
-from analysis.statistics.welch import detectable_unpaired, repetitions_needed, unpaired_difference
+from analysis.statistics.welch import (
+    detectable_unpaired,
+    equivalence_p,
+    repetitions_needed,
+    repetitions_to_equate,
+    unpaired_difference,
+)
 
 FIRST, SECOND = [87.1, 88.0, 86.9, 87.7], [82.0, 84.9, 80.1, 83.3, 85.7]
 
@@ -60,3 +67,25 @@ def test_the_detectable_difference_needs_the_repetitions_there_were() -> None:
     sds = (float(found.sds[0]), float(found.sds[1]))
     assert repetitions_needed(detectable * 1.001, sds, 0.05 / 6) == 4
     assert repetitions_needed(detectable * 0.999, sds, 0.05 / 6) == 5
+
+
+@pytest.mark.parametrize("margin", [0.5, 4.0, 9.0])
+def test_two_one_sided_tests_are_those_of_statsmodels(margin: float) -> None:
+    known, *_ = ttost_ind(np.array(FIRST), np.array(SECOND), -margin, margin, usevar="unequal")
+    assert float(equivalence_p(unpaired_difference(FIRST, SECOND), margin)) == pytest.approx(known)
+
+
+def test_arms_that_differ_by_the_margin_are_called_equal_in_one_of_twenty_experiments_at_most() -> None:
+    arm, other = np.random.default_rng(21).normal(size=(2, 20_000, 6))
+    found = unpaired_difference(1.0 + 0.6 * arm, 0.4 * other)
+    assert float((equivalence_p(found, 1.0) < 0.05).mean()) == pytest.approx(0.05, abs=0.005)
+
+
+def test_as_many_repetitions_as_it_asks_for_show_equal_arms_to_be_so_in_four_of_five_experiments() -> None:
+    sds, margin, random = (0.6, 1.9), 1.5, np.random.default_rng(22)
+    n = repetitions_to_equate(margin, sds)
+    assert n is not None
+    arm, other = random.normal(size=(2, 40_000, n))
+    shown = equivalence_p(unpaired_difference(sds[0] * arm, sds[1] * other), margin) < 0.05
+    assert float(shown.mean()) == pytest.approx(0.8, abs=0.03)
+    assert repetitions_to_equate(1e-9, sds) is None

@@ -125,6 +125,27 @@ def test_equal_labels_are_pairs_and_a_lower_loss_is_better(tmp_path: Path) -> No
     assert row["verdict"]["kind"] == "worse" and "less loss is better, by its name" in result.output
 
 
+def test_a_smallest_effect_tells_models_that_are_practically_equal_from_those_that_nothing_is_known_of(
+    tmp_path: Path,
+) -> None:
+    options = ("--reference", "model A", "--unpaired", "--equivalence", "1.5")
+    result = report(EXAMPLE, tmp_path / "out", *options)
+    assert "practically equal, as asked: within ±1.5 percentage points of test accuracy" in result.output
+    document, page = found(tmp_path / "out"), (tmp_path / "out/index.html").read_text()
+    kinds = {row["arm"]: row["verdict"]["kind"] for row in document["comparisons"]}
+    assert kinds == {
+        **dict.fromkeys(("model D", "model E"), "worse"), "model C": "better",
+        **dict.fromkeys(("model B", "model F"), "equal"), "model G": "undecided",
+    }  # fmt: skip
+    assert document["study"]["smallest_effect"] == 1.5
+    assert document["answer"][1].startswith("Practically equal, within ±1.5 percentage points: model B and model A")
+    undecided = next(row["verdict"] for row in document["comparisons"] if row["arm"] == "model G")
+    assert f"{undecided['replicates_to_equate']} show equal arms to be so within ±1.5" in undecided["text"]
+    assert "equivalence p" in page and "the smallest effect that was given" in page
+    assert "p (equivalence)" in (tmp_path / "out/tables/comparisons.md").read_text()
+    assert "declared" not in page.split("<script>")[0].lower()
+
+
 def test_factors_give_components(tmp_path: Path) -> None:
     rows = [
         f"{arm},{margin},{attention},{seed},{score + 0.01 * seed + 0.001 * (seed * len(arm) % 3)}"
