@@ -3,6 +3,8 @@
 $ ablation run --space examples/with_lightning.py
 """
 
+import logging
+import warnings
 from typing import Any
 
 import lightning
@@ -17,6 +19,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from ablation import Budget, Choice, Float, Space, checkpoint
 from ablation.reporting import ReportingContext
 from ablation.trial import reporting
+
+# What Lightning says of its devices and of torch's newest version, it would say in every trial.
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
 
 
 class Config(BaseModel, extra="forbid"):

@@ -25,8 +25,6 @@ from ablation.trial import EpochRecord, TrialContext, build_config, import_objec
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDS = {"with_pytorch": "sklearn", "with_lightning": "lightning", "with_transformers": "transformers"}
 EPOCHS = 3
-# Lightning's own, met with the newest torch.
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning:lightning")
 
 
 def test_every_example_is_tested() -> None:
