@@ -9,8 +9,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # not scipy.special, which takes most of a second and comes when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -53,18 +53,18 @@ def mean_interval(values_R: ArrayLike, largest: float = math.inf, confidence: fl
     """
     values_R = np.asarray(values_R, dtype=float)
     mean, sd, n = moments(values_R)
-    reach = standard_error(sd, n) * special.stdtrit(np.maximum(n - 1, 1), 0.5 + confidence / 2)
+    reach = standard_error(sd, n) * scipy.special.stdtrit(np.maximum(n - 1, 1), 0.5 + confidence / 2)
     low, high = mean - reach, mean + reach
     if math.isinf(largest):
         return Interval(mean, low, high)
     known_R = np.where(np.isnan(values_R), 0.0, values_R)
     has_range = ((known_R >= 0) & (known_R <= largest)).all(axis=-1) & ~np.isnan(reach)
     share = np.where(has_range, mean / largest, 0.5)
-    centre, reach_of_log_odds = special.logit(share), reach / largest / (share * (1 - share))
+    centre, reach_of_log_odds = scipy.special.logit(share), reach / largest / (share * (1 - share))
     return Interval(
         mean,
-        np.where(has_range, largest * special.expit(centre - reach_of_log_odds), low),
-        np.where(has_range, largest * special.expit(centre + reach_of_log_odds), high),
+        np.where(has_range, largest * scipy.special.expit(centre - reach_of_log_odds), low),
+        np.where(has_range, largest * scipy.special.expit(centre + reach_of_log_odds), high),
     )
 
 

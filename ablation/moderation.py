@@ -21,8 +21,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # not scipy.special, which takes most of a second and comes when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -72,12 +72,12 @@ def variance_prior(variance_C: ArrayLike, df_C: ArrayLike) -> Prior:
     lends_C = (variance_C > 0) & (df_C > 0)
     kept_C, weight_C = np.where(lends_C, variance_C, 1.0), np.where(lends_C, df_C, 1.0)
     # What is left of a log variance without its bias; log(χ²/d) has mean psi(d/2) − log(d/2) and variance psi'(d/2).
-    log_C = np.log(kept_C) - special.digamma(weight_C / 2) + np.log(weight_C / 2)
+    log_C = np.log(kept_C) - scipy.special.digamma(weight_C / 2) + np.log(weight_C / 2)
     lenders = lends_C.sum(axis=-1).astype(float)
     several = np.where(lenders > 1, lenders, np.nan)
     centre = log_C.sum(axis=-1, where=lends_C) / several
     scatter = ((log_C - centre[..., None]) ** 2).sum(axis=-1, where=lends_C) / (several - 1)
-    expected = special.polygamma(1, weight_C / 2).sum(axis=-1, where=lends_C) / several
+    expected = scipy.special.polygamma(1, weight_C / 2).sum(axis=-1, where=lends_C) / several
     weights = np.where(lenders > 1, weight_C.sum(axis=-1, where=lends_C), np.nan)
     variance = (weight_C * kept_C).sum(axis=-1, where=lends_C) / weights
     df = np.where(lenders > 1, 2 * inverse_trigamma(np.fmax(scatter - expected, 0.0)), 0.0)
@@ -115,15 +115,15 @@ def inverse_trigamma(values: ArrayLike) -> Array:
 
     Newton's method on 1/ψ′, which is nearly linear (Smyth 2004, appendix).
 
-    >>> float(inverse_trigamma(special.polygamma(1, 2.5)))
+    >>> float(inverse_trigamma(scipy.special.polygamma(1, 2.5)))
     2.5
     """
     values = np.asarray(values, dtype=float)
     known = np.where(values > 0, values, 1.0)
     y = 0.5 + 1 / known
     for _ in range(_NEWTON_STEPS):
-        now = special.polygamma(1, y)
-        step = now * (1 - now / known) / special.polygamma(2, y)
+        now = scipy.special.polygamma(1, y)
+        step = now * (1 - now / known) / scipy.special.polygamma(2, y)
         y = y + step
         if (np.abs(step) <= _NEWTON_CLOSE * y).all():
             break

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+import scipy  # not scipy.special, which takes most of a second and comes when it is used
 from numpy.typing import ArrayLike
-from scipy import special
 
 from ablation.moderation import Array, Prior, borrowed_df, moderated, variance_prior
 
@@ -123,9 +123,9 @@ def fewest(is_enough: Callable[[int], bool], wanted: str) -> int:
 
 def power_of_t(noncentrality: float, df: float, alpha: float = ALPHA) -> float:
     """Compute the chance that a two-sided t test at ``alpha`` rejects: a true difference in standard errors."""
-    edge = special.stdtrit(df, 1 - alpha / 2)
-    wrong_side = special.nctdtr(df, noncentrality, -edge)  # NaN if it is too small to be computed
-    return float(1 - special.nctdtr(df, noncentrality, edge) + np.nan_to_num(wrong_side))
+    edge = scipy.special.stdtrit(df, 1 - alpha / 2)
+    wrong_side = scipy.special.nctdtr(df, noncentrality, -edge)  # NaN if it is too small to be computed
+    return float(1 - scipy.special.nctdtr(df, noncentrality, edge) + np.nan_to_num(wrong_side))
 
 
 @cache
@@ -151,7 +151,7 @@ def _power(sd: float, n: int, comparisons: int, prior: Prior | None, alpha: floa
         return lambda standard_errors: power_of_t(standard_errors, df, level)
     bars = _bars_if_equal(df, comparisons, level) if prior is None else _bars(sd, df, comparisons, prior, level)
     return lambda standard_errors: float(
-        np.mean(special.ndtr(standard_errors - bars) + special.ndtr(-standard_errors - bars))
+        np.mean(scipy.special.ndtr(standard_errors - bars) + scipy.special.ndtr(-standard_errors - bars))
     )
 
 
@@ -161,7 +161,7 @@ def _power_to_equate(
     """Return the power of two one-sided tests between equal arms as a function of the margin in standard errors."""
     df, level = n - 1, 2 * alpha / comparisons  # each test has its whole level on one side
     bars = _bars_if_equal(df, comparisons, level) if prior is None else _bars(sd, df, comparisons, prior, level)
-    return lambda margin: float(np.mean(np.maximum(2 * special.ndtr(margin - bars) - 1, 0)))
+    return lambda margin: float(np.mean(np.maximum(2 * scipy.special.ndtr(margin - bars) - 1, 0)))
 
 
 @cache
@@ -170,7 +170,7 @@ def _bars_if_equal(df: int, comparisons: int, level: float) -> Array:
     studies = max(_FEWEST_DRAWN, _DRAWN // comparisons)
     # The same quantiles for all df, so that power grows with replicates without steps of chance.
     quantile_SC = np.random.default_rng(0).random((studies, comparisons))
-    variance_SC = special.gammaincinv(df / 2, quantile_SC) / (df / 2)
+    variance_SC = scipy.special.gammaincinv(df / 2, quantile_SC) / (df / 2)
     prior = variance_prior(variance_SC, df).along_comparisons()
     return _bars_of(variance_SC, df, prior, comparisons, level)
 
@@ -178,13 +178,13 @@ def _bars_if_equal(df: int, comparisons: int, level: float) -> Array:
 def _bars(sd: float, df: int, comparisons: int, prior: Prior, level: float) -> Array:
     """Return what a mean must exceed for quantiles of its variance, given what the study's variances have in common."""
     quantile_Q = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    variance_Q = sd**2 * special.gammaincinv(df / 2, quantile_Q) / (df / 2)
+    variance_Q = sd**2 * scipy.special.gammaincinv(df / 2, quantile_Q) / (df / 2)
     return _bars_of(variance_Q, df, prior, comparisons, level) / sd
 
 
 def _bars_of(variances: ArrayLike, df: int, prior: Prior, comparisons: int, level: float) -> Array:
     used, total = moderated(variances, df, prior, comparisons)
-    return np.asarray(special.stdtrit(total, 1 - level / 2) * np.sqrt(used))
+    return np.asarray(scipy.special.stdtrit(total, 1 - level / 2) * np.sqrt(used))
 
 
 def _check(n: int, sd: float) -> None:

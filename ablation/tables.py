@@ -86,8 +86,9 @@ def materialise(paths: RunPaths) -> dict[str, Any]:
 
 def failures(paths: RunPaths) -> tuple[Failures, ...]:
     """Group the failed and diverged trials of a run's table by their reasons."""
+    columns = ["trial_id", "status", "reason"]
     with opened(paths.trials) as file:
-        table = pq.read_table(file, columns=["trial_id", "status", "reason"])
+        table = pq.ParquetFile(file).read(columns).select(columns)
     return tuple(by_reason(zip(*(column.to_pylist() for column in table.columns), strict=True)))
 
 

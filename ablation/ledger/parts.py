@@ -195,7 +195,8 @@ def read_live(folder: Folder, ranges: Sequence[LiveRange]) -> list[Event]:
 
 def read_part(folder: Folder, part: Part) -> list[Event]:
     """Read one part; raises DamagedPartError if it is not what its name says, LedgerError for a newer schema."""
-    table = pq.read_table(pa.BufferReader(_read_whole(folder, part)), use_threads=False)
+    # Not by read_table, which imports pandas and takes seconds for that.
+    table = pq.ParquetFile(pa.BufferReader(_read_whole(folder, part))).read(use_threads=False)
     where = folder.locate(part.name)
     written = int((table.schema.metadata or {}).get(b"schema_version", b"1"))
     if written > SCHEMA_VERSION:

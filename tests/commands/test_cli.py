@@ -61,11 +61,20 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
 
 
 def test_a_command_has_its_first_line_before_it_imports_what_takes_seconds() -> None:
-    heavy = ("torch", "ray", "optuna", "pandas", "plotly", "statsmodels")
+    heavy = ("torch", "ray", "optuna", "pandas", "plotly", "statsmodels", "scipy.special")
     modules = "ablation.run, ablation.resume, ablation.status, ablation.best, analysis.report.__main__"
     check = f"import sys, {modules}; print(set({heavy}) & set(sys.modules))"
     imported = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert imported.stdout.strip() == "set()"
+
+
+def test_a_ledger_is_read_without_pandas() -> None:
+    ledger = ROOT / "tests/fixtures/run-version-1/ledger"
+    check = f"import sys; from ablation.ledger.log import read_events; print(len(read_events({str(ledger)!r})))"
+    check += "; print('pandas' in sys.modules)"
+    read = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    events, has_pandas = read.stdout.split()
+    assert int(events) > 100 and has_pandas == "False"
 
 
 def test_a_command_says_what_it_does_before_it_reads_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
