@@ -107,17 +107,21 @@ class Preflight:
         asked_s = time.time()
         asked = {node["NodeID"]: _ask(self._needs, node["NodeID"]) for node in nodes}
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_MOST_S)
-        return [self._judge(node, asked[node["NodeID"]], asked_s, driver) for node in nodes]
+        judged = (self._judge(node, asked[node["NodeID"]], asked_s, driver) for node in nodes)
+        return [node for node in judged if node is not None]
 
     def _driver_facts(self) -> NodeFacts:
         if self._driver is None:
             self._driver = look_around(self._needs, "driver-too", _gpus)
         return self._driver
 
-    def _judge(self, node: dict[str, Any], answer: Any, asked_s: float, driver: NodeFacts) -> CheckedNode:
+    def _judge(self, node: dict[str, Any], answer: Any, asked_s: float, driver: NodeFacts) -> CheckedNode | None:
+        """Return what is wrong with a node; None if it is gone before it could say."""
         node_id, address = node["NodeID"], node["NodeManagerAddress"]
         try:
             facts: NodeFacts = ray.get(answer, timeout=0)
+        except ray.exceptions.NodeDiedError:
+            return None
         # Whatever a node's environment lets the task end with; all of it means that trials would end there, too.
         except Exception as error:
             return CheckedNode(node_id, address, faults=(_no_answer(error),))

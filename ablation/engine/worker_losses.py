@@ -1,4 +1,4 @@
-"""What Ray says of lost workers: into a file of the run, since the terminal has our own line with the reason."""
+"""What Ray says of lost workers and nodes: into a file of the run; the terminal has our own line with the reason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from ray._private import worker as ray_worker
 
 from ablation.engine.output import UNREADABLE_AS
 
-LOST = ("A worker died or was killed", "killed due to the node running low on memory")
+LOST = (
+    "A worker died or was killed",
+    "killed due to the node running low on memory",
+    "Raylet is terminated",  # with its last lines, of a node that is lost
+    "has been marked dead because",
+)
 
 
 @contextmanager
 def worker_losses_in(path: Path) -> Iterator[None]:
-    """Append Ray's paragraphs on lost workers to a file; whatever else it says comes as before.
+    """Append Ray's paragraphs on lost workers and nodes to a file; whatever else it says comes as before.
 
     A driver prints what raylets publish, to standard output: neither ``log_to_driver`` nor logging levels nor a
     ``RAY_`` variable keeps it from that (Ray 2.60), so its printing is what is replaced.

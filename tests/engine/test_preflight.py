@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 from rich.console import Console
 
 from ablation.console.nodes_text import node_facts, print_nodes
-from ablation.engine import placement
+from ablation.engine import placement, preflight
 from ablation.engine.fitness import Fitness, UnfitNodeError
 from ablation.engine.node_facts import Needs, NodeFacts, look_around
 from ablation.engine.node_faults import CheckedNode, NodeFault, clock_difference_s, faults_of
@@ -138,6 +140,26 @@ def test_planned_data_is_seen_without_decoding(tmp_path: Path, monkeypatch: pyte
 )
 def test_a_clock_is_wrong_only_outside_of_question_and_answer(node_s: float, ahead_s: float) -> None:
     assert clock_difference_s(100.0, node_s, 101.0) == pytest.approx(ahead_s)
+
+
+def test_a_node_that_is_gone_before_it_could_answer_is_neither_fit_nor_unfit(
+    needs: Needs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: dict[str, Any] = {"there": facts(needs), "gone": ray.exceptions.NodeDiedError("its raylet crashed")}
+
+    def answer(node_id: str, timeout: float) -> NodeFacts:
+        if isinstance(found := answers[node_id], NodeFacts):
+            return found
+        raise found
+
+    said: list[CheckedNode] = []
+    nodes = [{"NodeID": name, "NodeManagerAddress": "", "Alive": True, "Resources": {"CPU": 1.0}} for name in answers]
+    monkeypatch.setattr(preflight, "_ask", lambda needs, node_id: node_id)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "wait", lambda *asked, **how: None)
+    monkeypatch.setattr(ray, "get", answer)
+    checked = preflight.Preflight(needs, is_on_gpu=False, tell=said.extend).look()
+    assert [node.node_id for node in checked] == [node.node_id for node in said] == ["there"]
 
 
 def test_a_worker_on_a_node_that_is_unfit_refuses(needs: Needs, tmp_path: Path) -> None:
