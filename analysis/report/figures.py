@@ -27,7 +27,7 @@ SCALE = ("#f5f9fc", "#cfe2f1", "#8fbde0")
 DIVERGING = ("#eba25f", "#f8dfc6", "#f4f4f2", "#c9dff0", "#8abbe0")
 CELL_TEXT = "#15212c"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-ROW_PX = 38  # of a map: a name may take two lines, and on a telephone slanted column names take some of the height
+ROW_PX, LETTER_PX = 38, 7  # of a map: a name of a row may take two lines
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,18 @@ def scale(colours: Sequence[str]) -> list[list[float | str]]:
     return [[index / (len(colours) - 1), colour] for index, colour in enumerate(colours)]
 
 
-def map_layout(rows: int) -> dict[str, Any]:
-    """Lay out a map: no grid, column names above, first row on top."""
+def map_layout(rows: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Lay out a map: no grid, column names above, first row on top.
+
+    ``meta`` says by how much the page makes it higher on a telephone, where column names stand upright.
+    """
     look = layout(72 + ROW_PX * rows, "", "")
     bare = {"showgrid": False, "showline": False, "ticks": "", "automargin": True}
     # Upright or level: at a slant the names of one column stand over the next.
     look["xaxis"] |= {**bare, "side": "top", "autotickangles": [0, -90]}
     look["yaxis"] |= {**bare, "autorange": "reversed"}
     look["margin"] |= {"l": 8, "t": 36, "b": 8}
+    look["meta"] = {"upright_px": LETTER_PX * max(map(len, columns), default=0)}
     return look
 
 

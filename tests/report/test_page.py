@@ -125,12 +125,18 @@ def test_the_keyboard_reaches_the_skip_link_first_and_focus_is_seen(browser: Any
     assert page.evaluate(outline) == "solid"
 
 
-def test_a_telephone_needs_no_sideways_scrolling(browser: Any, report: Path) -> None:
+def test_a_telephone_needs_no_sideways_scrolling_and_upright_names_get_height(browser: Any, report: Path) -> None:
     page, _, complaints = open_page(browser, report, viewport={"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     rights = page.eval_on_selector_all(".plot .main-svg", "them => them.map(it => it.getBoundingClientRect().right)")
     assert max(rights) <= 390
     assert complaints == []
+    asked, given = page.eval_on_selector(
+        "#figure-importance",
+        """it => [JSON.parse(it.querySelector('script').textContent)[0].layout.height,
+            it.querySelector('.main-svg').getBoundingClientRect().height]""",
+    )
+    assert given >= asked + 7 * len("build.rate")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

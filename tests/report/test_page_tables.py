@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,9 @@ def test_a_heading_sorts_up_then_down_and_what_is_missing_comes_last(page: Any) 
     for way in ("ascending", "descending"):
         heading.click()
         assert page.get_attribute(".rows th[aria-sort]", "aria-sort") == way
-        seen = [float(text) for text in column(page, title)]
+        texts = column(page, title)
+        assert all(re.fullmatch(r"\d+\.\d\d", text) for text in texts)
+        seen = [float(text) for text in texts]
         assert seen == sorted(seen, reverse=way == "descending")
     page.eval_on_selector(".rows", "pane => { pane.scrollTop = pane.scrollHeight; }")
     page.locator(".rows tbody tr:last-child", has_text="search").wait_for()

@@ -35,7 +35,9 @@ def test_answer_and_best_configuration_come_first_and_the_search_stays(page: Pag
     sections += ["importance", "slices", "tuned", "run", "effort", "method"]
     assert [name for name in page.ids if name in sections] == sections
     assert not set(COMPARING) & set(page.ids)
-    assert "toy.offset" in page.text.partition("Accounting")[0]
+    head = page.text.partition("Accounting")[0]
+    assert "toy.offset" in head.partition("1 fixed hyperparameter")[0]
+    assert "1 fixed hyperparameter toy.misbehave no" in head
 
 
 def test_nothing_on_the_page_speaks_of_other_arms_or_tests(page: Page) -> None:

@@ -52,12 +52,14 @@ class Page(HTMLParser):
         self.words: list[str] = []
         self.specs: list[Any] = []
         self._script: str | None = None
+        self._may_break = False  # amid a word
         self.feed(source)
         self.text = re.sub(r"\s+", " ", " ".join(self.words).replace("\N{NARROW NO-BREAK SPACE}", " "))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
         self.tags.append(tag)
+        self._may_break = tag == "wbr"
         self.addresses += [value for name in ("src", "href", "action", "data") if (value := found.get(name))]
         self.ids += [value for name, value in attrs if name == "id" and value]
         if tag in ("script", "style"):
@@ -71,7 +73,8 @@ class Page(HTMLParser):
         if self._script == "application/json":
             self.specs.append(json.loads(data))
         elif self._script is None:
-            self.words.append(data)
+            self.words.append(self.words.pop() + data if self._may_break else data)
+            self._may_break = False
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +144,8 @@ def test_the_best_run_of_all_arms_and_how_to_load_it_follow_the_answer(tmp_path:
     page = Page(render(run).page)
     assert page.ids.index("answer") < page.ids.index("configuration") < page.ids.index("effects")
     assert f"What {best} was trained with, the confirm run with the best validation strength of all arms" in page.text
-    assert "build.rate" in page.text.partition("What each component is worth")[0]
+    head = page.text.partition("What each component is worth")[0]
+    assert "build.rate" in head.partition("fixed hyperparameter")[0]
     assert f"saved = checkpoint.load(store.located('runs/made-bridges/{saved}'))" in page.text
 
 

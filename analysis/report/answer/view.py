@@ -27,7 +27,14 @@ def _configuration(inputs: Inputs) -> View:
     run = f"runs/{inputs.study.file.name}"
     checkpoint = None if found.checkpoint is None else f"{run}/{found.checkpoint}"
     rows = found.configuration.assign(value=[_short(value) for value in found.configuration["value"]])
-    facts = {"best": found, "best_values": rows.to_dict("records")}
+    is_shown = (rows["searched"] != "") | rows["name"].isin(list(inputs.study.space.factors))
+    if not is_shown.any():
+        is_shown = ~is_shown
+    facts = {
+        "best": found,
+        "best_values": rows[is_shown].to_dict("records"),
+        "held": rows[~is_shown].to_dict("records"),
+    }
     lines = how_to_load(inputs.study.file, run, checkpoint)
     return View({}, {"best_configuration": found.configuration}, {**facts, "load_lines": lines})
 

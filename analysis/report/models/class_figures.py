@@ -37,7 +37,7 @@ def recall_map(table: pd.DataFrame, column: str) -> Spec:
         "zmax": largest if differs else 100.0,
     }
     name = "difference to the reference, percentage points" if differs else "recall, %"
-    return spec(name, [trace], map_layout(len(arms)))
+    return spec(name, [trace], map_layout(len(arms), classes))
 
 
 def confusion(study: PlannedStudy, arm: str, table: pd.DataFrame) -> Spec:
@@ -53,7 +53,7 @@ def confusion(study: PlannedStudy, arm: str, table: pd.DataFrame) -> Spec:
         "hovertemplate": "true %{y}, predicted %{x}<br>%{z:.1f} % (%{customdata} items)<extra></extra>",
         **{"colorscale": scale(SCALE), "zmin": 0, "zmax": 100},
     }
-    look = map_layout(len(labels))
+    look = map_layout(len(labels), names)
     look["height"] += 24
     look["margin"]["t"] = 60
     look["xaxis"]["title"] = {"text": "predicted", "font": {"size": 13}, "standoff": 14}

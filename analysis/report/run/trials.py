@@ -20,9 +20,9 @@ DIGITS = 5  # of a number on the page; trials.parquet has all
 def trial_table(inputs: Inputs) -> dict[str, Any]:
     """Lay out the trials in the plan's order.
 
-    Returns ``columns``, each with its title and, if it is text, the ``names`` that its ``values`` index; ``log`` and
-    ``checkpoint`` of each trial, as its path in the run directory, 0 if it left none; and ``root``, the way there from
-    the page, null where the page lies elsewhere.
+    Returns ``columns``, each with its title and, if it is text, the ``names`` that its ``values`` index, of scores the
+    ``digits`` that are shown; ``log`` and ``checkpoint`` of each trial, as its path in the run directory, 0 if it left
+    none; and ``root``, the way there from the page, null where the page lies elsewhere.
     """
     trials, study = inputs.trials, inputs.study
     columns = [
@@ -55,7 +55,8 @@ def _scored(inputs: Inputs) -> list[tuple[str, str]]:
 def _score(inputs: Inputs, title: str, column: str) -> dict[str, Any]:
     values = inputs.trials[column].astype(float)
     unit: Unit = inputs.unit_of_metric(inputs.study.metric, values.dropna())
-    return _number(f"{title}{', %' if unit.points else ''}", values * unit.scale)
+    laid = _number(f"{title}{', %' if unit.points else ''}", values * unit.scale)
+    return laid | {"digits": unit.digits + 1} if unit.points else laid
 
 
 def _value(name: str, values: pd.Series[Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def correlations(table: pd.DataFrame, arms: Sequence[str], names: Sequence[str])
         )
     trace = heat(arms, names, z, text) | {"customdata": hover, "zmin": -1, "zmax": 1, "colorscale": scale(DIVERGING)}
     trace |= {"hovertemplate": "%{y}<br>%{x}: %{z:+.2f}<br>%{customdata}<extra></extra>"}
-    return spec("rank correlation with the score", [trace], map_layout(len(arms)))
+    return spec("rank correlation with the score", [trace], map_layout(len(arms), names))
 
 
 def explained(table: pd.DataFrame, arms: Sequence[str], names: Sequence[str]) -> Spec:
@@ -93,7 +93,7 @@ def explained(table: pd.DataFrame, arms: Sequence[str], names: Sequence[str]) ->
     luck = [[None if cell is None else round(100 * cell["luck"]) for cell in row] for row in found]
     trace = heat(arms, names, z, text) | {"customdata": luck, "zmin": 0, "zmax": 100, "colorscale": scale(SCALE)}
     trace |= {"hovertemplate": "%{y}<br>%{x}: %{z:.0f} %<br>luck alone reaches %{customdata} %<extra></extra>"}
-    return spec("variance of score ranks explained, %", [trace], map_layout(len(arms)))
+    return spec("variance of score ranks explained, %", [trace], map_layout(len(arms), names))
 
 
 def slices(scores: pd.DataFrame, name: str, domain: Domain, metric: str, unit: Unit, looks: Looks) -> Spec | None:
