@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -127,9 +128,14 @@ def _is_imported(study_file: str) -> bool:
     return any(module.__file__ == study_file for module in _study_modules.values())
 
 
+@cache
+def _installed_in(scheme_path: str) -> Path:
+    return Path(sysconfig.get_path(scheme_path)).resolve()
+
+
 def _is_standard(entry: str) -> bool:
     """Return whether a folder is the standard library's: lib/python3.x, its zip, lib-dynload."""
-    library = Path(sysconfig.get_path("stdlib")).resolve()
+    library = _installed_in("stdlib")
     path = Path(entry or ".").resolve()
     is_zip = path.parent == library.parent and path.suffix == ".zip"
     return path == library or is_zip or path == library / "lib-dynload"
@@ -137,7 +143,7 @@ def _is_standard(entry: str) -> bool:
 
 def _is_users(entry: str) -> bool:
     """Return whether a folder is neither the standard library's nor where packages are installed."""
-    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    installed = {_installed_in(name) for name in ("purelib", "platlib")}
     path = Path(entry or ".").resolve()
     names = ("site-packages", "dist-packages")
     return not (_is_standard(entry) or path in installed or any(name in path.parts for name in names))

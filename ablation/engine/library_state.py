@@ -72,9 +72,8 @@ def numpy_restores(numpy: Any) -> list[Restore]:
 def torch_restores(torch: Any) -> list[Restore]:
     """Return what puts torch back to what it is now."""
     dtype, threads, state = torch.get_default_dtype(), torch.get_num_threads(), torch.get_rng_state()
-    precision, is_strict = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    warns, has_gradients = torch.is_deterministic_algorithms_warn_only_enabled(), torch.is_grad_enabled()
-    anomalies = torch.is_anomaly_enabled()
+    precision, determinism = torch.get_float32_matmul_precision(), torch.get_deterministic_debug_mode()
+    has_gradients, anomalies = torch.is_grad_enabled(), torch.is_anomaly_enabled()
     switches = ("benchmark", "deterministic", "enabled", "allow_tf32")
     cudnn = {name: getattr(torch.backends.cudnn, name) for name in switches}
 
@@ -82,6 +81,15 @@ def torch_restores(torch: Any) -> list[Restore]:
         for name, value in cudnn.items():
             if getattr(torch.backends.cudnn, name) != value:
                 setattr(torch.backends.cudnn, name, value)
+
+    def restore_determinism() -> None:
+        if torch.get_deterministic_debug_mode() == determinism:
+            return
+        # use_deterministic_algorithms sets torch's compiler, too, and imports it, for seconds.
+        if "torch._inductor.config" in sys.modules:
+            torch.use_deterministic_algorithms(determinism > 0, warn_only=determinism == 1)
+        else:
+            torch.set_deterministic_debug_mode(determinism)
 
     return [
         _default_device(torch),
@@ -91,7 +99,7 @@ def torch_restores(torch: Any) -> list[Restore]:
         lambda: torch.set_num_threads(threads),
         lambda: torch.set_rng_state(state),
         lambda: torch.set_float32_matmul_precision(precision),
-        lambda: torch.use_deterministic_algorithms(is_strict, warn_only=warns),
+        restore_determinism,
         lambda: torch.set_grad_enabled(has_gradients),
         lambda: torch.autograd.set_detect_anomaly(anomalies),
     ]

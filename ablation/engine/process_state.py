@@ -101,7 +101,8 @@ def _logging() -> Restore:
             if name not in known and package in sys.modules and package not in modules:
                 continue  # its module has set it up, once
             level, handlers, filters, logger.propagate, logger.disabled = known.get(name, (0, [], [], True, False))
-            logger.setLevel(level)
+            if logger.level != level:  # setting it, changed or not, empties the caches of all loggers
+                logger.setLevel(level)
             logger.handlers[:], logger.filters[:] = handlers, filters
 
     return restore

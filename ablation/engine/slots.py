@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ablation.engine.connecting import address_faults
 from ablation.faults import FaultsError
 from ablation.machine import usable_cpus
 from ablation.resources import Resources
+
+# One of these is there on Linux if it has a GPU that torch could use: NVIDIA's, AMD's, under WSL, on a Jetson.
+GPU_DEVICES = tuple(map(Path, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/nvhost-gpu", "/dev/nvgpu")))
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ def visible_gpus(address: str | None) -> float:
             return cluster_gpus(address)
         except ConnectionError as error:
             raise FaultsError([f"--address is {address!r}, but {error}"]) from error
+    if sys.platform == "linux" and not any(device.exists() for device in GPU_DEVICES):
+        return 0  # torch, which takes seconds to import, has none to find
     try:
         import torch
     except ModuleNotFoundError:

@@ -267,7 +267,8 @@ def _use_repeatable_kernels() -> None:
     """Let this process's GPU repeat sums in one order: two trials of a seed differed without."""
     # cuBLAS reads it when the process first multiplies matrices on a GPU.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which would also import torch's compiler, for seconds.
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

@@ -31,7 +31,7 @@ flags\t\t: avx512f
 ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd sve\n"
 
 
-@pytest.mark.parametrize("instruction_set", ["SSE41", "AVX2", "AVX512_CORE", "DEFAULT"])
+@pytest.mark.parametrize("instruction_set", ["AVX2", "DEFAULT"])
 def test_every_convolution_of_the_shipped_networks_is_right_and_leaves_the_heap_whole(instruction_set: str) -> None:
     environment = {**os.environ, **CHECKED_HEAP, "ONEDNN_MAX_CPU_ISA": instruction_set, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.support.convolution_canary"]

@@ -104,6 +104,21 @@ def test_what_a_trial_sets_is_undone_before_the_next(tmp_path: Path) -> None:
     assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
 
 
+def test_restoring_imports_no_compiler() -> None:
+    script = (
+        "import sys, torch\n"
+        "from ablation.engine.process_state import ProcessState\n"
+        "state = ProcessState()\n"
+        "state.restore()\n"
+        "torch.set_deterministic_debug_mode('error')\n"
+        "state.restore()\n"
+        "assert torch.get_deterministic_debug_mode() == 0\n"
+        "print(any(name.startswith('torch._inductor') for name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stdout + done.stderr
+
+
 def test_loggers_are_put_back_and_new_ones_are_as_new() -> None:
     known, kept = logging.getLogger(f"{__name__}.known"), logging.NullHandler()
     known.setLevel(logging.ERROR)

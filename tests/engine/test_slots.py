@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ablation.engine import slots as engine_slots
 from ablation.ledger.log import Ledger
 from ablation.study.study import CONFIRM_KEPT_PER_SLOT, Study
 from ablation.trial import EpochRecord
@@ -41,6 +44,19 @@ def test_confirm_trials_come_first_while_many_are_left_and_last_when_few_are(tmp
     assert early.count("confirm") >= confirm - 1 - CONFIRM_KEPT_PER_SLOT
     # With more slots than trials, none waits for another: the search goes first.
     assert phases[1000] == ["search"] * phases[1000].count("search") + ["confirm"] * confirm
+
+
+@pytest.mark.parametrize(("is_there", "found"), [(True, 3), (False, 0)])
+def test_torch_is_asked_for_gpus_only_where_there_may_be_one(
+    is_there: bool, found: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "device"
+    if is_there:
+        device.touch()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(engine_slots, "GPU_DEVICES", (tmp_path / "other", device))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 3)))
+    assert engine_slots.visible_gpus(None) == found
 
 
 def test_the_busy_share_counts_from_the_first_full_moment_to_the_last_start() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from ablation import own_runs, study_file
 from ablation.best_trial import lost_checkpoints
@@ -20,7 +22,7 @@ from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.planning.request import Request, check_request
-from ablation.rerun import rerun
+from ablation.rerun import rerun, show
 from ablation.reuse import load_best
 from ablation.study_file import StudyFile
 from ablation.trust import allow_code, needs_trust
@@ -78,18 +80,17 @@ def test_a_sample_of_trials_is_run_again_and_noted_for_the_report(swept: RunPath
     assert {trial.split("/")[2] for trial in noted} == {"search", "confirm"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [
-        ([], "give either a TRIAL or --sample N"),
-        (["reference/0/confirm/0", "--sample", "2"], "give either"),
-        (["--sample", "0"], "--sample is 0"),
-        (["no/0/search/0"], "is no trial of"),
-    ],
-)
-def test_a_trial_or_a_number_is_wanted(swept: RunPaths[Path], tmp_path: Path, arguments: list[str], fault: str) -> None:
-    refused = command("ablation.rerun", str(swept.root), *arguments, "--trust", cwd=tmp_path)
-    assert refused.returncode == 2 and fault in refused.stderr
+def test_a_trial_or_a_number_is_wanted(swept: RunPaths[Path]) -> None:
+    app = typer.Typer()
+    app.command()(show)
+    for arguments, fault in {
+        (): "give either a TRIAL or --sample N",
+        ("reference/0/confirm/0", "--sample", "2"): "give either",
+        ("--sample", "0"): "--sample is 0",
+        ("no/0/search/0",): "is no trial of",
+    }.items():
+        refused = CliRunner().invoke(app, [str(swept.root), *arguments, "--trust"])
+        assert refused.exit_code == 2 and fault in refused.output
 
 
 def is_trusted(file: StudyFile, paths: RunPaths[Path]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from ablation import execution
 from ablation.engine.executor import Sweep, TellNodes
 from ablation.engine.in_process import InProcess
 from ablation.engine.node_facts import Needs
@@ -72,3 +73,4 @@ def put_in_place(patch: pytest.MonkeyPatch, ended: str = "finished") -> None:
     """Let sweeps run one trial after the other in this process, and end as said: all of it, or after five epochs."""
     patch.setattr("ablation.engine.driver.executor_for", lambda resources: _Quiet(resources, ended))
     patch.setattr(planned_run, "visible_gpus", lambda address: 0)
+    patch.setattr(execution, "try_confirm_trial", lambda *asked: None)  # in a process of its own, for whole seconds
