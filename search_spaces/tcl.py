@@ -64,7 +64,7 @@ SPACE = Space(
             # The whole method, each of its two parts without the other, and neither: few comparisons with many
             # replicates find what all thirteen arms with three replicates cannot.
             arms=("negatives=none", "attention=none", "baseline"),
-            replicates=12,
+            replicates=10,
             trials=3,
             epochs=12,
             grace_epochs=3,
