@@ -11,6 +11,11 @@ from ablation.store import AnyPath
 FATAL = "Fatal Python error: "
 # Ray knows no more of a process that ended without a word to it.
 ABRUPT = "its process ended without an exception (killed, out of memory, crashed, or os._exit)"
+# Of a node that is gone Ray says the first at once, the second when it has given up, with names that tell nothing.
+OF_NODES = {
+    "is unavailable: The actor is temporarily unavailable": "its node, or its process there, does not answer any more",
+    "because its node has died": "its node is lost",
+}
 # What Ray writes when it has ended workers itself; pages on other processes and on its own switches follow.
 LOW_MEMORY = re.compile(r"killed due to the node running low on memory.* was (?P<used>.+ limit)")
 
@@ -37,7 +42,8 @@ def summary(noted: str) -> str:
         return ABRUPT if "connection error code" in detail else detail.removesuffix(".")
     lines = [line.strip() for line in noted.splitlines()[1:] if line.strip()]
     reported = [line for line in lines if line.startswith("The actor ")]
-    return (reported or lines or ["unknown"])[-1].removesuffix(".")
+    last = (reported or lines or ["unknown"])[-1].removesuffix(".")
+    return next((words for said, words in OF_NODES.items() if said in last), last)
 
 
 def _text(path: AnyPath) -> str:

@@ -26,6 +26,10 @@ NODE_NOTE = """Failure # 1 (occurred at 2026-11-26_23-15-07)
 The actor died unexpectedly before finishing this task.
 The actor died because its node has died. Node Id: abc.
 """
+SILENT_NODE_NOTE = """Failure # 1 (occurred at 2026-11-30_08-37-30)
+The actor dbe99530 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed \
+rpc_code: 14. The task may or may not have been executed on the actor.
+"""
 LOW_MEMORY_NOTE = """Failure # 1 (occurred at 2026-11-26_23-15-07)
 ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node \
 (IP: 192.0.2.2, ID: abc) was 23.30GB used / 23.54GB limit (0.989)
@@ -46,7 +50,8 @@ Refer to the documentation on how to address the out of memory issue: https://do
         ),
         (ABRUPT_NOTE + RAISED_NOTE, "", "torch.OutOfMemoryError: asked to"),
         (RAISED_NOTE + ABRUPT_NOTE.replace("# 1", "# 3"), "", ABRUPT),
-        (NODE_NOTE, "", "The actor died because its node has died. Node Id: abc"),
+        (NODE_NOTE, "", "its node is lost"),
+        (SILENT_NODE_NOTE, "", "its node, or its process there, does not answer any more"),
         (LOW_MEMORY_NOTE, "", "Ray killed it when the machine ran low on memory (23.30GB used / 23.54GB limit)"),
         ("", "", "unknown"),
     ],
