@@ -44,9 +44,7 @@ def run_prepared(study: PlannedRun, report: bool = True, *, retry: Collection[Ki
     try:
         ended, summary = _sweep(study, retry, say)
     except (NoStartError, NoWorkerError, OtherCodeError) as error:
-        code = _halt(error, study.paths, say)
-        say.go_on(go_on_with(study))
-        return code
+        return _halt_and_go_on(error, study, say)
     except (LedgerError, UnwritableError, ConflictError) as error:
         return _halt(error, study.paths, say)
     except OSError as error:
@@ -70,6 +68,7 @@ def _sweep(study: PlannedRun, retry: Collection[Kind], say: Messages) -> tuple[s
     ended = sweep(
         file, paths, study.resources, study.checked.plan, retry=retry,
         watch=partial(Progress, resources=study.resources, paths=paths, console=say.console), tell=say.nodes,
+        lost=partial(_halt_and_go_on, study=study, say=say),
     )  # fmt: skip
     return ended, tables.materialise(paths)
 
@@ -111,6 +110,12 @@ def _try_confirm_trial(study: PlannedRun, say: Messages) -> None:
         fault = try_confirm_trial(study.checked, slots, epoch_most_s, CONFIRM_TRIED_MOST_S)
         if fault is not None:
             say.rehearsed(fault)
+
+
+def _halt_and_go_on(error: Exception, study: PlannedRun, say: Messages) -> int:
+    code = _halt(error, study.paths, say)
+    say.go_on(go_on_with(study))
+    return code
 
 
 def _halt(error: Exception, paths: RunPaths, say: Messages) -> int:

@@ -31,7 +31,7 @@ os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 import ray
 from ray._private import services
 
-from ablation.engine.address import AddressError
+from ablation.engine.address import Address, AddressError, read_address
 from ablation.engine.connecting import other_versions, reach
 from ablation.engine.executor import NoStartError
 from ablation.engine.placement import avoided, other_studies
@@ -74,6 +74,13 @@ def connected(address: str | None, code: Mapping[str, Any] | None = None) -> Ite
             # Collected later, by another thread in the middle of Ray's shutdown, Tune's handles end the process.
             gc.collect()
             ray.shutdown()
+
+
+def connected_head() -> Address | None:
+    """Return where the head of the cluster is that this process has joined; None if it has by ``ray://``."""
+    if ray.util.client.ray.is_connected():
+        return None
+    return read_address(ray.get_runtime_context().gcs_address)
 
 
 def cluster_gpus(address: str) -> float:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from ablation import tables
 from ablation.code_record import CodeRecord
 from ablation.engine.checkpoint_removal import CheckpointRemoval, keep_as_before
-from ablation.engine.executor import Look, Sweep, TellNodes, executor_for
+from ablation.engine.executor import Look, Lost, Sweep, TellNodes, executor_for
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
 from ablation.engine.signals import Signals
@@ -53,11 +53,13 @@ def sweep(
     retry: Collection[Kind] = (),
     watch: Watch | None = None,
     tell: TellNodes = lambda nodes: None,
+    lost: Lost = lambda error: None,
 ) -> SweepEnd:
     """Run every trial that the ledger does not know as ended, and say how it ended.
 
     A ``plan`` that the study's own is a part of makes it grow; ``retry`` are the kinds of failures whose trials are
     opened again; what ``watch`` returns sees each event, and ``tell`` hears of a cluster's nodes as they are checked.
+    If the head of a cluster is lost, ``lost`` is called with the error, and the process ends.
     "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
     that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
     went wrong in the study itself: OvertakenError if another driver took over, LedgerError or UnwritableError if
@@ -81,7 +83,7 @@ def sweep(
         code = CodeRecord.of_trial(study.plan.space.trial, UserCode.here())
         study.open_session(os.getpid(), resources.model_dump(), code)
         executor = executor_for(resources)
-        with executor.started(_needs(file, study.plan, paths), tell) as slots:
+        with executor.started(_needs(file, study.plan, paths), tell, lost) as slots:
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
             signals.take_over()
             with _watched(study, slots, watch) as look:

@@ -19,6 +19,7 @@ from ablation.study.study import Study
 
 TellNodes = Callable[[Sequence[CheckedNode]], None]
 Look = Callable[[Slots], None]
+Lost = Callable[[ConnectionError], object]
 
 
 class NoStartError(ConnectionError):
@@ -43,13 +44,18 @@ class Sweep:
     look: Look
 
 
+class NoHeadError(ConnectionError):
+    """The head of the cluster is gone, and with it the cluster."""
+
+
 class Executor(Protocol):
     """Run trials where there is room for them."""
 
-    def started(self, needs: Needs, tell: TellNodes) -> AbstractContextManager[Slots]:
+    def started(self, needs: Needs, tell: TellNodes, lost: Lost) -> AbstractContextManager[Slots]:
         """Start whatever runs trials, and leave it at the end.
 
-        On a cluster each node is asked for what trials ``need``, and ``tell`` hears what it says. Raises NoStartError,
+        On a cluster each node is asked for what trials ``need``, and ``tell`` hears what it says; if its head
+        is lost, ``lost`` is called in a thread, and this process ends. Raises NoStartError,
         FaultsError if no node has what they need, UnwritableError if nothing can be written where the run lies.
         """
         ...

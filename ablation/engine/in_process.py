@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ablation.engine.executor import Sweep, TellNodes
+from ablation.engine.executor import Lost, Sweep, TellNodes
 from ablation.engine.node_facts import Needs
 from ablation.engine.slots import Slots, in_process_slot, visible_gpus
 from ablation.engine.worker import StepReport, Worker
@@ -19,7 +19,7 @@ class InProcess:
         self._resources = resources
 
     @contextmanager
-    def started(self, needs: Needs, tell: TellNodes) -> Iterator[Slots]:
+    def started(self, needs: Needs, tell: TellNodes, lost: Lost) -> Iterator[Slots]:
         """Offer one slot, on a GPU if there is one and trials may take it."""
         yield in_process_slot(self._resources, visible_gpus(None))
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 # First, since it sets what Ray reads when it is imported.
-from ablation.engine.cluster import connected, places
+from ablation.engine.cluster import connected, connected_head, places
 
 # isort: split
 from ray import tune
 
-from ablation.engine.executor import Sweep, TellNodes
+from ablation.engine.executor import Lost, Sweep, TellNodes
+from ablation.engine.head_watch import head_watched
 from ablation.engine.node_facts import Needs
 from ablation.engine.placement import FitNodes
 from ablation.engine.preflight import Preflight
@@ -37,7 +38,7 @@ class OnRay:
         self._resources = resources
 
     @contextmanager
-    def started(self, needs: Needs, tell: TellNodes) -> Iterator[Slots]:
+    def started(self, needs: Needs, tell: TellNodes, lost: Lost) -> Iterator[Slots]:
         """Start Ray on this machine, or join a cluster, whose nodes are checked."""
         with ExitStack() as self._until_ray_ends:
             address, code, self._preflight = self._resources.address, None, None
@@ -45,6 +46,8 @@ class OnRay:
                 code = self._until_ray_ends.enter_context(travelling(needs))
             self._until_ray_ends.enter_context(connected(address, code))
             if address is not None:
+                if (head := connected_head()) is not None:
+                    self._until_ray_ends.enter_context(head_watched(head, lost))
                 self._preflight = Preflight(needs, self._resources.gpus_per_trial != 0, tell)
                 self._until_ray_ends.enter_context(self._preflight.kept_up())
             self._places = places(self._resources)

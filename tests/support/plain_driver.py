@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ablation import execution
-from ablation.engine.executor import Sweep, TellNodes
+from ablation.engine.executor import Lost, Sweep, TellNodes
 from ablation.engine.in_process import InProcess
 from ablation.engine.node_facts import Needs
 from ablation.engine.results import Results
@@ -56,7 +56,7 @@ class _Quiet(InProcess):
         self._ended = ended
 
     @contextmanager
-    def started(self, needs: Needs, tell: TellNodes) -> Iterator[Slots]:
+    def started(self, needs: Needs, tell: TellNodes, lost: Lost) -> Iterator[Slots]:
         yield Slots(1, 1.0, 0.0)
 
     def run(self, sweep: Sweep) -> None:
