@@ -16,7 +16,19 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.chaos import damage, disk, elsewhere, growing, kills, misbehaving, nodes, stores, successive
+from tests.chaos import (
+    damage,
+    disk,
+    elsewhere,
+    growing,
+    kills,
+    lost_head,
+    misbehaving,
+    nodes,
+    stores,
+    successive,
+    whole_study,
+)
 
 Scenario = Callable[[Path], dict[str, Any]]
 
@@ -32,6 +44,7 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "driver-alone": lambda folder: kills.kill_driver_alone(folder, times(20), seed),
         "workers": lambda folder: kills.kill_workers(folder, times(50), seed),
         "node": lambda folder: nodes.lose_a_node(folder, seed),
+        "head": lambda folder: lost_head.lose_the_head(folder, seed),
         "elastic": lambda folder: growing.scale_from_zero(folder, seed),
         "elastic-driver": lambda folder: growing.lose_the_driver(folder, seed),
         "joins-and-leaves": lambda folder: growing.join_and_leave(folder, seed),
@@ -48,6 +61,7 @@ def scenarios(seed: int, scale: float) -> dict[str, Scenario]:
         "interrupt-group-hup": lambda folder: misbehaving.interrupt(folder, signal.SIGHUP, seed, os.killpg),
         "successive-runs": lambda folder: successive.run_in_a_row(folder, times(50)),
         "store-away": lambda folder: stores.lose_the_store(folder, seed),
+        "whole-study": lambda folder: whole_study.break_everything(folder, seed),
         "two-drivers": lambda folder: misbehaving.two_drivers(folder, seed),
         "clock-back": lambda folder: misbehaving.set_clock_back(folder, seed),
         "another-folder": elsewhere.start_from_another_folder,

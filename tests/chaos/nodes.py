@@ -21,11 +21,12 @@ from tests.chaos.processes import MARK, kill, marked, spawn, start_driver, wait_
 
 BRIDGE, NETWORK, PORT = "ablchaos", "10.77.0", 26380
 HOSTS = (1, 2, 3)
+HERE = f"{NETWORK}.254"  # this machine, as hosts see it
 
 
 def lose_a_node(folder: Path, seed: int) -> dict[str, Any]:
     """Kill every process of the third host once the sweep is under way; the other two must finish it."""
-    with hosts() as marks, _ray_nodes(folder, marks):
+    with hosts() as marks, ray_nodes(folder, marks):
         paths = RunPaths(folder / "nodes")
         driver = start_driver(paths, "--address", f"{NETWORK}.1:{PORT}", "--seed", str(seed), netns=f"{BRIDGE}1")
         wait_for_events(paths, 60, driver)
@@ -82,7 +83,7 @@ def refuse_nodes(folder: Path, seed: int) -> dict[str, Any]:
         2: Difference(f"mount -t tmpfs none {runs}", {"PYTHONPATH": str(folder / "installed")}),
         3: Difference(f"mount -t tmpfs none {data}"),
     }
-    with hosts() as marks, _ray_nodes(folder, marks, differences):
+    with hosts() as marks, ray_nodes(folder, marks, differences):
         paths = RunPaths(runs / "preflight")
         driver = start_driver(
             paths, "--address", f"{NETWORK}.1:{PORT}", "--seed", str(seed), "--data", str(data / "pictures"),
@@ -119,6 +120,7 @@ def hosts(numbers: Sequence[int] = HOSTS) -> Iterator[dict[int, str]]:
     _remove_hosts(numbers)
     _ip(f"link add {BRIDGE} type bridge")
     _ip(f"link set {BRIDGE} up")
+    _ip(f"addr add {HERE}/24 dev {BRIDGE}")
     for host in numbers:
         name = f"{BRIDGE}{host}"
         _ip(f"netns add {name}")
@@ -137,9 +139,10 @@ def hosts(numbers: Sequence[int] = HOSTS) -> Iterator[dict[int, str]]:
 
 
 @contextlib.contextmanager
-def _ray_nodes(
+def ray_nodes(
     folder: Path, marks: dict[int, str], differences: Mapping[int, Difference] = MappingProxyType({})
 ) -> Iterator[None]:
+    """Start Ray on three hosts."""
     for host in HOSTS:
         start_node(folder, host, marks[host], differences.get(host, Difference()))
     yield

@@ -72,14 +72,24 @@ def start_driver(
 
     What it prints goes into a file beside the run, or in the folder ``beside`` if that lies in a store.
     """
-    mark = uuid.uuid4().hex
-    command = [sys.executable, "-m", program, "--space", space, "--no-report"]
+    command = ["--space", space, "--no-report"]
     command += ["--out", as_typed(paths.root.parent), "--name", paths.root.name, *options]
     command += ["--resume"] if paths.study.exists() else []
     folder = beside or paths.root.parent
     assert isinstance(folder, Path)
-    log = folder / f"{paths.root.name}-{mark}.log"
-    process = spawn(command, log, netns, {**(environment or {}), MARK: mark})
+    return start(program, command, folder / f"{paths.root.name}-{uuid.uuid4().hex}.log", netns, environment)
+
+
+def start(
+    program: str,
+    arguments: Sequence[str],
+    log: Path,
+    netns: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Driver:
+    """Start a module as a driver, with a mark of its own."""
+    mark = uuid.uuid4().hex
+    process = spawn([sys.executable, "-m", program, *arguments], log, netns, {**(environment or {}), MARK: mark})
     return Driver(process, mark, log)
 
 

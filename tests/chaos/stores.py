@@ -29,15 +29,15 @@ def lose_the_store(folder: Path, seed: int) -> dict[str, Any]:
     options = ("--seed", str(seed), "--set", "chaos.rounds=20", "--max-concurrent", "1")
     plain = RunPaths(folder / "plain")
     faults = [] if start_driver(plain, *options).wait() == 0 else ["the study on the disk did not end well"]
-    with served() as endpoint, line_to(endpoint, ROUND_TRIP_S) as line, _environment(settings(line.endpoint)):
+    with served() as endpoint, line_to(endpoint, ROUND_TRIP_S) as line, in_environment(settings(line.endpoint)):
         paths = RunPaths(located(f"{BUCKET}/runs/away"))
         first, second = ({"ABLATION_CACHE": str(folder / machine)} for machine in ("first", "second"))
         driver = start_driver(paths, *options, beside=folder, environment=first)
-        faults += _ride_out(line, paths, driver)
+        faults += ride_out(line, paths, driver)
         driver.kill_all()
         faults += checks.rung_faults(paths)
         driver = start_driver(paths, *options, beside=folder, environment=second)
-        faults += _ride_out(line, paths, driver)
+        faults += ride_out(line, paths, driver)
         code = driver.wait()
         faults += [f"exit code {code}: {driver.reported[-500:]}"] if code else []
         faults += checks.final_faults(paths)
@@ -53,8 +53,8 @@ def lose_the_store(folder: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def _ride_out(line: Line, paths: RunPaths, driver: Driver) -> list[str]:
-    """Let the store be away in mid-sweep; the sweep has to go on then."""
+def ride_out(line: Line, paths: RunPaths, driver: Driver) -> list[str]:
+    """Let the store be away in mid-sweep; return faults: the sweep has to go on then."""
     if not wait_for_events(paths, event_count(paths) + EVENTS_BETWEEN, driver):
         return [f"ended before the store was away: {driver.reported[-500:]}"]
     before = event_count(paths)
@@ -69,7 +69,8 @@ def _ride_out(line: Line, paths: RunPaths, driver: Driver) -> list[str]:
 
 
 @contextlib.contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+def in_environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Let this process, and those that it starts, have further variables."""
     before = dict(os.environ)
     os.environ.update(settings)
     try:

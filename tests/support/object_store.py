@@ -86,8 +86,8 @@ class Line:
 
 
 @contextmanager
-def line_to(endpoint: str, round_trip_s: float = 0.0) -> Iterator[Line]:
-    """Yield a line to an endpoint on which an answer comes so much later."""
+def line_to(endpoint: str, round_trip_s: float = 0.0, host: str = "127.0.0.1") -> Iterator[Line]:
+    """Yield a line to an endpoint on which an answer comes so much later; its near end is at an address of ours."""
     loop = asyncio.new_event_loop()
     line = Line("", loop, set())
     far = urlsplit(endpoint)
@@ -110,8 +110,8 @@ def line_to(endpoint: str, round_trip_s: float = 0.0) -> Iterator[Line]:
                 if end is not None:
                     end.close()
 
-    server = loop.run_until_complete(asyncio.start_server(carry, "127.0.0.1", 0))
-    line.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = loop.run_until_complete(asyncio.start_server(carry, host, 0))
+    line.endpoint = f"http://{host}:{server.sockets[0].getsockname()[1]}"
     thread = threading.Thread(target=loop.run_forever, name="line", daemon=True)
     thread.start()
     try:
