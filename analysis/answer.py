@@ -126,7 +126,7 @@ def _second(
     found: pd.DataFrame, undecided: pd.DataFrame, untested: int, equal: int, unit: Unit, study: Question
 ) -> str:
     if found.empty and undecided.empty:
-        return f"The other {untested} could not be tested."
+        return f"{_others(untested)} could not be tested."
     seen = undecided if len(undecided) else found
     reach = float(seen["detectable"].median())
     is_impossible = unit.is_impossible(reach)
@@ -139,8 +139,9 @@ def _second(
         "correction"
     )
     if undecided.empty:
-        every = f"The other {equal} are practically equal" if equal else f"Every {listed(study)} is significant"
-        which = f"The other {untested} could not be tested" if untested else every
+        are = "are" if equal > 1 else "is"
+        every = f"{_others(equal)} {are} practically equal" if equal else f"Every {listed(study)} is significant"
+        which = f"{_others(untested)} could not be tested" if untested else every
         return f"{which}; {could}, so {'each' if is_impossible else 'a smaller one'} was found with luck."
     if found.empty and not equal:
         return f"That is no evidence of equality: {could}."
@@ -148,9 +149,13 @@ def _second(
     which = (
         f"Of the other {rest}, {untested} could not be tested and {len(undecided)} {apart}"
         if untested
-        else f"The other {rest} {apart}"
+        else f"{_others(rest)} {apart}"
     )
     return f"{which}: {could}."
+
+
+def _others(number: int) -> str:
+    return f"The other {number if number > 1 else 'one'}"
 
 
 def _range(numbers: Sequence[int]) -> str:

@@ -139,6 +139,7 @@ def test_a_smallest_effect_tells_models_that_are_practically_equal_from_those_th
     }  # fmt: skip
     assert document["study"]["smallest_effect"] == 1.5
     assert document["answer"][1].startswith("Practically equal, within ±1.5 percentage points: model B and model A")
+    assert document["answer"][2].startswith("The other one cannot be told apart")
     undecided = next(row["verdict"] for row in document["comparisons"] if row["arm"] == "model G")
     assert f"{undecided['replicates_to_equate']} show equal arms to be so within ±1.5" in undecided["text"]
     assert "equivalence p" in page and "the smallest effect that was given" in page
