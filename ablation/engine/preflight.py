@@ -30,6 +30,7 @@ from ablation.store import AnyPath, make_folder, put_whole, remove_folder
 
 ANSWER_MOST_S = 60.0  # for a worker to start on a node that is busy
 LOOK_EVERY_S = 2.0
+GONE = (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError)  # while it was asked, or before
 
 
 class Preflight:
@@ -80,7 +81,8 @@ class Preflight:
         checked = self._check(new)
         self._known.update(node.node_id for node in checked)
         avoid(node.node_id for node in checked if not node.is_fit)
-        self._tell(checked)
+        if checked:
+            self._tell(checked)
         return checked
 
     @contextmanager
@@ -120,7 +122,7 @@ class Preflight:
         node_id, address = node["NodeID"], node["NodeManagerAddress"]
         try:
             facts: NodeFacts = ray.get(answer, timeout=0)
-        except ray.exceptions.NodeDiedError:
+        except GONE:
             return None
         # Whatever a node's environment lets the task end with; all of it means that trials would end there, too.
         except Exception as error:

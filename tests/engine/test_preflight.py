@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,24 +142,29 @@ def test_a_clock_is_wrong_only_outside_of_question_and_answer(node_s: float, ahe
     assert clock_difference_s(100.0, node_s, 101.0) == pytest.approx(ahead_s)
 
 
+@pytest.mark.parametrize(
+    "gone", [ray.exceptions.NodeDiedError("its raylet crashed"), ray.exceptions.TaskUnschedulableError("no such node")]
+)
+@pytest.mark.parametrize("is_alone", [False, True])
 def test_a_node_that_is_gone_before_it_could_answer_is_neither_fit_nor_unfit(
-    needs: Needs, monkeypatch: pytest.MonkeyPatch
+    needs: Needs, monkeypatch: pytest.MonkeyPatch, gone: Exception, is_alone: bool
 ) -> None:
-    answers: dict[str, Any] = {"there": facts(needs), "gone": ray.exceptions.NodeDiedError("its raylet crashed")}
+    answers: dict[str, Any] = {"gone": gone} if is_alone else {"there": facts(needs), "gone": gone}
 
     def answer(node_id: str, timeout: float) -> NodeFacts:
         if isinstance(found := answers[node_id], NodeFacts):
             return found
         raise found
 
-    said: list[CheckedNode] = []
+    said: list[Sequence[CheckedNode]] = []
     nodes = [{"NodeID": name, "NodeManagerAddress": "", "Alive": True, "Resources": {"CPU": 1.0}} for name in answers]
     monkeypatch.setattr(preflight, "_ask", lambda needs, node_id: node_id)
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     monkeypatch.setattr(ray, "wait", lambda *asked, **how: None)
     monkeypatch.setattr(ray, "get", answer)
-    checked = preflight.Preflight(needs, is_on_gpu=False, tell=said.extend).look()
-    assert [node.node_id for node in checked] == [node.node_id for node in said] == ["there"]
+    checked = preflight.Preflight(needs, is_on_gpu=False, tell=said.append).look()
+    assert [node.node_id for node in checked] == ([] if is_alone else ["there"])
+    assert said == ([] if is_alone else [checked])
 
 
 def test_a_worker_on_a_node_that_is_unfit_refuses(needs: Needs, tmp_path: Path) -> None:
