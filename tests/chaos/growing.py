@@ -67,9 +67,8 @@ def join_and_leave(folder: Path, seed: int) -> dict[str, Any]:
         paths, driver = _start(folder, seed, rounds=30)
         while used < TIMES and driver.process.poll() is None:
             before = _starts(paths, 3)
-            with contextlib.suppress(RuntimeError):  # Ray does not always start on a busy machine
-                start_node(folder, 3, marks[3])
-                used += wait_until(partial(_has_started_since, paths, 3, before), driver)
+            start_node(folder, 3, marks[3])
+            used += wait_until(partial(_has_started_since, paths, 3, before), driver)
             kill_marked(marks[3])
         code = driver.wait(1800)
     faults = checks.final_faults(paths) if code == 0 else [f"exit code {code}: {driver.reported[-1500:]}"]
