@@ -76,7 +76,7 @@ def test_status_counts_the_ledger(swept: RunPaths[Path]) -> None:
 
 def test_a_sweep_out_of_time_says_how_to_go_on_and_lost_workers_do_not_stop_it(tmp_path: Path) -> None:
     arguments = ("--arms", "baseline", "--trials", "1", "--set", "toy.misbehave=die once", "--no-report")
-    cut = python(*SWEEP, "--out", str(tmp_path), *arguments, "--max-hours", "1e-9")
+    cut = python(*SWEEP, "--out", str(tmp_path), *arguments, "--executor", "in-process", "--max-hours", "1e-9")
     assert cut.returncode == 130, cut.stderr
     assert f"go on with: {sys.executable} -m ablation.resume {tmp_path / 'toy'}" in cut.stderr.replace("\n", "")
     assert set(pd.read_parquet(tmp_path / "toy/trials.parquet")["status"]) == {"pending"}
