@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pandas as pd
+
 from analysis import answer, caveats, effect_findings
 from analysis.attempts import Attempts
 from analysis.caveats import Caveat
 from analysis.effect_evidence import EffectEvidence, compare
 from analysis.elsewhere.reading import rows_in_words
-from analysis.elsewhere.results import Results
+from analysis.elsewhere.results import Results, scores_by_seed
 from analysis.findings_schema import VERSION
 from analysis.numbers import count
-from analysis.plain_json import plain
+from analysis.plain_json import plain, records
+from analysis.tables.variance_sources import split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +25,17 @@ class TableEvidence(EffectEvidence):
     """The effects of a table of results, and the table."""
 
     results: Results
+    variance_sources: pd.DataFrame
 
 
 def gather(results: Results) -> TableEvidence:
     """Compute a table's evidence: a function of the file and of what was asked alone."""
     compared = compare(results.question, results.replicates, Attempts())
-    return TableEvidence(**vars(compared), results=results)
+    attempts, question = Attempts(compared.failures), results.question
+    pairs = question.comparisons if question.is_paired else ()
+    sources = attempts.make("variance_sources", lambda: split(scores_by_seed(results), pairs), pd.DataFrame())
+    known = {**vars(compared), "failures": tuple(attempts.failures)}
+    return TableEvidence(**known, results=results, variance_sources=sources)
 
 
 def table_answer(found: TableEvidence) -> tuple[str, ...]:
@@ -109,7 +117,10 @@ def table_findings(found: TableEvidence, lacking: Mapping[str, str]) -> dict[str
         "arms": [{**row, **nothing} for row in effect_findings.arms(found)],
         "comparisons": [{**row, "sampling": None, "mcnemar": None} for row in effect_findings.comparisons(found)],
         "variances": effect_findings.variances(found),
-        "description": {**effect_findings.description(found), "recall": [], "reliability": [], "variance_sources": []},
+        "description": {
+            **effect_findings.description(found),
+            **{"recall": [], "reliability": [], "variance_sources": records(found.variance_sources)},
+        },
         "unequal_survival": None,
         "not_completed": [],
         "code": [],

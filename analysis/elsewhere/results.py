@@ -16,6 +16,7 @@ from analysis.elsewhere.metric import equivalence_faults, equivalence_in_words, 
 from analysis.elsewhere.question import TableQuestion
 from analysis.elsewhere.reading import ResultsFile
 from analysis.elsewhere.runs import runs_of
+from analysis.inference import Array
 from analysis.numbers import count
 from search_spaces.domains import Choice
 
@@ -70,6 +71,16 @@ def understood(file: ResultsFile, asked: Asked) -> Results:
     said = (*columns.guessed, *said_reference, *said_metric, said_pairing, *said_numbers)
     said += equivalence_in_words(asked, metric, runs["score"])
     return Results(file, columns, question, runs, _replicates(runs, question), said)
+
+
+def scores_by_seed(results: Results) -> dict[str, Array]:
+    """Lay out each arm's scores as ``scores_RS``, NaN if there is no run; empty without a column of seeds."""
+    if results.columns.seed is None:
+        return {}
+    runs = results.runs
+    wide = runs.pivot(index=["arm", "replicate"], columns="seed", values="score")
+    replicates = sorted(set(runs["replicate"]))
+    return {arm.name: wide.loc[arm.name].reindex(replicates).to_numpy(dtype=float) for arm in results.question.arms}
 
 
 def _too_few(runs: pd.DataFrame, reference: str | None) -> Iterator[str]:

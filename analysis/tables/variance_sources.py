@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -15,6 +17,7 @@ from analysis.statistics.resampling import counted_as, hits_of
 
 COLUMNS = ("of", "source", "variance", "sd", "share", "df", "is_clipped")
 REPLICATE, SEED, IMAGES = "replicate", "seed", "test images"
+SHARED = "what its runs share"
 
 
 def variance_sources(
@@ -30,13 +33,23 @@ def variance_sources(
     mean over arms.
     ``table`` is what ``effects.replicates`` returned. No rows unless a replicate has two confirm runs with a score.
     """
-    scores = scores_of(study, trials)
+    return split(scores_of(study, trials), study.comparisons, lambda: _images(study, trials, table, predictions))
+
+
+def split(
+    scores: Mapping[str, Array],
+    comparisons: Iterable[tuple[str, str]],
+    images: Callable[[], float] = lambda: float("nan"),
+) -> pd.DataFrame:
+    """Split the variance of scores, each arm's as ``scores_RS``, and of paired differences; as ``variance_sources``.
+
+    ``images`` computes what another draw of test images would add, NaN if that is not known.
+    """
     found = variance_components(np.stack([*scores.values()])) if scores else None
     if found is None:
         return pd.DataFrame(columns=list(COLUMNS))
-    images = _images(study, trials, table, predictions)
-    rows = _rows("score", found, images)
-    differences = [scores[a] - scores[b] for a, b in study.comparisons if a in scores and b in scores]
+    rows = _rows("score", found, images())
+    differences = [scores[a] - scores[b] for a, b in comparisons if a in scores and b in scores]
     between_arms = variance_components(np.stack(differences)) if differences else None
     rows += [] if between_arms is None else _rows("difference", between_arms, float("nan"))
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -72,12 +85,17 @@ def sentence(sources: pd.DataFrame, study: PlannedStudy, unit: Unit) -> str:
             "Each replicate has one confirm run, so the luck of its search and of its seed cannot be told apart: "
             "two confirm runs a replicate (--seeds 2) would show both."
         )
+    luck = "the luck of the search" if study.plan.budget.trials else SHARED
+    return shares_in_words(sources, f"a confirm run’s {score}", luck, unit)
+
+
+def shares_in_words(sources: pd.DataFrame, whose: str, luck: str, unit: Unit) -> str:
+    """Say how the variance of ``whose`` score is split; ``luck`` is what differs between replicates."""
     rows = sources[sources["of"] == "score"].to_dict("records")
-    luck = "the luck of the search" if study.plan.budget.trials else "what its runs share"
     named = {REPLICATE: f"replicate ({luck})", SEED: "seed", IMAGES: "draw of test images"}
     parts = [f"{_share(row['share'])} by its {named[row['source']]}, sd {_sd(row['sd'], unit)}" for row in rows]
     clipped = " The estimate between replicates is negative, for which 0 stands: they differ no more than seeds do."
-    return f"The variance of a confirm run’s {score} is {'; '.join(parts)}.{clipped if rows[0]['is_clipped'] else ''}"
+    return f"The variance of {whose} is {'; '.join(parts)}.{clipped if rows[0]['is_clipped'] else ''}"
 
 
 def image_variance(right_RN: ArrayLike, groups_KN: Array) -> float:

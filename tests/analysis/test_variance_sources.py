@@ -77,7 +77,7 @@ def test_with_one_run_a_replicate_it_says_that_nothing_can_be_split(tmp_path: Pa
     found = variance_sources(study, trials, replicates(study, trials), load.predictions(run))
     assert found.empty
     assert "the luck of its search and of its seed cannot be told apart" in sentence(found, study, SHARE)
-    assert "(--seeds 2)" in build(run, tmp_path / "out").read_text()
+    assert "(<code>--seeds 2</code>)" in build(run, tmp_path / "out").read_text()
 
 
 def test_predictions_from_which_the_score_follows_add_the_draw_of_images(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_without_pairs_worth_has_no_dots_and_without_a_plan_nothing_is_to_be_gro
     dots, *means = report.figures["forest"].specs[0]["data"]
     assert dots["x"] == [] and sum(len(trace["x"]) for trace in means) == 6
     page = (published / "index.html").read_text()
+    assert 'id="variance_sources"' not in page
     assert "3 of 6 comparisons cannot be told apart" in page and "ablation resume" not in page
 
 
@@ -145,6 +146,22 @@ def test_a_smallest_effect_tells_models_that_are_practically_equal_from_those_th
     assert "equivalence p" in page and "the smallest effect that was given" in page
     assert "p (equivalence)" in (tmp_path / "out/tables/comparisons.md").read_text()
     assert "declared" not in page.split("<script>")[0].lower()
+
+
+def test_runs_of_one_replicate_show_how_much_of_the_spread_is_the_seeds(tmp_path: Path) -> None:
+    # Two replicates of two runs an arm: mean squares 16 between and 2 within, so 7 between, 2 within.
+    scores = {"full": ((1, 3), (5, 7)), "plain": ((4, 6), (8, 10))}
+    rows = [f"{arm},{r},{s},{scores[arm][r][s]}" for arm in scores for r in (0, 1) for s in (0, 1)]
+    (tmp_path / "table.csv").write_text("\n".join(["arm,replicate,seed,score", *rows]))
+    assert report(tmp_path / "table.csv", tmp_path / "out", "--unpaired").exit_code == 0
+    sources = found(tmp_path / "out")["description"]["variance_sources"]
+    assert [(row["of"], row["source"], row["df"]) for row in sources] == [
+        ("score", "replicate", 2),
+        ("score", "seed", 4),
+    ]
+    assert [row["variance"] for row in sources] == pytest.approx([7, 2])
+    page = (tmp_path / "out/index.html").read_text()
+    assert "The variance of one run’s score is 78" in page and "(what its runs share)" in page
 
 
 def test_factors_give_components(tmp_path: Path) -> None:

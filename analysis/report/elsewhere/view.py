@@ -17,6 +17,7 @@ from analysis.report.effects import view as effects_view
 from analysis.report.figures import View, styles
 from analysis.report.inputs import MOST_ARMS
 from analysis.report.sections import Part, Section, nothing
+from analysis.tables.variance_sources import SHARED, shares_in_words
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ def _arms(inputs: TableInputs) -> View:
     return View(facts={"arms": inputs.evidence.arms.to_dict("records"), "cost_of": {}})
 
 
+def _spread(inputs: TableInputs) -> View:
+    found = inputs.evidence.variance_sources
+    whose = f"one run’s {inputs.study.score}"
+    said = "" if found.empty else shares_in_words(found, whose, SHARED, inputs.unit)
+    return View(facts={"variance_sources": found.to_dict("records"), "variance_said": said})
+
+
 def _read(inputs: TableInputs) -> View:
     return View(facts={"said": inputs.results.said, "sha256": inputs.results.file.sha256})
 
@@ -86,6 +94,7 @@ PARTS = (
         "elsewhere",
         "The table",
         (
+            Section("variance_sources", "Where the spread comes from", _spread, link="Spread"),
             Section("read", "How the table was read", _read),
             Section("files", "Tables", nothing),
             Section("method", "How to read this page", nothing),
