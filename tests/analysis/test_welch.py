@@ -71,8 +71,9 @@ def test_the_detectable_difference_needs_the_repetitions_there_were() -> None:
 
 @pytest.mark.parametrize("margin", [0.5, 4.0, 9.0])
 def test_two_one_sided_tests_are_those_of_statsmodels(margin: float) -> None:
-    known, *_ = ttost_ind(np.array(FIRST), np.array(SECOND), -margin, margin, usevar="unequal")
-    assert float(equivalence_p(unpaired_difference(FIRST, SECOND), margin)) == pytest.approx(known)
+    for arm, against in ((FIRST, SECOND), (SECOND, FIRST)):
+        known, *_ = ttost_ind(np.array(arm), np.array(against), -margin, margin, usevar="unequal")
+        assert float(equivalence_p(unpaired_difference(arm, against), margin)) == pytest.approx(known)
 
 
 def test_arms_that_differ_by_the_margin_are_called_equal_in_one_of_twenty_experiments_at_most() -> None:
