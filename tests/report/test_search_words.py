@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ablation.plan import Plan
 from analysis.report.build import Report, render
+from analysis.report.search.figures import steps
 from analysis.study import study
 from search_spaces.space import Levels
 from tests.support.plain_loop import run_study
@@ -73,3 +75,10 @@ def test_a_study_says_how_it_searched(tmp_path: Path, budget: dict[str, Any], sa
 
 def test_a_study_without_search_says_nothing_of_one(tmp_path: Path) -> None:
     assert study(run_study(plan_with(trials=0), tmp_path / "run", most_epochs=0).root).how_searched == ""
+
+
+def test_an_arm_with_one_point_is_drawn_as_a_dot() -> None:
+    curves = pd.DataFrame({"arm": ["long", "long", "short"], "epochs": [4, 8, 4], "score": [0.5, 0.6, 0.4]})
+    looks = dict.fromkeys(("long", "short"), ("#000000", "solid"))
+    drawn = steps(curves, "epochs", "score", looks, (), ("epochs", "score"))["data"]
+    assert [trace["mode"] for trace in drawn] == ["lines", "markers"]

@@ -35,12 +35,13 @@ Looks = Mapping[str, tuple[str, str]]
 
 
 def steps(curves: pd.DataFrame, x: str, y: str, looks: Looks, rungs: Sequence[int], titles: tuple[str, str]) -> Spec:
-    """Draw one step line an arm."""
+    """Draw one step line an arm, or a dot if it has one point, which is no line."""
     traces = [
         {
-            **{"type": "scatter", "mode": "lines", "name": arm, "legendgroup": arm},
+            **{"type": "scatter", "mode": "lines" if len(mine) > 1 else "markers", "name": arm, "legendgroup": arm},
             **{"x": mine[x].tolist(), "y": plain(mine[y])},
             "line": {"color": looks[str(arm)][0], "dash": looks[str(arm)][1], "width": 2.5, "shape": "hv"},
+            "marker": {"color": looks[str(arm)][0], "size": 8},
             "hovertemplate": f"{in_template(arm)}<br>%{{x}} epochs: %{{y:.4g}}<extra></extra>",
         }
         for arm, mine in curves.groupby("arm", sort=False)
