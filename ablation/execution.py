@@ -22,6 +22,7 @@ from ablation.paths import RunPaths
 from ablation.planning.planned_run import PlannedRun, create_run
 from ablation.planning.rehearsal_process import try_confirm_trial
 from ablation.report_process import is_reported, write_report
+from ablation.resources import Resources
 from ablation.retry_option import OPTION
 from ablation.run_dir import run_dir
 from ablation.study.retry import reopenable
@@ -61,16 +62,19 @@ def _sweep(study: PlannedRun, retry: Collection[Kind], say: Messages) -> tuple[s
         create_run(study)
     paths = study.paths
     say.header(study.checked, paths.root, study.resume)
-    if study.resources.executor == "ray":
-        address = study.resources.address
-        say.step("starting Ray" if address is None else f"joining the cluster at {address}")
     file = study_file.read(paths).with_data_at((study.checked.data or {}).get("uri"))
     ended = sweep(
         file, paths, study.resources, study.checked.plan, retry=retry,
+        begin=partial(_say_what_starts, study.resources, say),
         watch=partial(Progress, resources=study.resources, paths=paths, console=say.console), tell=say.nodes,
         lost=partial(_halt_and_go_on, study=study, say=say),
     )  # fmt: skip
     return ended, tables.materialise(paths)
+
+
+def _say_what_starts(resources: Resources, say: Messages) -> None:
+    if resources.executor == "ray":
+        say.step("starting Ray" if resources.address is None else f"joining the cluster at {resources.address}")
 
 
 def _account(study: PlannedRun, ended: str, summary: Mapping[str, Any], report: bool, say: Messages) -> int:

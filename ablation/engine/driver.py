@@ -51,6 +51,7 @@ def sweep(
     plan: Plan | None = None,
     *,
     retry: Collection[Kind] = (),
+    begin: Callable[[], None] = lambda: None,
     watch: Watch | None = None,
     tell: TellNodes = lambda nodes: None,
     lost: Lost = lambda error: None,
@@ -58,7 +59,8 @@ def sweep(
     """Run every trial that the ledger does not know as ended, and say how it ended.
 
     A ``plan`` that the study's own is a part of makes it grow; ``retry`` are the kinds of failures whose trials are
-    opened again; what ``watch`` returns sees each event, and ``tell`` hears of a cluster's nodes as they are checked.
+    opened again. If anything is left, ``begin`` is called before what runs trials is started; what ``watch`` returns
+    sees each event, and ``tell`` hears of a cluster's nodes as they are checked.
     If the head of a cluster is lost, ``lost`` is called with the error, and the process ends.
     "nothing left" is a study that had ended before; "interrupted" is by a signal or for lack of time; "paused" says
     that trials fail alike and none works; "short" should not be: trials are left and nobody asked for it. Raises what
@@ -82,6 +84,7 @@ def sweep(
         ledger.history.clear()  # of a long study it takes more memory than all the rest
         code = CodeRecord.of_trial(study.plan.space.trial, UserCode.here())
         study.open_session(os.getpid(), resources.model_dump(), code)
+        begin()
         executor = executor_for(resources)
         with executor.started(_needs(file, study.plan, paths), tell, lost) as slots:
             # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.

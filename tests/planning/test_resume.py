@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from ablation import execution, resume, study_file
+from ablation.console.messages import TextMessages
 from ablation.execution import run_prepared
 from ablation.faults import FaultsError
 from ablation.ledger.events import Grown, SessionOpened
@@ -51,6 +52,18 @@ def test_a_run_goes_on_with_its_own_options_and_ends(stopped: RunPaths[Path]) ->
     assert [session.resources["max_hours"] for session in sessions] == [1e-9, None]
     assert {session.resources["cpus_per_trial"] for session in sessions} == {0.5}
     assert audit(stopped.root) == []
+
+
+def test_of_a_run_with_nothing_left_no_ray_is_said_to_start(
+    stopped: RunPaths[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = [str(stopped.root), "--no-report"]
+    assert CliRunner().invoke(APP, typed).exit_code == 0
+    said: list[str] = []
+    monkeypatch.setattr(TextMessages, "step", lambda self, what: said.append(what))
+    done = CliRunner().invoke(APP, [*typed, "--executor", "ray"])
+    assert done.exit_code == 0 and "nothing to do" in done.output
+    assert said == [f"reading {stopped.root}"]
 
 
 def test_what_is_left_is_said_and_nothing_runs(stopped: RunPaths[Path]) -> None:
