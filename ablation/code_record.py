@@ -52,6 +52,11 @@ class CodeRecord(Frozen):
         return cls(files=found, versions=dict(_versions()))
 
 
+def source_digest(source: bytes, tree: ast.Module | None = None) -> str:
+    """Return the SHA-256 by which a source file is on record; ``tree`` is what it parses to, if that is known."""
+    return hashlib.sha256(_without_space(source, tree or ast.parse(source))).hexdigest()
+
+
 def changes(before: CodeRecord, now: CodeRecord) -> list[str]:
     """Name each file and version in which two records differ, in words."""
     files = [
@@ -115,7 +120,7 @@ class _Project:
                 continue
             source = file.read_bytes()
             tree = ast.parse(source)
-            self._files[self._named(file)] = hashlib.sha256(_without_space(source, tree)).hexdigest()
+            self._files[self._named(file)] = source_digest(source, tree)
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
             waiting += _imported(tree, package)
 

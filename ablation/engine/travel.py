@@ -6,7 +6,6 @@ only, each known by its digest. On a node they come before what lies there under
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ablation.code_record import CodeRecord
+from ablation.code_record import CodeRecord, source_digest
 from ablation.engine.node_facts import PACKAGES_OF_WORKERS, Needs
 from ablation.user_code import OUR_ROOT, UserCode
 
@@ -81,6 +80,6 @@ def _folder_of(name: str, digest: str, folders: Sequence[str]) -> str | None:
     """Return the folder in which a file of the code record lies."""
     for folder in folders:
         path = Path(folder) / name
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+        if path.is_file() and source_digest(path.read_bytes()) == digest:
             return folder
     return None

@@ -16,7 +16,8 @@ from ablation.engine.travel import CARRIER, arrived, pack, travelling
 from ablation.user_code import OUR_ROOT, UserCode
 
 FILES = {
-    "study.py": "from parts.train import train\nimport aside\n\ndef run_trial(config, context):\n    yield train()\n",
+    "study.py": "from parts.train import train\nimport aside\n\n"
+    "def run_trial(config, context):\n    yield train()\n\nSPACE = {'name': 'study'}\n",
     "parts/__init__.py": "",
     "parts/train.py": "def train():\n    return 42\n",
     "unused.py": "",
