@@ -12,7 +12,7 @@ from pathlib import Path
 from ablation.engine.address import CLIENT_PORT, Address, AddressError, knock, no_ray, read_address
 from ablation.user_code import OUR_ROOT
 
-ASK_MOST_S = 15.0  # Python and Ray take a second to start, on a busy machine some; what is called answers at once
+ASK_MOST_S = 60.0  # Python and Ray start in a second, on a busy machine in half a minute; calls are answered at once
 HOME_TOKEN = "~/.ray/auth_token"
 
 # What this process has found behind addresses: ``auto`` may be another cluster when Ray is asked again.
