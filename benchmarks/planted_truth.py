@@ -121,7 +121,7 @@ def whole_studies(count: int, out: Path, seed: int = 0) -> dict[str, Any]:
     """Write studies as run directories and compare what ``findings`` says with what was planted."""
     disagreements: list[str] = []
     flagged = {True: [0, 0], False: [0, 0]}
-    superseded_parts = intervals = family = wrong = 0
+    covered = intervals = family = wrong = 0
     (out / "truth").mkdir(parents=True, exist_ok=True)
     for index in range(count):
         random = np.random.default_rng(derive_seed(seed, "whole study", index))
@@ -141,7 +141,7 @@ def whole_studies(count: int, out: Path, seed: int = 0) -> dict[str, Any]:
         for row, effect in zip(found["comparisons"], effects_C, strict=True):
             if row["low"] is not None:
                 intervals += 1
-                superseded_parts += row["low"] <= effect <= row["high"]
+                covered += row["low"] <= effect <= row["high"]
         claims = [(row, e) for row, e in zip(found["comparisons"], effects_C, strict=True) if row["significant"]]
         family += any(effect == 0 for _, effect in claims)
         wrong += any(effect != 0 and (row["difference"] > 0) != (effect > 0) for row, effect in claims)
@@ -151,7 +151,7 @@ def whole_studies(count: int, out: Path, seed: int = 0) -> dict[str, Any]:
         "first_disagreements": disagreements[:5],
         "unequal_survival_planted_and_flagged": flagged[True],
         "unequal_survival_not_planted_but_flagged": flagged[False],
-        "coverage": superseded_parts / intervals if intervals else None,
+        "coverage": covered / intervals if intervals else None,
         "family_wise_error": family / count,
         "wrong_signed_claim": wrong / count,
     }
