@@ -49,7 +49,7 @@ def mean_interval(values_R: ArrayLike, largest: float = math.inf, confidence: fl
     >>> [round(float(value), 3) for value in mean_interval([1.0, 2.0, 3.0])]
     [2.0, -0.484, 4.484]
     >>> [round(float(value), 3) for value in mean_interval([0.25, 0.5, 0.75], largest=1.0)]
-    [0.5, 0.076, 0.924]
+    [0.5, 0.077, 0.923]
     """
     values_R = np.asarray(values_R, dtype=float)
     mean, sd, n = moments(values_R)

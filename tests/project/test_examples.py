@@ -13,7 +13,7 @@ MODULES = (
     *("search_spaces.domains", "search_spaces.conditions", "search_spaces.metrics", "search_spaces.space"),
     *("search_spaces.budget", "ablation.planning.options", "ablation.console.huge_difference"),
     *("ablation.faults", "ablation.plan", "ablation.power", "ablation.seeds", "ablation.torch_state"),
-    *("ablation.moderation", "ablation.trial", "ablation.variance_components"),
+    *("ablation.mean_interval", "ablation.moderation", "ablation.trial", "ablation.variance_components"),
     *("ablation.ledger.events", "ablation.ledger.records", "ablation.study.rungs", "ablation.engine.slots"),
     *("ablation.failures", "ablation.retry_option"),
     "ablation.engine.address",
