@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 from torch.utils.data import Dataset
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from ablation import Budget, Choice, Float, Space, checkpoint
 from ablation.reporting import ReportingContext
@@ -106,6 +113,7 @@ def train(config: Config, context: ReportingContext) -> None:
         compute_metrics=accuracy,
         callbacks=[callback],
     )
+    callback.trainer.remove_callback(PrinterCallback)  # it would print each evaluation of every trial
     callback.trainer.train()
 
 
