@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -16,7 +15,8 @@ from ablation.engine.address import CONNECT_MOST_S, Address
 from ablation.engine.executor import Lost, NoHeadError
 
 LOOK_EVERY_S = 2.0
-GONE_AFTER_S = 30.0  # before Ray's own 60 s; a head that is started again with what it knew may come back
+# In a row: half a minute of Ray's own one. A head that is started again with what it knew may come back.
+MOST_IN_VAIN = 15
 
 
 @contextmanager
@@ -25,14 +25,15 @@ def head_watched(head: Address, lost: Lost, leave: Callable[[int], object] = os.
     is_over = Event()
 
     def look_on() -> None:
-        answered = time.monotonic()
+        in_vain = 0
         while not is_over.wait(LOOK_EVERY_S):
             try:
                 # No more than that: a busy head may be slow to answer.
                 socket.create_connection((head.host, head.port), CONNECT_MOST_S).close()
-                answered = time.monotonic()
+                in_vain = 0
             except OSError as error:
-                if time.monotonic() - answered < GONE_AFTER_S:
+                in_vain += 1
+                if in_vain < MOST_IN_VAIN:
                     continue
                 what = f"the cluster's head, {head}, is lost ({error.strerror or error})"
                 try:

@@ -14,7 +14,7 @@ from ablation.engine.address import Address
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head_watch, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(head_watch, "GONE_AFTER_S", 0.05)
+    monkeypatch.setattr(head_watch, "MOST_IN_VAIN", 3)
 
 
 def test_a_head_that_is_gone_is_said_and_the_process_ends() -> None:
