@@ -65,6 +65,7 @@ bench: $(VENV)/.installed-test  ## the measurements: speed, fairness and planted
 	$(BIN)/python -m benchmarks.trial_speed
 	$(BIN)/python -m benchmarks.engine_scaling
 	$(BIN)/python -m benchmarks.slots
+	$(BIN)/python -m benchmarks.first_line
 	$(BIN)/python -m benchmarks.report_speed
 	$(BIN)/python -m benchmarks.object_store
 	$(BIN)/python -m benchmarks.planted_truth
