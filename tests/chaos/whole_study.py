@@ -50,7 +50,9 @@ def break_everything(folder: Path, seed: int) -> dict[str, Any]:
         driver.kill_alone()
         driver = _go_on(paths, folder)
         code = driver.wait(1200)
-        faults += checks.final_faults(paths) if code == 0 else [f"exit code {code}: {driver.reported[-1500:]}"]
+        if code:
+            return {"faults": [*faults, f"exit code {code}: {driver.reported[-1500:]}"]}
+        faults += checks.final_faults(paths)
         names = {as_typed(paths.root): "RUN", as_typed(plain.root): "RUN"}
         faults += differences(_report(paths, folder), _report(plain, folder), names)
         attempts = checks.table(paths.trials)["attempts"]
