@@ -14,7 +14,7 @@ from ablation.ledger.events import Event, SessionOpened
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.resources import Keep
-from ablation.store import AnyPath, files_below, remove_folder, remove_folders
+from ablation.store import AnyPath, StorePath, files_below, remove_folder, remove_folders
 from ablation.study.study import Study
 
 
@@ -32,7 +32,7 @@ class CheckpointRemoval:
         self._paths = paths
         self._ledger = ledger
         self._remover = ThreadPoolExecutor(1, "remove-checkpoints")
-        self._begun: list[Future[None]] = []
+        self._begun: list[tuple[str, Future[None]]] = []
         # Trials, and how many events are recorded when their checkpoints may go.
         self._left: deque[tuple[int, str]] = deque()
 
@@ -46,18 +46,24 @@ class CheckpointRemoval:
         while self._study.unkept:
             self._left.append((self._ledger.appended, self._study.unkept.popleft()))
         while self._left and self._left[0][0] <= self._ledger.written:
-            folder = self._paths.checkpoint_dir(self._left.popleft()[1])
-            self._begun.append(self._remover.submit(remove_folder, folder))
+            _, trial_id = self._left.popleft()
+            self._begun.append((trial_id, self._remover.submit(remove_folder, self._paths.checkpoint_dir(trial_id))))
 
     def close(self) -> None:
         """Wait until what is being removed is gone; raises what a removal raised."""
         self._remover.shutdown()
-        for removal in self._begun:
+        for _, removal in self._begun:
             removal.result()
 
     def finish(self) -> None:
-        """Remove the rest; the log has to be written by then."""
+        """Remove the rest; the log has to be written by then.
+
+        From a store, too, what is there although it was removed: a request that came while the store was away may have
+        been in vain, and an upload may have ended after it.
+        """
         rest = [*(trial_id for _, trial_id in self._left), *self._study.unkept]
+        if isinstance(self._paths.root, StorePath):
+            rest += [trial_id for trial_id, _ in self._begun]
         remove_folders(map(self._paths.checkpoint_dir, rest))
 
     def _still_there(self) -> Iterator[str]:

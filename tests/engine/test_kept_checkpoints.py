@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pytest
@@ -25,7 +25,7 @@ from ablation.rerun import rerun
 from ablation.resources import Keep, Resources
 from ablation.run_dir import run_dir
 from ablation.status import look
-from ablation.store import AnyPath, files_below, located, name_in, opened
+from ablation.store import AnyPath, StorePath, files_below, located, name_in, opened
 from ablation.study.study import Study
 from analysis.audit.checks import audit
 from tests.support.object_store import BUCKET, served, settings
@@ -173,6 +173,24 @@ def test_a_removal_that_goes_wrong_is_raised_at_the_end(tmp_path: Path, monkeypa
         removal.go_on()
         with pytest.raises(ArithmeticError, match="cannot remove baseline__0__search__1"):
             removal.close()
+
+
+def test_what_a_store_kept_although_it_was_removed_is_removed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(checkpoint_removal, "remove_folder", lambda folder: None)  # the store is away
+    monkeypatch.setattr(checkpoint_removal, "remove_folders", lambda folders: asked.extend(one.name for one in folders))
+    with log.Ledger(tmp_path / "ledger") as ledger:
+        study = Study(toy_plan(), ledger)
+        paths = RunPaths(StorePath("store://", PurePosixPath("runs/one")))
+        removal = checkpoint_removal.CheckpointRemoval(study, paths, ledger)
+        study.unkept.append("baseline/0/search/1")
+        removal.go_on()
+        study.unkept.append("baseline/0/search/2")
+        removal.close()
+        removal.finish()
+    assert sorted(asked) == ["baseline__0__search__1", "baseline__0__search__2"]
 
 
 def test_better_ones_that_were_not_kept_are_said(everything: RunPaths) -> None:
