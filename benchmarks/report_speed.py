@@ -103,7 +103,8 @@ def _study(arms: tuple[Arm, ...], budget: Budget) -> dict[str, Any]:
     data = {"uri": "made", "fingerprint": "0" * 16, "class_names": [f"class {i}" for i in range(CLASSES)]}
     rungs = [epoch for epoch in (6, 18, 54) if epoch < budget.epochs]
     about = {"schema_version": 2, "name": "made", "created_utc": "2030-01-01T00:00:00+00:00", "command": ["made"]}
-    return about | {"data": data, "plan": plan, "rungs": rungs, "search_is_random": False, "versions": {}}
+    about |= {"git_commit": None, "hardware": {}, "versions": {}, "budget_name": "made", "search_is_random": False}
+    return about | {"data": data, "plan": plan, "rungs": rungs}
 
 
 def _trials(arms: tuple[Arm, ...], budget: Budget, random: np.random.Generator) -> pd.DataFrame:
