@@ -6,7 +6,7 @@ driver was killed goes when the next one begins.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -67,12 +67,26 @@ class CheckpointRemoval:
         remove_folders(map(self._paths.checkpoint_dir, rest))
 
     def _still_there(self) -> Iterator[str]:
-        """Take the trials that are not kept; leave out those whose removal was done: they may have been made again."""
+        """Take the trials that are not kept; leave out those whose removal was done, also if they were made again.
+
+        What ``rerun --keep`` makes again is of the removed one's epoch and has another digest; a file of another epoch
+        is one that could not be removed, or came too late.
+        """
         unkept = [self._study.records[trial_id] for trial_id in self._study.unkept]
         self._study.unkept.clear()
-        there: set[AnyPath] = set()
+        there: defaultdict[AnyPath, set[str]] = defaultdict(set)
         if any(state.removed_checkpoint for state in unkept):
-            there = set(files_below(self._paths.checkpoints, deep=True))
+            for file in files_below(self._paths.checkpoints, deep=True):
+                there[file.parent].add(file.name)
         for state in unkept:
-            if state.removed_checkpoint is None or self._paths.root / state.removed_checkpoint in there:
+            if state.removed_checkpoint is None:
                 yield state.trial_id
+                continue
+            removed = self._paths.root / state.removed_checkpoint
+            names = there[removed.parent]
+            if removed.name in names or (names and _epoch(removed.name) not in map(_epoch, names)):
+                yield state.trial_id
+
+
+def _epoch(checkpoint: str) -> str:
+    return checkpoint.rpartition("-")[0]

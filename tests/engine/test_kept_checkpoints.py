@@ -137,6 +137,16 @@ def test_what_was_removed_is_made_again_and_stays(everything: RunPaths) -> None:
     assert all(made.tensors[name].numpy().tobytes() == before[name].tobytes() for name in before)
 
 
+def test_a_file_that_came_after_the_removal_goes_when_the_next_session_begins(everything: RunPaths) -> None:
+    resumed(everything, keep="confirmed")
+    late = everything.checkpoint_dir(min(searches(everything))) / "epoch-00000-late.safetensors"
+    assert isinstance(late, Path)
+    late.parent.mkdir(exist_ok=True)
+    late.touch()
+    resumed(everything, keep="confirmed")
+    hold(everything, set())
+
+
 @pytest.mark.parametrize("moment", ["events", "files"])
 def test_a_driver_that_is_killed_between_event_and_removal_loses_nothing_and_the_next_one_finishes(
     everything: RunPaths, monkeypatch: pytest.MonkeyPatch, moment: str
