@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ablation.plan import Plan
 from ablation.power import detectable_difference, replicates_needed
+from ablation.typed_command import typed_command
 
 # Standard deviations of the differences. Sawilowsky, "New effect size rules of thumb" (2009), calls 2 of a group huge.
 HUGE_SD = 2.0
-PROGRAMS = {"ablation run": "ablation run", "ablation plan": "ablation run"}
 FOR_PLANS = ("--plan", "--json", "--resume")
 WITH_VALUE = ("--replicates", "--name", "--hours", "--spread", "--spread-from")
 
@@ -36,7 +34,7 @@ def only_huge(plan: Plan) -> OnlyHuge | None:
     if found_sd <= HUGE_SD:
         return None
     needed = replicates_needed(HUGE_SD, 1.0, comparisons)
-    return OnlyHuge(found_sd, needed, command_with(needed, sys.argv))
+    return OnlyHuge(found_sd, needed, command_with(needed, typed_command()))
 
 
 def huge_in_words(plan: Plan) -> list[str]:
@@ -52,17 +50,20 @@ def huge_in_words(plan: Plan) -> list[str]:
 def command_with(replicates: int, typed: Sequence[str]) -> str:
     """Return the command that was typed with other replicates, as a new run; of a call from Python, the call.
 
-    >>> command_with(6, ["ablation plan", "--space", "sorting", "--replicates", "3", "--plan"])
+    >>> command_with(6, ["ablation", "plan", "--space", "sorting", "--replicates", "3", "--plan"])
     'ablation run --space sorting --replicates 6'
     """
-    program, *arguments = typed
-    name = "python -m ablation.run" if Path(program).match("ablation/run.py") else PROGRAMS.get(program)
-    if name is None:
-        return f"run(…, replicates={replicates})"
+    match list(typed):
+        case ["ablation", "run" | "plan", *arguments]:
+            program = "ablation run"
+        case ["python", "-m", "ablation.run", *arguments]:
+            program = "python -m ablation.run"
+        case _:
+            return f"run(…, replicates={replicates})"
     kept: list[str] = []
     left_out = False
     for argument in arguments:
         if not left_out and argument not in (*FOR_PLANS, *WITH_VALUE) and argument.partition("=")[0] not in WITH_VALUE:
             kept.append(argument)
         left_out = argument in WITH_VALUE
-    return f"{name} {shlex.join([*kept, '--replicates', str(replicates)])}"
+    return f"{program} {shlex.join([*kept, '--replicates', str(replicates)])}"

@@ -122,7 +122,7 @@ def test_a_command_has_its_name_however_it_is_started() -> None:
     [
         ("ablation run", ["ablation", "run"]),
         (str(ROOT / "ablation/run.py"), ["python", "-m", "ablation.run"]),
-        ("/home/mine/run.py", ["/home/mine/run.py"]),
+        ("mine/run.py", ["mine/run.py"]),
     ],
 )
 def test_a_command_can_be_typed_again_as_it_is_recorded(
