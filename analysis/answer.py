@@ -142,7 +142,9 @@ def _second(
         are = "are" if equal > 1 else "is"
         every = f"{_others(equal)} {are} practically equal" if equal else f"Every {listed(study)} is significant"
         which = f"{_others(untested)} could not be tested" if untested else every
-        return f"{which}; {could}, so {'each' if is_impossible else 'a smaller one'} was found with luck."
+        is_lucky = bool((found["difference"].abs() < found["detectable"]).any())
+        luck = f", so {'each' if is_impossible else 'a smaller one'} was found with luck" if is_lucky else ""
+        return f"{which}; {could}{luck}."
     if found.empty and not equal:
         return f"That is no evidence of equality: {could}."
     rest, apart = len(undecided) + untested, "cannot be told apart, which is no evidence of equality"

@@ -17,6 +17,7 @@ from scipy import special
 from ablation.ledger.log import Ledger
 from ablation.power import replicates_needed
 from analysis import caveats, effects, load, verdicts
+from analysis.answer import answer
 from analysis.evidence import gather
 from analysis.findings import findings
 from analysis.findings_schema import SCHEMA
@@ -167,6 +168,17 @@ def test_no_share_is_said_to_differ_by_more_than_shares_can(tmp_path: Path) -> N
         assert ": no possible difference would have been found" in row["verdict"]["text"]
         assert row["verdict"]["text"].endswith("replicates would detect 50.0 percentage points")
     assert render(run).page.count("<td>none</td>") == 4
+
+
+def test_the_answer_speaks_of_luck_only_where_less_was_found_than_the_study_detects(tmp_path: Path) -> None:
+    def far_apart(arm: Arm, replicate: int, seed: int) -> float:
+        return 0.1 + len(arm.name) * 0.02 + 0.001 * ((len(arm.name) * 7 * (replicate + 1)) % 11)
+
+    found = gather(write_run(tmp_path / "run", value=far_apart, replicates=5))
+    assert found.comparisons["significant"].all()
+    assert answer(found)[1].endswith("power after the correction.")
+    found.comparisons["detectable"] = 0.9
+    assert answer(found)[1].endswith("so a smaller one was found with luck.")
 
 
 def test_a_difference_that_is_real_and_does_not_matter_is_both(tmp_path: Path) -> None:
