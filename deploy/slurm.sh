@@ -67,25 +67,24 @@ until "$python/ray" status --address "$head_address:$port" > /dev/null 2>&1; do
 done
 
 # A signal may come before there is a study to tell.
-told=""
-trap 'told=1' TERM
+told=0
+trap 'told=$((told + 1))' TERM
 if "$python/ablation" status "$out/$name" > /dev/null 2>&1; then
     "$python/ablation" resume "$out/$name" --address "$head_address:$port" &
 else
     "$python/ablation" run "${arguments[@]}" --address "$head_address:$port" &
 fi
 study=$!
-trap 'told=1; kill -TERM "$study"' TERM
-[[ -z $told ]] || kill -TERM "$study"
-code=0
-wait "$study" || code=$?
-# A signal ends the first wait before the study has ended.
-if kill -0 "$study" 2> /dev/null; then
-    code=0
+trap 'told=$((told + 1)); kill -TERM "$study"' TERM
+((told == 0)) || kill -TERM "$study"
+# A signal ends a wait, whose code is then the signal's and not the study's.
+until
+    before=$told code=0
     wait "$study" || code=$?
-fi
+    ((told == before))
+do :; done
 # 143: it was told before it could answer.
-if [[ $code == 130 || -n $told && $code == 143 ]]; then
+if ((code == 130 || told && code == 143)); then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

@@ -48,9 +48,10 @@ def job(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def started(job: Path, *options: str) -> subprocess.Popen[str]:
+def started(job: Path, *options: str, **variables: str) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
+        **variables,
         "PATH": f"{job / 'path'}:{os.environ['PATH']}",
         "SLURM_JOB_ID": "42",
         "SLURM_JOB_NODELIST": "node[1-2]",
@@ -88,6 +89,23 @@ def test_a_slurm_job_goes_on_with_a_study_that_is_there(job: Path) -> None:
 def test_a_slurm_job_whose_time_is_up_ends_its_study_in_order_and_is_queued_again(job: Path) -> None:
     (job / "waits").touch()
     with started(job, "--space", "tcl", "--name", "first") as script:
+        while not (job / "waiting").exists():
+            assert script.poll() is None
+        script.send_signal(signal.SIGTERM)
+        script.communicate(timeout=60)
+    assert script.returncode == 130
+    assert calls(job, "scontrol")[-1] == "requeue 42"
+
+
+def test_a_slurm_job_gives_its_studys_code_though_the_study_ends_before_the_signal_is_dealt_with(job: Path) -> None:
+    (job / "waits").touch()
+    # As on a busy node: once the study has been told, the script reads no line before the study has ended.
+    slow = job / "slow.sh"
+    slow.write_text("""
+        until_the_study_has_ended() { while kill -0 "$study" 2> /dev/null; do :; done; }
+        # While it waits for the study the trap tells it.
+        trap '[[ ${told:-0} == 0 || $BASH_COMMAND == wait* ]] || until_the_study_has_ended' DEBUG""")
+    with started(job, "--space", "tcl", "--name", "first", BASH_ENV=str(slow)) as script:
         while not (job / "waiting").exists():
             assert script.poll() is None
         script.send_signal(signal.SIGTERM)
