@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -242,8 +243,8 @@ def files_below(folder: AnyPath, name: str = "*", *, deep: bool = False) -> list
     fs: Any = import_module("pyarrow.fs")
     filesystem = folder.filesystem if isinstance(folder, StorePath) else fs.LocalFileSystem()
     found = filesystem.get_file_info(fs.FileSelector(folder.as_posix(), allow_not_found=True, recursive=deep))
-    paths = sorted(PurePosixPath(info.path) for info in found if info.type == fs.FileType.File)
-    matching = [path for path in paths if path.match(name)]
+    files = (info for info in found if info.type == fs.FileType.File and fnmatchcase(info.base_name, name))
+    matching = sorted(PurePosixPath(info.path) for info in files)
     if isinstance(folder, StorePath):
         return [StorePath(folder.address, path) for path in matching]
     return [Path(path) for path in matching]

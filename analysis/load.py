@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ablation.faults import FaultsError, nearest
 from ablation.paths import earlier_names, file_safe
 from ablation.run_dir import RunDir, RunLocation, names, run_dir
-from ablation.store import AnyPath, StorePath
+from ablation.store import StorePath
 from analysis.study import PHASES as PHASES
 from analysis.study import PlannedStudy as PlannedStudy
 from analysis.study import study as study
@@ -28,7 +28,8 @@ TRIAL_COLUMNS = (
 EPOCH_COLUMNS = ("trial_id", "epoch", "seq", "epoch_s")
 PREDICTION_COLUMNS = ("image", "label", "predicted", "confidence")
 CONFUSION_COLUMNS = ("label", "predicted", "count")
-READERS = 8  # of small files at a time
+# Small files at a time: a store far away makes readers wait, while local files only make them wait for each other.
+READERS, LOCAL_READERS = 8, 2
 
 
 def trials(run: RunLocation | Sequence[RunLocation], columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -165,7 +166,7 @@ def confusions(run: RunLocation, among: Iterable[str] | None = None) -> pd.DataF
     """
     import pandas as pd
 
-    among = [trial.trial_id for trial in study(run).planned] if among is None else list(among)
+    among = None if among is None else list(among)
     counted = artifacts(run, "confusion.parquet", CONFUSION_COLUMNS, among)
     left = artifacts(run, "predictions.parquet", ("label", "predicted"), among, without=set(counted["trial_id"]))
     derived = left.groupby(["trial_id", "label", "predicted"], sort=True).size().rename("count").reset_index()
@@ -196,6 +197,10 @@ def artifacts(
 
     arrow: Any = import_module("pyarrow")
     where = run_dir(run)
+    nothing = pd.DataFrame(columns=["trial_id", *columns])
+    left = where.below(where.paths.artifacts, name)
+    if not left:  # ten thousand ids are not made into names for a file that no trial leaves
+        return nothing
     if among is None:
         among = [trial.trial_id for trial in study(where).planned]
     by_folder = {
@@ -204,17 +209,16 @@ def artifacts(
         if trial_id not in without
         for name in (file_safe(trial_id), *earlier_names(trial_id))
     }
-    paths = [path for path in where.below(where.paths.artifacts, name) if path.parent.name in by_folder]
+    paths = [path for path in left if path.parent.name in by_folder]
 
-    def read(path: AnyPath) -> Any:
-        table = where.table(path, columns, columns)
-        return table.add_column(0, "trial_id", arrow.repeat(by_folder[path.parent.name], len(table)))
-
-    with ThreadPoolExecutor(READERS) as readers:  # a study has hundreds of small files, and a store far away is slow
-        tables = list(readers.map(read, paths))
+    is_local = isinstance(where.paths.root, Path)
+    with ThreadPoolExecutor(LOCAL_READERS if is_local else READERS) as readers:
+        tables = list(readers.map(lambda path: where.table(path, columns, columns), paths))
     if not tables:
-        return pd.DataFrame(columns=["trial_id", *columns])
+        return nothing
     frame: pd.DataFrame = arrow.concat_tables(tables, promote_options="permissive").to_pandas()
+    ids = pd.Series([by_folder[path.parent.name] for path in paths])
+    frame.insert(0, "trial_id", ids.repeat([len(table) for table in tables]).to_numpy())
     return frame
 
 
