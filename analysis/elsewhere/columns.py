@@ -38,8 +38,14 @@ SCORE_NAMES = (
 STATUS_NAMES = ("status", "state")
 ENDED = frozenset(("finished", "completed", "complete", "succeeded", "success", "done"))
 NOT_ENDED = frozenset(
-    ("failed", "fail", "crashed", "killed", "running", "pruned", "stopped", "interrupted", "pending", "waiting")
+    (
+        *("failed", "fail", "crashed", "error", "errored", "killed", "aborted", "cancelled", "canceled", "timeout"),
+        *("running", "pruned", "stopped", "interrupted", "preempted", "preempting"),
+        *("pending", "queued", "scheduled", "waiting"),
+    )
 )
+# What pandas makes of an index: a file's row numbers, and no arm.
+INDEX_NAME = re.compile(r"|unnamed: \d+|__index_level_\d+__", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,9 @@ class Columns:
 
 def choose(asked: Asked, cells: pd.DataFrame) -> tuple[Columns, list[str]]:
     """Choose a table's columns; return them, and what is wrong with them."""
-    names = list(cells.columns)
+    names = [name for name in cells.columns if not INDEX_NAME.fullmatch(name)]
+    unnamed = len(cells.columns) - len(names)
+    cells = cells[names]
     faults = list(_unknown(asked, names))
     taken = {name for name in (asked.arm, asked.replicate, asked.seed, asked.score, *asked.factors) if name}
     guesses: dict[str, str] = {}
@@ -87,8 +95,13 @@ def choose(asked: Asked, cells: pd.DataFrame) -> tuple[Columns, list[str]]:
     if replicate is None and asked.seed is None:
         replicate, seed = seed, None
         guesses = {("replicate" if role == "seed" else role): name for role, name in guesses.items()}
-        replicate = guess("replicate", replicate, OTHER_REPLICATE_NAMES)
-    status = _status(cells, taken)
+    if replicate is None:
+        replicate = guess("replicate", None, OTHER_REPLICATE_NAMES)
+    if replicate is None and seed is not None:
+        rule = "its runs are averaged within replicates, and no column names these; name it with --replicate-column"
+        faults.append(f"--seed-column is {seed!r}, but {rule}, or --replicate-column {seed} if each is one")
+    status, status_faults = _status(cells, taken)
+    faults += status_faults
     wide = _wide(cells, taken) if arm is None and not asked.factors and asked.score is None else ()
     score = None if wide else guess("score", asked.score, SCORE_NAMES)
     if score is None and not wide and len(left := _numeric(cells, taken)) == 1:
@@ -98,6 +111,7 @@ def choose(asked: Asked, cells: pd.DataFrame) -> tuple[Columns, list[str]]:
     else:
         said, lacking = [], list(_lacking(asked, arm, score, cells, taken))
         faults += lacking
+    said += ["columns without a name, such as a written index, are left out"] if unnamed else []
     said += [f"{role}: column {name!r} (--{role}-column names another)" for role, name in guesses.items()]
     columns = Columns(arm, replicate, seed, score, status, asked.factors, wide, tuple(said))
     return columns, faults
@@ -139,12 +153,17 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\s/.\-]+", "_", lower)
 
 
-def _status(cells: pd.DataFrame, taken: set[str]) -> str | None:
+def _status(cells: pd.DataFrame, taken: set[str]) -> tuple[str | None, list[str]]:
+    """Find the column that says how runs ended; return it, and what is wrong with it. A state may be a place, too."""
     for name in cells.columns:
         values = {text.lower() for text in cells[name]} - {""}
-        if name not in taken and plain_name(name) in STATUS_NAMES and values and values <= ENDED | NOT_ENDED:
-            return str(name)
-    return None
+        if name not in taken and plain_name(name) in STATUS_NAMES and values & (ENDED | NOT_ENDED):
+            unknown = ", ".join(map(repr, sorted(values - ENDED - NOT_ENDED)))
+            rule = "write finished or failed, or rename the column if it says nothing about how runs ended"
+            return str(name), [
+                f"column {name!r} has {unknown}, which is no known end of a run; {rule}"
+            ] if unknown else []
+    return None, []
 
 
 def _numeric(cells: pd.DataFrame, taken: set[str]) -> tuple[str, ...]:

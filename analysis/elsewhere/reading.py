@@ -106,7 +106,7 @@ def _parquet(path: AnyPath, content: bytes) -> ResultsFile:
 
 
 def _header_faults(path: AnyPath, names: list[str]) -> Iterator[str]:
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in sorted({name for name in names if name and names.count(name) > 1}):
         yield f"{path}: two columns are called {name!r}; rename one"
 
 

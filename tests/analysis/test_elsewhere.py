@@ -121,6 +121,54 @@ def test_seeds_within_a_replicate_are_averaged(written: Written) -> None:
     assert found.replicates["seeds"].tolist() == [2] * 4
 
 
+FOLDS = [
+    f"{arm},{fold},{init},{base + 0.02 * fold + 0.01 * init:.2f}"
+    for arm, base in (("full", 0.7), ("plain", 0.6))
+    for fold in range(3)
+    for init in range(4)
+]
+
+
+def test_a_named_column_of_seeds_leaves_the_folds_to_be_found(written: Written) -> None:
+    text = "\n".join(["method,fold,init,accuracy", *FOLDS])
+    found = understood(read(written(text)), Asked(seed="init"))
+    assert found.question.is_paired
+    # Of four seeds whose scores are 0.00, 0.01, 0.02, 0.03 above their fold's.
+    expected = {("full", 0): 0.715, ("full", 1): 0.735, ("full", 2): 0.755}
+    expected |= {("plain", 0): 0.615, ("plain", 1): 0.635, ("plain", 2): 0.655}
+    assert scores(found) == pytest.approx(expected)
+
+
+def test_a_column_of_seeds_without_one_of_replicates_is_refused(written: Written) -> None:
+    text = "\n".join(["method,part,init,accuracy", *FOLDS])
+    (fault,) = faults(written(text), Asked(seed="init"))
+    assert "--seed-column is 'init'" in fault and "--replicate-column" in fault
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0"])
+def test_an_index_that_pandas_wrote_is_no_arm(written: Written, index: str) -> None:
+    found = understood(read(written(f"{index},full,plain\n0,0.8,0.6\n1,0.7,0.65\n")), Asked())
+    assert found.question.comparisons == (("plain", "full"),)
+    assert any("without a name" in sentence for sentence in found.said)
+
+
+def test_an_index_of_a_parquet_file_is_no_arm(tmp_path: Path) -> None:
+    table = pd.DataFrame({"full": [0.8, 0.7], "plain": [0.6, 0.65]}, index=[3, 5])
+    table.to_parquet(tmp_path / "wide.parquet")
+    assert understood(read(str(tmp_path / "wide.parquet")), Asked()).question.comparisons == (("plain", "full"),)
+
+
+def test_an_end_that_nobody_knows_is_named_and_not_taken_for_a_result(written: Written) -> None:
+    text = "model,seed,state,accuracy\nfull,1,finished,0.8\nfull,2,crashed,0.1\nplain,1,evicted,0.2\nplain,2,done,0.6\n"
+    (fault,) = faults(written(text), Asked())
+    assert "'evicted'" in fault and "'state'" in fault and "finished" in fault
+
+
+def test_a_state_that_is_a_place_is_no_end_of_a_run(written: Written) -> None:
+    text = "model,seed,state,accuracy\nfull,1,Ohio,0.8\nfull,2,Utah,0.7\nplain,1,Ohio,0.6\nplain,2,Utah,0.65\n"
+    assert len(scores(understood(read(written(text)), Asked()))) == 4
+
+
 def test_one_column_for_each_arm_is_a_table_too(written: Written) -> None:
     found = understood(read(written("fold;full;plain\n1;87,4;80\n2;86;81,5\n")), Asked(metric="accuracy"))
     assert scores(found) == {("full", 1): 87.4, ("full", 2): 86, ("plain", 1): 80, ("plain", 2): 81.5}
