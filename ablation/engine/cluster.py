@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from functools import partial
@@ -30,6 +32,7 @@ os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 
 import ray
 from ray._private import services
+from ray._private import utils as ray_process
 
 from ablation.engine.address import Address, AddressError, read_address
 from ablation.engine.connecting import other_versions, reach
@@ -60,7 +63,7 @@ def connected(address: str | None, code: Mapping[str, Any] | None = None) -> Ite
                 settings = {"address": reach(address), "runtime_env": dict(code or {})}
             # A cluster's workers import from the folder in which a driver joins, if they have one of that name, before
             # what the driver sends: from none, so that they run its own code.
-            with left_for_ours() if address is None else chdir("/"), _own_process_groups():
+            with left_for_ours() if address is None else chdir("/"), _signals_left_to_us():
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **settings)
         except AddressError as error:
             raise NoStartError(str(error)) from error
@@ -126,15 +129,21 @@ def _local_settings() -> dict[str, Any]:
 
 
 @contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """Start Ray's daemons in process groups of their own: a signal to ours, as a closed terminal's, is ours alone.
+def _signals_left_to_us() -> Iterator[None]:
+    """Start Ray such that signals to this process are ours alone, for both of which Ray has no option.
 
-    Ray has no option for it, and a daemon that such a signal ends takes the driver with it before tables are written.
+    Its daemons get process groups of their own: one that a signal to ours ends, as a closed terminal's, takes the
+    driver with it before tables are written. And Ray does not take SIGTERM, on which it would exit without them; what
+    its libraries set beneath Python's handler, which prints a stack of addresses first, is undone.
     """
-    module: Any = services
-    popen = module.ConsolePopen
-    module.ConsolePopen = partial(popen, process_group=0)
+    daemons: Any = services
+    process: Any = ray_process
+    popen, set_handler = daemons.ConsolePopen, process.set_sigterm_handler
+    daemons.ConsolePopen = partial(popen, process_group=0)
+    process.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        module.ConsolePopen = popen
+        daemons.ConsolePopen, process.set_sigterm_handler = popen, set_handler
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))

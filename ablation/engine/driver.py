@@ -87,8 +87,6 @@ def sweep(
         begin()
         executor = executor_for(resources)
         with executor.started(_needs(file, study.plan, paths), tell, lost) as slots:
-            # Once more: Ray takes SIGTERM for itself when it starts, and must not have it back while it shuts down.
-            signals.take_over()
             with _watched(study, slots, watch) as look:
                 environment = _environment(file, study.plan, paths, resources, slots)
                 with closing(removal):

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 
 class Signals:
@@ -18,18 +17,10 @@ class Signals:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note signals until the block ends."""
-        previous = self.take_over()
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    def take_over(self) -> dict[signal.Signals, Any]:
-        """Handle signals here from now on, and return the handlers that they had; none outside the main thread."""
+        """Note signals until the block ends; outside the main thread, where Python handles none, nothing changes."""
         if threading.current_thread() is not threading.main_thread():
-            return {}  # Python lets no other thread handle signals
+            yield
+            return
 
         def note(number: int, frame: FrameType | None) -> None:
             self.number = number
@@ -37,4 +28,9 @@ class Signals:
         handled = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
             handled.append(signal.SIGHUP)
-        return {number: signal.signal(number, note) for number in handled}
+        previous = {number: signal.signal(number, note) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

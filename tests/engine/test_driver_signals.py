@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray._private import utils as ray_process
 
 from ablation import study_file
 from ablation.engine import driver, on_ray
@@ -18,13 +19,15 @@ from tests.toy_study import toy_plan
 
 
 class FakeRay:
-    """Ray's handling of SIGTERM: it takes the signal when it starts and exits on it, also while it shuts down."""
+    """Ray's handling of SIGTERM: it takes the signal when it starts and exits on it, as long as it may."""
 
     def __init__(self) -> None:
         self.is_shut_down = False
+        self.start: Callable[[], object] = lambda: None
 
     def init(self, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        ray_process.set_sigterm_handler(lambda number, frame: sys.exit(number))
+        self.start()
 
     def shutdown(self) -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -46,6 +49,18 @@ def test_a_signal_while_ray_shuts_down_ends_the_sweep_in_order(
     tmp_path: Path, ray: FakeRay, monkeypatch: pytest.MonkeyPatch, first: Callable[[], None]
 ) -> None:
     monkeypatch.setattr(on_ray.OnRay, "run", lambda *arguments: first())
+    swept_in_order(tmp_path, ray)
+
+
+def test_a_signal_while_ray_starts_ends_the_sweep_in_order(
+    tmp_path: Path, ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray.OnRay, "run", lambda *arguments: None)
+    ray.start = lambda: signal.raise_signal(signal.SIGTERM)
+    swept_in_order(tmp_path, ray)
+
+
+def swept_in_order(tmp_path: Path, ray: FakeRay) -> None:
     paths = RunPaths(tmp_path / "toy")
     study_file.write(study_file.describe("toy", toy_plan(), "quick", None, []), paths)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
