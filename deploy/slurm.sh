@@ -9,7 +9,8 @@
 #SBATCH --gpus-per-task=1
 #SBATCH --time=08:00:00
 # Two minutes before its time is up the study is told: it ends in order, and the job is queued again to go on with it.
-#SBATCH --signal=B:TERM@120
+# A TERM, as from scancel, ends the study in order, too, and the job with it; so does a study's own --max-hours.
+#SBATCH --signal=B:USR1@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -euo pipefail
@@ -18,8 +19,10 @@ out=runs name=""
 arguments=("$@")
 while (($#)); do
     case $1 in
-        --out) out=$2 ;;
-        --name) name=$2 ;;
+        --out) out=${2-} ;;
+        --out=*) out=${1#*=} ;;
+        --name) name=${2-} ;;
+        --name=*) name=${1#*=} ;;
     esac
     shift
 done
@@ -31,15 +34,16 @@ fi
 python=.venv/bin
 export OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 RAY_ENABLE_UV_RUN_RUNTIME_ENV=0
 # Ray runs any code that it is sent, and other users reach these nodes: with a token of this job's own, only this job's.
-umask 077
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$PWD/.ray-token-$SLURM_JOB_ID
-head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH"
+(umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH")
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head_address=$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname -I | awk '{print $1}')
 # Two jobs may share a node: each has a port of its own.
 port=$((20000 + SLURM_JOB_ID % 20000))
 share=(--num-cpus="${SLURM_CPUS_PER_TASK:-1}")
+# srun does not take it over from sbatch.
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
 
 started=()
 # shellcheck disable=SC2317  # called by the trap
@@ -49,6 +53,17 @@ end() {
     rm -f "$RAY_AUTH_TOKEN_PATH"
 }
 trap end EXIT
+
+study="" signals=0 told="" is_time_up=""
+# shellcheck disable=SC2317  # called by the traps
+tell() {
+    if [[ -n $study && -z $told ]]; then
+        told=1
+        kill -TERM "$study" 2> /dev/null || true
+    fi
+}
+trap 'signals=$((signals + 1)) is_time_up=1; tell' USR1
+trap 'signals=$((signals + 1)); tell' TERM
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" "$python/ray" start --block --head \
     --node-ip-address="$head_address" --port="$port" --include-dashboard=false "${share[@]}" &
@@ -66,25 +81,22 @@ until "$python/ray" status --address "$head_address:$port" > /dev/null 2>&1; do
     sleep 1
 done
 
-# A signal may come before there is a study to tell.
-told=0
-trap 'told=$((told + 1))' TERM
 if "$python/ablation" status "$out/$name" > /dev/null 2>&1; then
     "$python/ablation" resume "$out/$name" --address "$head_address:$port" &
 else
     "$python/ablation" run "${arguments[@]}" --address "$head_address:$port" &
 fi
 study=$!
-trap 'told=$((told + 1)); kill -TERM "$study"' TERM
-((told == 0)) || kill -TERM "$study"
+# A signal may have come before there was a study to tell.
+((signals == 0)) || tell
 # A signal ends a wait, whose code is then the signal's and not the study's.
 until
-    before=$told code=0
+    before=$signals code=0
     wait "$study" || code=$?
-    ((told == before))
+    ((signals == before))
 do :; done
 # 143: it was told before it could answer.
-if ((code == 130 || told && code == 143)); then
+if [[ -n $is_time_up && ($code == 130 || $code == 143) ]]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

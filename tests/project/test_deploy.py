@@ -29,10 +29,12 @@ STUBS = {
     ".venv/bin/ray": """
         # Until all nodes are there no study starts here: how many have started is what the tests ask.
         [[ $1 == start ]] || { [[ -e token.txt && $(wc -l < token.txt) == 2 ]]; exit; }
+        stat --format %a "$RAY_AUTH_TOKEN_PATH" > rights.txt; umask > umask.txt
         echo "$RAY_AUTH_MODE $(wc -c < "$RAY_AUTH_TOKEN_PATH")" >> token.txt; exec sleep 60""",
     ".venv/bin/ablation": """
-        if [[ $1 == status ]]; then test -e hurries && kill -TERM $PPID; test -e begun; exit; fi
+        if [[ $1 == status ]]; then test -e hurries && kill -USR1 $PPID; test -e begun; exit; fi
         test -e waits && { trap 'exit 130' TERM; touch waiting; while :; do sleep 0.05; done; }
+        [[ -e code ]] && exit "$(cat code)"
         exit 0""",
 }  # fmt: skip
 
@@ -68,6 +70,8 @@ def calls(job: Path, program: str) -> list[str]:
 
 
 def test_a_slurm_job_starts_a_study_on_all_its_nodes_and_leaves_nothing(job: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
     with started(job, "--space", "my study.py", "--out", "shared", "--name", "first") as script:
         _, error = script.communicate(timeout=60)
     assert script.returncode == 0, error
@@ -76,12 +80,15 @@ def test_a_slurm_job_starts_a_study_on_all_its_nodes_and_leaves_nothing(job: Pat
     assert any("--head" in call and "--num-cpus=8" in call for call in starts)
     assert (job / "token.txt").read_text().splitlines() == ["token 64"] * len(starts)
     assert not list(job.glob(".ray-token-*"))
+    # The token is for its owner alone; what the study writes is for whom the user's umask says.
+    assert (job / "rights.txt").read_text() == "600\n"
+    assert int((job / "umask.txt").read_text(), 8) == umask
     assert not any(call.startswith("requeue") for call in calls(job, "scontrol"))
 
 
 def test_a_slurm_job_goes_on_with_a_study_that_is_there(job: Path) -> None:
     (job / "begun").touch()
-    with started(job, "--space", "tcl", "--name=x", "--out", "shared", "--name", "first") as script:
+    with started(job, "--space", "tcl", "--name=x", "--out=shared", "--name", "first") as script:
         script.communicate(timeout=60)
     assert calls(job, "ablation")[-1] == "resume shared/first --address 192.0.2.7:20042"
 
@@ -91,7 +98,7 @@ def test_a_slurm_job_whose_time_is_up_ends_its_study_in_order_and_is_queued_agai
     with started(job, "--space", "tcl", "--name", "first") as script:
         while not (job / "waiting").exists():
             assert script.poll() is None
-        script.send_signal(signal.SIGTERM)
+        script.send_signal(signal.SIGUSR1)
         script.communicate(timeout=60)
     assert script.returncode == 130
     assert calls(job, "scontrol")[-1] == "requeue 42"
@@ -104,14 +111,33 @@ def test_a_slurm_job_gives_its_studys_code_though_the_study_ends_before_the_sign
     slow.write_text("""
         until_the_study_has_ended() { while kill -0 "$study" 2> /dev/null; do :; done; }
         # While it waits for the study the trap tells it.
-        trap '[[ ${told:-0} == 0 || $BASH_COMMAND == wait* ]] || until_the_study_has_ended' DEBUG""")
+        trap '[[ ${signals:-0} == 0 || $BASH_COMMAND == wait* ]] || until_the_study_has_ended' DEBUG""")
     with started(job, "--space", "tcl", "--name", "first", BASH_ENV=str(slow)) as script:
+        while not (job / "waiting").exists():
+            assert script.poll() is None
+        script.send_signal(signal.SIGUSR1)
+        script.communicate(timeout=60)
+    assert script.returncode == 130
+    assert calls(job, "scontrol")[-1] == "requeue 42"
+
+
+def test_a_slurm_job_that_is_cancelled_ends_its_study_in_order_and_does_not_come_back(job: Path) -> None:
+    (job / "waits").touch()
+    with started(job, "--space", "tcl", "--name=first") as script:
         while not (job / "waiting").exists():
             assert script.poll() is None
         script.send_signal(signal.SIGTERM)
         script.communicate(timeout=60)
     assert script.returncode == 130
-    assert calls(job, "scontrol")[-1] == "requeue 42"
+    assert not any(call.startswith("requeue") for call in calls(job, "scontrol"))
+
+
+def test_a_slurm_job_whose_study_ends_by_itself_for_lack_of_time_is_not_queued_again(job: Path) -> None:
+    (job / "code").write_text("130")
+    with started(job, "--space", "tcl", "--name", "first", "--max-hours", "4") as script:
+        script.communicate(timeout=60)
+    assert script.returncode == 130
+    assert not any(call.startswith("requeue") for call in calls(job, "scontrol"))
 
 
 def test_a_slurm_job_whose_time_is_up_before_its_study_has_begun_is_queued_again_too(job: Path) -> None:
