@@ -47,6 +47,7 @@ class Workers:
         self._ready: dict[str, PlannedTrial | None] = {}  # what each of them trains
         self._losses: Counter[str] = Counter()
         self._failed_starts = 0
+        self._most_at_once = 1
 
     def look(self, tell: Look) -> None:
         """Look at the nodes, and tell what is there and what is waited for, at most once a second."""
@@ -77,6 +78,7 @@ class Workers:
     def asked_for(self, worker: str) -> None:
         """Note that a worker was asked for."""
         self._waiting[worker] = self._clock()
+        self._most_at_once = max(self._most_at_once, len(self._waiting) + len(self._ready))
 
     def withdrawn(self) -> list[str]:
         """Forget waiting workers for which there will be no place or no trial, the newest first, and return them."""
@@ -128,7 +130,8 @@ class Workers:
     def lost(self, worker: str, cause: str) -> None:
         """Take back the trial of a worker that was lost; one that has lost several fails.
 
-        A worker without a trial is no loss, but if none starts any more the sweep ends.
+        A worker without a trial is no loss, but if none starts any more the sweep ends. All that were asked for at once
+        may fail on one node, which has joined and is not refused yet.
         """
         is_started, trial = worker in self._ready, self._ready.pop(worker, None)
         self._waiting.pop(worker, None)
@@ -142,5 +145,5 @@ class Workers:
                     self._study.end(trial.trial_id, "failed", f"{LOST} {times} times: {cause}")
             elif not is_started:
                 self._failed_starts += 1
-                if self._failed_starts > MOST_RETRIES * max(1, self._places.slots.count):
+                if self._failed_starts > MOST_RETRIES * self._most_at_once:
                     raise NoWorkerError(f"no worker starts ({cause}); mend that, then go on with --resume")

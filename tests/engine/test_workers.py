@@ -191,6 +191,20 @@ def test_a_sweep_in_which_no_worker_starts_says_so(ledger: Ledger, tmp_path: Pat
     assert cluster.asked == MOST_RETRIES + 1 and not cluster.study.records
 
 
+def test_an_unfit_node_that_joins_does_not_end_what_trains_elsewhere(ledger: Ledger, tmp_path: Path) -> None:
+    cluster = Cluster(ledger, tmp_path)
+    cluster.set_nodes({"CPU": 2})
+    for worker in cluster.ask():
+        cluster.report(worker)
+    cluster.set_nodes({"CPU": 2}, {"CPU": 8})
+    asked = cluster.ask()
+    assert len(asked) == 8
+    cluster.set_nodes({"CPU": 2})  # the preflight refuses it, and each worker that had begun there has ended
+    for worker in asked:
+        cluster.workers.lost(worker, "the node cannot run this trial")
+    assert cluster.stop.fault is None and not cluster.stop.is_due
+
+
 def test_what_is_waited_for_is_said_once_it_takes_long(ledger: Ledger, tmp_path: Path) -> None:
     cluster = Cluster(ledger, tmp_path, max_nodes=4, gpus_per_trial=0.25)
     cluster.ask()
