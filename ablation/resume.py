@@ -50,7 +50,12 @@ def main(
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say what is left, and run nothing.")] = False,
     executor: Annotated[str | None, typer.Option(help="ray or in-process; default: as before.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster's address, or auto; default: as before.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster's address, auto, or local: no cluster, but this machine; default: as before."),
+    ] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs a trial takes; default: as before.")] = None,
+    gpus_per_trial: Annotated[str | None, typer.Option(help="GPUs a trial takes, or auto; default: as before.")] = None,
     max_concurrent: Annotated[int | None, typer.Option(help="Trials at a time; default: as before.")] = None,
     max_nodes: Annotated[
         int | None, typer.Option(help="Wait for nodes of a cluster that grows, up to so many; default: as before.")
@@ -64,7 +69,8 @@ def main(
 ) -> None:
     """Go on with a study from its folder: its space, budget, data and resources are the run's own."""
     asked = {
-        "executor": executor, "address": address, "max_concurrent": max_concurrent, "max_nodes": max_nodes,
+        "executor": executor, "address": address, "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent, "max_nodes": max_nodes,
         "max_hours": max_hours, "log_format": log_format, "keep": keep,
     }  # fmt: skip
     given = {name: value for name, value in asked.items() if value is not None}

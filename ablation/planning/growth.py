@@ -40,8 +40,9 @@ def changes(root: AnyPath, file: StudyFile, plan: Plan, checked: CheckedStudy) -
     if file.data_fingerprint != (checked.data or {}).get("fingerprint"):
         faults.append("--resume: the data differ from the run's own, or their content has changed")
     remedy = (
-        f"a study grows by whole replicates and arms; give its other options as they were ({shlex.join(file.command)})"
-        f", or start a new study from what this one confirmed: another --name with --warm-start {as_typed(root)}"
+        f"ablation resume {shlex.quote(as_typed(root))} goes on with it as it is; it grows by whole replicates and "
+        f"arms, with its other options as they were ({shlex.join(file.command)}); or start a new study from what this "
+        f"one confirmed: another --name with --warm-start {as_typed(root)}"
     )
     return [f"{fault}; {remedy}" for fault in faults] + _title_faults(root, file, checked.title)
 

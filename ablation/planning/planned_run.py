@@ -78,9 +78,10 @@ def plan_run(
         asked = replace(request, warm_start=None, init_from=None)
         found += ["--init-from is for a new run; leave it out to go on with one"] if request.init_from else []
     if existing is not None and request.trials is None:
-        # A study without search stays so; one that searched nothing, as was planned once, keeps what it had.
+        # A study without search stays so; one that searched nothing, as was planned once, keeps what it had, and so
+        # does one whose search has grown.
         trials = existing.plan.budget.trials
-        if trials == 0 or not any(arm.searched for arm in existing.plan.arms):
+        if trials == 0 or existing.plan.searched_before or not any(arm.searched for arm in existing.plan.arms):
             asked = replace(asked, trials=trials)
     if existing is not None:
         found += source_faults(existing.plan, request.warm_start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ def plan_resume(
         trials: let the search of a study without comparisons grow to so many trials a replicate.
         space: what ``--space`` takes: the run's space as it is now, which may have gained levels.
         arms: patterns of further arms to let it grow by.
-        data: where its data is now, if it has moved.
-        given: options of ``Resources`` that replace those of the last session.
+        data: where its data is now, if it has moved, from the folder in which this is called.
+        given: options of ``Resources`` that replace those of the last session; the address "local" is no cluster, but
+            this machine.
         faults: what is wrong already.
         accept_changes: go on with other code or versions than it last ran with, which is recorded.
         trust: import code that the run names, if it is no shipped study.
@@ -60,12 +62,13 @@ def plan_resume(
         raise FaultsError(found)
     # What is imported is what the plan names as it stands, and a ``grown`` event may have replaced study.json's.
     standing = existing.file.model_copy(update={"plan": existing.plan})
+    called_in = Path.cwd()
     folder = allow_code(standing, paths, trust=trust)
     if folder is not None and existing.file.user_code is not None:
         existing.file.user_code.enter()  # relative paths of its trials start there
     given_space = None if space is None else find_space(space)
     plan = larger(existing.file, existing.plan, replicates, trials, given_space, arms, found)
-    resources = checked_options(Resources, {**_last_resources(paths), **(given or {})}, found) or Resources()
+    resources = checked_options(Resources, _resources(paths, given or {}), found) or Resources()
     found += executor_faults(resources) + package_faults(plan.budget.sampler)
     checked: CheckedStudy | None = None
     try:
@@ -73,7 +76,8 @@ def plan_resume(
             found += too_large(resources, visible_gpus(None))
         elif not found:
             found += address_faults(resources.address)
-        opened = data_now(plan, data or existing.file.data_uri, existing.file.planned_data)
+        with nullcontext() if data is None else chdir(called_in):
+            opened = data_now(plan, data or existing.file.data_uri, existing.file.planned_data)
         checked = CheckedStudy(plan, existing.file.budget_name, "the run's own", opened)
         found += _data_faults(existing, opened) + ([] if accept_changes else code_faults(existing, checked))
     except FaultsError as error:
@@ -83,8 +87,17 @@ def plan_resume(
     return PlannedRun(checked, paths, resources, resume=True, is_named=True, sessions_before=existing.sessions)
 
 
+def _resources(paths: RunPaths, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the last session but its limit of time, with those in their place that are given."""
+    last, given = _last_resources(paths), dict(given)
+    if given.get("address") == "local" or (given.get("executor") == "in-process" and "address" not in given):
+        given.pop("address", None)
+        for of_a_cluster in ("address", "max_nodes"):
+            last.pop(of_a_cluster, None)
+    return {**last, **given}
+
+
 def _last_resources(paths: RunPaths) -> dict[str, Any]:
-    """Return the options of the last session, but its limit of time."""
     opened = [event.what.resources for event in read_events(paths.ledger) if isinstance(event.what, SessionOpened)]
     last = opened[-1] if opened else {}
     return {name: value for name, value in last.items() if name in Resources.model_fields and name != "max_hours"}

@@ -26,6 +26,7 @@ from ablation.planning.request import Request, check_request
 from ablation.planning.resumed_run import plan_resume
 from ablation.resources import Resources
 from ablation.retry_option import WithRetry
+from ablation.study.growth import open_study
 from analysis.audit.checks import audit
 from search_spaces.space import Choice, Float, Space
 from tests.toy_study import SPACE
@@ -226,3 +227,70 @@ def test_nothing_that_a_strangers_plan_names_is_imported_wherever_it_stands(
 def test_a_cluster_is_not_for_one_process(stopped: RunPaths[Path]) -> None:
     with pytest.raises(FaultsError, match="--executor in-process runs here, but --address names a cluster"):
         plan_resume(stopped.root, given={"address": "192.0.2.1:6379"}, trust=True)
+
+
+@pytest.mark.parametrize("given", [{"address": "local"}, {"executor": "in-process"}])
+def test_a_run_of_a_cluster_that_is_gone_goes_on_here(stopped: RunPaths[Path], given: dict[str, str]) -> None:
+    last = {**HERE.model_dump(), "executor": "ray", "address": "192.0.2.1:6379", "max_nodes": 2, "gpus_per_trial": 0}
+    with Ledger(stopped.ledger) as ledger:
+        open_study(study_file.read(stopped), ledger).open_session(process=1, resources=last)
+    resources = plan_resume(stopped.root, given=given, trust=True).resources
+    assert (resources.address, resources.max_nodes, resources.cpus_per_trial) == (None, None, 0.5)
+
+
+def test_what_a_trial_takes_may_be_another_share_on_another_machine(stopped: RunPaths[Path]) -> None:
+    typed = [str(stopped.root), "--trust", "--no-report", "--cpus-per-trial", "0.25", "--gpus-per-trial", "0"]
+    done = CliRunner().invoke(APP, typed)
+    assert done.exit_code == 0, done.output
+    *_, session = (event.what for event in read_events(stopped.ledger) if isinstance(event.what, SessionOpened))
+    assert (session.resources["cpus_per_trial"], session.resources["gpus_per_trial"]) == (0.25, 0)
+
+
+STUDY_WITH_DATA = """
+from pathlib import Path
+from pydantic import BaseModel
+from search_spaces.space import Space
+from tests.toy_study import SPACE as TOY, run_trial
+
+class Pictures(BaseModel):
+    uri: str
+    fingerprint: str
+
+def opened(uri, config):
+    return Pictures(uri=uri, fingerprint=Path(uri).read_text())
+
+SPACE = TOY.model_copy(update={"dataset": __name__ + ":opened"})
+"""
+
+
+def test_data_that_has_moved_is_looked_for_where_the_command_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    for folder in (study, elsewhere):
+        folder.mkdir()
+        (folder / "pictures").write_text("the same")
+    (study / "with_pictures.py").write_text(STUDY_WITH_DATA)
+    monkeypatch.chdir(study)
+    monkeypatch.syspath_prepend(study)
+    request = replace(SMALL, space="with_pictures.py", data="pictures")
+    planned = plan_run(request, "toy", study / "runs", HERE.model_copy(update={"max_hours": 1e-9}), resume=False)
+    assert run_prepared(planned, report=False) == 130
+    (study / "pictures").write_text("others by now")
+    monkeypatch.chdir(elsewhere)
+    again = plan_resume(planned.paths.root, data="pictures", trust=True)
+    assert again.checked.data == {"uri": "pictures", "fingerprint": "the same"}
+
+
+def test_the_command_that_started_a_search_goes_on_with_it_after_it_has_grown(tmp_path: Path) -> None:
+    alone = SPACE.model_copy(update={"factors": {}, "reference": {}, "baseline": {}})
+    request = Request(alone, replicates=1, seeds=1)
+    started = plan_run(request, "toy", tmp_path, HERE.model_copy(update={"max_hours": 1e-9}), resume=False)
+    assert run_prepared(started, report=False) == 130
+    more = started.checked.plan.budget.trials + 2
+    grown = plan_resume(started.paths.root, trials=more, given={"max_hours": 1e-9}, trust=True)
+    assert run_prepared(grown, report=False) == 130
+    again = plan_run(request, "toy", tmp_path, HERE, resume=True)
+    assert again.checked.plan.budget.trials == more
+    with pytest.raises(FaultsError, match=r"ablation resume .* goes on with it as it is"):
+        plan_run(replace(request, trials=more - 1), "toy", tmp_path, HERE, resume=True)
