@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ablation.ledger.events import Event
+from ablation.ledger.events import Event, SessionOpened
 from ablation.ledger.records import TrialState
 from ablation.machine import started
 
-QUIET_S = 600.0  # a driver on another machine that has recorded nothing for so long is taken to be gone
+LEAST_QUIET_S = 600.0
 
 
-def is_at_work(driver: Mapping[str, Any], last_event_unix_s: float) -> bool:
+def is_here(driver: Mapping[str, Any]) -> bool:
+    """Return whether a driver runs, or ran, on this machine."""
+    return bool(driver["host"] == platform.node())
+
+
+def quiet_s(events: Iterable[Event]) -> float:
+    """Return how long a driver on another machine may record nothing: an epoch, at most what the watchdog lets pass."""
+    opened = [event.what for event in events if isinstance(event.what, SessionOpened)]
+    return max(LEAST_QUIET_S, 60 * float(opened[-1].resources.get("watchdog_minutes", 0))) if opened else LEAST_QUIET_S
+
+
+def is_at_work(driver: Mapping[str, Any], last_event_unix_s: float, quiet_s: float = LEAST_QUIET_S) -> bool:
     """Return whether a driver lives: its process, on this machine; on another, whether it recorded anything lately."""
-    if driver["host"] != platform.node():
-        return time.time() - last_event_unix_s < QUIET_S
+    if not is_here(driver):
+        return time.time() - last_event_unix_s < quiet_s
     if driver.get("started") is not None and started(int(driver["process"])) != driver["started"]:
         return False  # another process has got its number
     with suppress(PermissionError):  # another user's, and there

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ablation import study_file
-from ablation.at_work import is_at_work, running_trials
+from ablation.at_work import is_at_work, is_here, quiet_s, running_trials
 from ablation.console.best_text import best_facts, best_in_words
 from ablation.console.go_on import go_on_command
 from ablation.console.overview import Overview
@@ -101,7 +101,8 @@ def look(where: RunDir) -> Look:
     except ConflictError as error:
         raise FaultsError([str(error)]) from error
     trials = {trial.trial_id: trial for trial in plan.trials()}
-    is_alive = driver is not None and is_at_work(driver, max((event.unix_s for event in events), default=0.0))
+    last_unix_s = max((event.unix_s for event in events), default=0.0)
+    is_alive = driver is not None and is_at_work(driver, last_unix_s, quiet_s(events))
     session = driver["session"] if driver is not None and is_alive else None
     running = set() if session is None else running_trials(events, records, session)
     counts = Counts(plan, trials, records)
@@ -112,7 +113,9 @@ def look(where: RunDir) -> Look:
     standing_still = None
     if driver is not None and counts.ended < len(trials) and not running:
         who = f"driver {driver['process']} on {driver['host']}"
-        gone = f"{who} is gone; go on with: {go_on_command(file, where.paths)}"
+        minutes = (time.time() - last_unix_s) / 60
+        is_gone = "is gone;" if is_here(driver) else f"has recorded nothing for {minutes:.0f} min; if it is gone,"
+        gone = f"{who} {is_gone} go on with: {go_on_command(file, where.paths)}"
         standing_still = f"{who} is at work, and no trial is running at this moment" if is_alive else gone
     return Look(
         where,

@@ -20,10 +20,10 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 from ablation import best, rerun, status, study_file
-from ablation.at_work import QUIET_S, is_at_work
+from ablation.at_work import LEAST_QUIET_S, is_at_work, quiet_s
 from ablation.console.progress import Progress
 from ablation.engine.slots import Slots
-from ablation.ledger.log import Ledger, newest_driver
+from ablation.ledger.log import Ledger, newest_driver, read_events
 from ablation.machine import started
 from ablation.paths import RunPaths
 from ablation.planning.place import folder_faults
@@ -113,7 +113,22 @@ def test_status_shows_the_table_that_its_driver_shows(tmp_path: Path) -> None:
 
 
 def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths[Path]) -> None:
-    assert not is_at_work({"host": "another", "process": 1}, time.time() - 2 * QUIET_S)
+    assert not is_at_work({"host": "another", "process": 1}, time.time() - 2 * LEAST_QUIET_S)
+    assert quiet_s(read_events(half.ledger)) == LEAST_QUIET_S
+    # An epoch may take so long, and records nothing before it ends.
+    with Ledger(half.ledger) as ledger:
+        Study(toy_plan(), ledger).open_session(process=1, resources={"watchdog_minutes": 45.0})
+    assert quiet_s(read_events(half.ledger)) == 45 * 60
+
+
+def test_of_a_driver_elsewhere_is_said_how_long_it_has_been_quiet_and_not_that_it_is_gone(
+    half: RunPaths[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_driver_is(half, "another", ENDED)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 7200)
+    _, text = shown(status.show, str(half.root))
+    assert "on another has recorded nothing for 120 min; if it is gone, go on with: " in " ".join(text.split())
 
 
 def test_failures_are_counted_by_reason_with_the_command_that_runs_them_again(tmp_path: Path) -> None:
