@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Any
 
 from ablation.code_record import CodeRecord
 from ablation.faults import FaultsError
+from ablation.node_cache import cache_folder
 from ablation.paths import RunPaths
 from ablation.store import AnyPath, put_whole
 from ablation.user_code import UserCode
@@ -66,7 +66,8 @@ class NodeFacts:
         marker: what it reads where the driver has left the marker; None if there is nothing.
         unwritable: why it cannot write there, if it was tried and failed.
         data_faults: why it cannot have the data, as far as that can be asked cheaply.
-        free_bytes: space left where the run lies; if it lies in a store, in the folder of temporary files.
+        writes_in: where trials write there: the run, or the machine's cache if the run lies in a store.
+        free_bytes: space left in that.
         gpus: how many its drivers show.
         unix_s: its clock.
     """
@@ -78,6 +79,7 @@ class NodeFacts:
     marker: str | None
     unwritable: str | None
     data_faults: tuple[str, ...]
+    writes_in: str
     free_bytes: int
     gpus: int
     unix_s: float = field(default_factory=time.time)
@@ -87,6 +89,7 @@ def look_around(needs: Needs, name: str, count_gpus: Callable[[], int]) -> NodeF
     """Collect this machine's facts; ``name`` is what it calls itself in the run directory."""
     paths = RunPaths(needs.run_dir)
     marker, unwritable = _leave_mark(paths, needs.marker, name)
+    writes_in = needs.run_dir if isinstance(needs.run_dir, Path) else cache_folder()
     return NodeFacts(
         host=socket.gethostname(),
         code=CodeRecord.of_trial(needs.run_trial, needs.user_code),
@@ -95,7 +98,8 @@ def look_around(needs: Needs, name: str, count_gpus: Callable[[], int]) -> NodeF
         marker=marker,
         unwritable=unwritable,
         data_faults=() if needs.data is None or needs.dataset is None else _data_faults(needs),
-        free_bytes=_free_bytes(needs.run_dir) if marker is not None else 0,
+        writes_in=str(writes_in),
+        free_bytes=_free_bytes(writes_in) if marker is not None else 0,
         gpus=count_gpus(),
     )
 
@@ -113,8 +117,9 @@ def _leave_mark(paths: RunPaths, marker: str, name: str) -> tuple[str | None, st
     return found, None
 
 
-def _free_bytes(run_dir: AnyPath) -> int:
-    return shutil.disk_usage(run_dir if isinstance(run_dir, Path) else tempfile.gettempdir()).free
+def _free_bytes(folder: Path) -> int:
+    there = next(found for found in (folder, *folder.parents) if found.exists())  # a cache need not be made yet
+    return shutil.disk_usage(there).free
 
 
 def project_digest() -> str:

@@ -90,7 +90,7 @@ def _location_faults(driver: NodeFacts, node: NodeFacts, root: AnyPath, mark: st
     elif mark != driver.marker:
         yield NodeFault(f"what it writes into {root} does not reach the driver", share)
     elif node.free_bytes < LEAST_FREE_BYTES:
-        yield NodeFault(f"{root} has {node.free_bytes / 2**20:.0f} MiB left there", "make room")
+        yield NodeFault(f"{node.writes_in} has {node.free_bytes / 2**20:.0f} MiB left there", "make room")
 
 
 def _version_faults(driver: NodeFacts, node: NodeFacts) -> Iterator[NodeFault]:

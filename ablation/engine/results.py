@@ -31,7 +31,8 @@ class Results:
             if report.code is not None:
                 self._check_code(report.code, node)
             if report.unwritable is not None:
-                raise UnwritableError(self._paths.root, report.unwritable)
+                on_node = "" if node is None else f", on {node}"
+                raise UnwritableError(self._paths.root, report.unwritable + on_node)
             if report.record is None:
                 self._study.end(trial.trial_id, "failed", report.failure, report.elapsed_s, report.checkpoint)
             else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from ablation.engine.node_faults import CheckedNode, NodeFault, clock_difference
 from ablation.engine.placement import FitNodes
 from ablation.faults import FaultsError
 from ablation.paths import RunPaths
+from ablation.store import StorePath
 from ablation.tcl.config import TclConfig
 from ablation.tcl.data.dataset import look_for_data, prepare_dataset
 from ablation.user_code import UserCode
@@ -67,6 +70,26 @@ def test_a_folder_that_is_not_the_drivers_gets_nothing_written(needs: Needs, tmp
     private = facts(replace(needs, run_dir=tmp_path / "private"))
     assert whats(needs, private) == [f"{needs.run_dir} is not the driver's there"]
     assert not (tmp_path / "private").exists()
+
+
+def test_a_node_of_a_run_in_a_store_needs_room_where_its_trials_write(
+    needs: Needs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ABLATION_CACHE", str(tmp_path / "not made yet" / "cache"))
+    asked: list[Path] = []
+
+    def nearly_full(folder: Path) -> Any:
+        asked.append(folder)
+        return SimpleNamespace(free=2**20)
+
+    in_a_store = StorePath("mock://store", PurePosixPath("runs/first"))
+    monkeypatch.setattr(shutil, "disk_usage", nearly_full)
+    monkeypatch.setattr("ablation.engine.node_facts._leave_mark", lambda *arguments: ("marker", None))
+    driver, node = facts(needs, "driver-too"), facts(replace(needs, run_dir=in_a_store))
+    asked.remove(Path(str(needs.run_dir)))
+    assert asked == [tmp_path]
+    (fault,) = faults_of(driver, node, in_a_store, "marker", 0.0)
+    assert fault.what == f"{tmp_path / 'not made yet' / 'cache'} has 1 MiB left there"
 
 
 def test_each_way_of_not_sharing_a_folder_is_told_apart(needs: Needs) -> None:
