@@ -14,6 +14,7 @@ from ablation.console.messages import Account, Messages, messages_for
 from ablation.console.progress import Progress
 from ablation.engine.slots import local_slots
 from ablation.failures import Kind
+from ablation.faults import FaultsError
 from ablation.interrupts import INTERRUPTED
 from ablation.ledger.log import LedgerError, OvertakenError, read_events
 from ablation.ledger.records import ConflictError, fold
@@ -44,13 +45,13 @@ def run_prepared(study: PlannedRun, report: bool = True, *, retry: Collection[Ki
     say = messages_for(study.resources.log_format)
     try:
         ended, summary = _sweep(study, retry, say)
+        return _account(study, ended, summary, report, say)
     except (NoStartError, NoWorkerError, OtherCodeError) as error:
         return _halt_and_go_on(error, study, say)
     except (LedgerError, UnwritableError, ConflictError) as error:
         return _halt(error, study.paths, say)
     except OSError as error:
         return _halt(UnwritableError(study.paths.root, str(error)), study.paths, say)
-    return _account(study, ended, summary, report, say)
 
 
 def _sweep(study: PlannedRun, retry: Collection[Kind], say: Messages) -> tuple[str, dict[str, Any]]:
@@ -96,8 +97,12 @@ def _account(study: PlannedRun, ended: str, summary: Mapping[str, Any], report: 
         page = paths.page
     may_retry = summary["failed"] and reopenable(study.checked.plan, fold(read_events(paths.ledger)))
     retried = go_on_with(study, OPTION) if may_retry else None
-    found = () if page is None else run_dir(paths.root).answer()
-    best = None if ended == "interrupted" else best_facts(paths.root)
+    try:
+        found = () if page is None else run_dir(paths.root).answer()
+        best = None if ended == "interrupted" else best_facts(paths.root)
+    except FaultsError as error:  # of what was written, not of what was asked
+        say.faults(error.faults)
+        found, best, code = (), None, code or 1
     say.accounting(Account(paths.root, ended, code, summary, page, tables.failures(paths), retried, found, best))
     return code
 

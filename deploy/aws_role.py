@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from typing import Any
 
 import boto3
@@ -60,11 +61,13 @@ def make_role(bucket: str) -> str:
         role = iam.get_role(RoleName=NAME)["Role"]
     allowed = {"Version": "2012-10-17", "Statement": statements(bucket, role["Arn"])}
     iam.put_role_policy(RoleName=NAME, PolicyName=NAME, PolicyDocument=json.dumps(allowed))
-    try:
+    with suppress(iam.exceptions.EntityAlreadyExistsException):  # from an earlier call, which may have got no further
         iam.create_instance_profile(InstanceProfileName=NAME)
+    with suppress(iam.exceptions.LimitExceededException):  # a profile has one role at most
         iam.add_role_to_instance_profile(InstanceProfileName=NAME, RoleName=NAME)
-    except iam.exceptions.EntityAlreadyExistsException:
-        pass  # from an earlier call
+    # Nobody has spot instances without it, and nodes may not make it.
+    with suppress(iam.exceptions.InvalidInputException, iam.exceptions.EntityAlreadyExistsException):
+        iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
     return str(role["Arn"])
 
 

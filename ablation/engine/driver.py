@@ -20,7 +20,7 @@ from ablation.engine.stop import StopReason
 from ablation.engine.trial_files import remove_local_side
 from ablation.engine.worker import TrialEnvironment
 from ablation.failures import Kind
-from ablation.ledger.log import Event, Ledger
+from ablation.ledger.log import Event, Ledger, OvertakenError
 from ablation.paths import RunPaths
 from ablation.plan import Plan
 from ablation.resources import Resources
@@ -96,8 +96,10 @@ def sweep(
                 # Whoever interrupts may not wait for Ray's shutdown.
                 ledger.flush()
                 tables.materialise(paths)
-    if stop.fault is not None:
-        raise stop.fault
+    # Another driver may have taken over while Ray shut down.
+    overtaken = ledger.failure if isinstance(ledger.failure, OvertakenError) else None
+    if (fault := stop.fault or overtaken) is not None:
+        raise fault
     # Only now does the log hold every end; after a fault they may be another driver's.
     removal.finish()
     if study.is_finished:

@@ -138,7 +138,8 @@ class TrialFiles:
         """
         if not self._is_stored:
             return
-        with suppress(StoreError):  # said with the next trial's first epoch
+        # What is left is tried again, and a store that stays away is said by the next trial, which fetches from it.
+        with suppress(StoreError):
             stored = self.run.checkpoint_dir(trial_id)
             if not is_sent and isinstance(stored, StorePath):
                 self._uploads.forget(stored)

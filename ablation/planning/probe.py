@@ -25,7 +25,7 @@ class Probe:
             every epoch is validated.
         checkpoint_bytes: size of the checkpoint at the end; 0 if the model writes none.
         took_s: wall time of the whole, in seconds.
-        arms_begun: how many arms' first epochs there was time for.
+        arms_tried: how many arms' first epochs there was time for.
     """
 
     epoch_s: float

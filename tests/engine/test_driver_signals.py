@@ -13,6 +13,8 @@ from ray._private import utils as ray_process
 
 from ablation import study_file
 from ablation.engine import driver, on_ray
+from ablation.engine.executor import Sweep
+from ablation.ledger.log import OvertakenError
 from ablation.paths import RunPaths
 from ablation.resources import Resources
 from tests.toy_study import toy_plan
@@ -58,6 +60,24 @@ def test_a_signal_while_ray_starts_ends_the_sweep_in_order(
     monkeypatch.setattr(on_ray.OnRay, "run", lambda *arguments: None)
     ray.start = lambda: signal.raise_signal(signal.SIGTERM)
     swept_in_order(tmp_path, ray)
+
+
+def test_a_driver_that_takes_over_while_ray_shuts_down_has_the_run(
+    tmp_path: Path, ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(executor: on_ray.OnRay, sweep: Sweep) -> None:
+        def overtaken() -> None:
+            ray.is_shut_down = True
+            sweep.stop.ledger._failure = OvertakenError("session 2 goes on")
+
+        monkeypatch.setattr("ray.shutdown", overtaken)
+
+    monkeypatch.setattr(on_ray.OnRay, "run", run)
+    paths = RunPaths(tmp_path / "toy")
+    study_file.write(study_file.describe("toy", toy_plan(), "quick", None, []), paths)
+    with pytest.raises(OvertakenError, match="session 2 goes on"):
+        driver.sweep(study_file.read(paths), paths, Resources())
+    assert ray.is_shut_down
 
 
 def swept_in_order(tmp_path: Path, ray: FakeRay) -> None:

@@ -201,6 +201,10 @@ with mock_aws():
     arn = aws_role.make_role("mine")
     assert aws_role.make_role("mine") == arn  # a second call changes nothing
     iam = boto3.client("iam")
+    assert len(iam.list_roles(PathPrefix="/aws-service-role/spot.amazonaws.com/")["Roles"]) == 1
+    # A call that ended early left a profile without a role.
+    iam.remove_role_from_instance_profile(InstanceProfileName="ablation-node", RoleName="ablation-node")
+    aws_role.make_role("mine")
     profile = iam.get_instance_profile(InstanceProfileName="ablation-node")["InstanceProfile"]
     assert [role["Arn"] for role in profile["Roles"]] == [arn]
     allowed = iam.get_role_policy(RoleName="ablation-node", PolicyName="ablation-node")["PolicyDocument"]["Statement"]

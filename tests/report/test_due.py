@@ -9,6 +9,7 @@ import pytest
 
 from ablation import execution
 from ablation.console.messages import Messages
+from ablation.faults import FaultsError
 from ablation.paths import RunPaths
 from ablation.planning.planned_run import plan_run
 from ablation.planning.request import Request
@@ -73,3 +74,26 @@ def test_a_report_that_is_not_whole_is_built_anew(tmp_path: Path, built: list[Pa
         (report / lost).unlink()
     assert run(tmp_path, "nothing left", report=True) == 0
     assert {path.name: path.read_bytes() for path in report.iterdir() if path.is_file()} == before
+
+
+def test_what_cannot_be_read_after_a_sweep_is_said_and_the_sweep_is_accounted_for(
+    tmp_path: Path, built: list[Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def damaged(root: Path) -> None:
+        raise FaultsError(["trials.parquet is damaged"])
+
+    monkeypatch.setattr(execution, "best_facts", damaged)
+    assert run(tmp_path, "finished", resume=False, report=True) == 1
+    said = "".join(capfd.readouterr())
+    assert "trials.parquet is damaged" in said and " planned = " in said
+
+
+def test_a_store_that_is_away_after_a_sweep_ends_it_with_the_way_on(
+    tmp_path: Path, built: list[Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def away(root: Path) -> None:
+        raise ConnectionError("the store is away")
+
+    monkeypatch.setattr(execution, "lost_checkpoints", away)
+    assert run(tmp_path, "finished", resume=False, report=True) == 1
+    assert "the store is away" in "".join(capfd.readouterr())
