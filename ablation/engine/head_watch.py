@@ -37,7 +37,7 @@ def head_watched(head: Address, lost: Lost, leave: Callable[[int], object] = os.
                     continue
                 what = f"the cluster's head, {head}, is lost ({error.strerror or error})"
                 try:
-                    lost(NoHeadError(f"{what}; start a cluster, then go on with --resume"))
+                    lost(NoHeadError(f"{what}; go on at another by its --address, or here by --address local"))
                 finally:
                     leave(1)
                 return
