@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ablation.checkpoint import KEPT
@@ -98,6 +98,8 @@ def _cost(plan: Plan, measured: Probe, slots: Slots, keep: Keep) -> dict[str, An
 
 
 def _power(plan: Plan, spread: Spread | None) -> dict[str, Any]:
+    if spread is not None:  # the run that it is from may have had more confirm runs a replicate, or fewer
+        spread = replace(spread, sd=spread.of_seeds(plan.budget.seeds))
     facts: dict[str, Any] = {"sign_flip_floor": 2.0 ** (1 - plan.budget.replicates)}
     facts |= {"spread": None if spread is None else asdict(spread), "detectable_sd": None, "detectable": None}
     facts |= {"half": None, "equivalence": None, "assumes_equal_variances": False}

@@ -20,7 +20,7 @@ def power_in_words(found: Mapping[str, Any]) -> list[str]:
         f"in units of {found['metric']}: not known; give --spread-from RUN or --spread SD"
         if spread is None
         else f"in {found['metric']}: {found['detectable']:.3g}{beyond}, where one standard deviation of such "
-        f"differences is {spread['sd']:.3g} ({spread['source']})"
+        f"differences is {spread['sd']:.3g} ({spread['source']}{_seeds_in_words(found)})"
     )
     lines = [
         f"{here}: detects a paired difference of {found['detectable_sd']:.1f} standard deviations of such differences "
@@ -34,6 +34,12 @@ def power_in_words(found: Mapping[str, Any]) -> list[str]:
             f"planned would detect {half['detectable_sd_of_one_comparison']:.1f} standard deviations"
         )
     return lines + _equivalence_in_words(found)
+
+
+def _seeds_in_words(found: Mapping[str, Any]) -> str:
+    """Say for how many confirm runs a spread is reckoned, if their number changes it."""
+    seeds = found["budget"]["seeds"]
+    return "" if found["spread"]["within_sd"] is None else f"; for {seeds} confirm run{'s' * (seeds > 1)} a replicate"
 
 
 def _beyond(found: Mapping[str, Any], difference: float) -> str:

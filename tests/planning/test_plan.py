@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -97,6 +98,18 @@ def test_half_the_difference_takes_more_replicates_or_fewer_comparisons() -> Non
     assert plan_facts(_prepared(fewer), measured, ALONE)["detectable_sd"] == half["detectable_sd_of_one_comparison"]
     nothing = plan_facts(_prepared(plan.model_copy(update={"comparisons": ()})), measured, ALONE)
     assert nothing["half"] is None and nothing["detectable_sd"] is None
+
+
+@pytest.mark.parametrize(("seeds", "sd", "said"), [(1, 0.02, "1 confirm run"), (4, 0.01, "4 confirm runs")])
+def test_a_spread_by_seed_is_that_of_as_many_confirm_runs_as_are_planned(seeds: int, sd: float, said: str) -> None:
+    plan = _with_budget(seeds=seeds)
+    plan = plan.model_copy(update={"space": plan.space.model_copy(update={"smallest_effect": 0.05})})
+    of_two_seeds = Spread(0.02 / math.sqrt(2), "a run", between_sd=0.0, within_sd=0.02)
+    facts = plan_facts(_prepared(plan), Probe(0.01, 0, 0.1, 5), ALONE, of_two_seeds)
+    assert facts["detectable"] == pytest.approx(facts["detectable_sd"] * sd)
+    needed = replicates_to_equate(0.05, sd, len(plan.comparisons))
+    assert facts["equivalence"]["replicates_needed"] == needed
+    assert f"such differences is {sd:.3g} (a run; for {said} a replicate)" in power_in_words(facts)[1]
 
 
 def test_a_plan_says_what_it_takes_to_show_that_arms_are_practically_equal() -> None:
