@@ -54,8 +54,8 @@ def allocations(plan: Plan, epoch_s: float, slots: int, hours: float, spread: Sp
     found = list(_with_trials(plan, plan.budget.trials, epoch_s, slots, hours, spread))
     best = min(found, key=lambda one: one.detectable, default=None)
     found = [replace(one, is_advised=one is best) for one in found]
-    for trials in (plan.budget.trials // 2, 2 * plan.budget.trials):
-        others = list(_with_trials(plan, trials, epoch_s, slots, hours, spread)) if trials else []
+    for trials in _other_trials(plan):
+        others = list(_with_trials(plan, trials, epoch_s, slots, hours, spread))
         found += [min(others, key=lambda one: one.detectable)] if others else []
     return found
 
@@ -66,6 +66,14 @@ def hours_faults(hours: float | None, *, is_for_plan: bool) -> list[str]:
         return []
     faults = [] if is_for_plan else ["--hours is for --plan; add it, or give --max-hours, which stops a sweep"]
     return faults if 0 < hours < math.inf else [*faults, f"--hours is {hours:g}, but must be a number > 0"]
+
+
+def _other_trials(plan: Plan) -> list[int]:
+    """List half and twice as many trials, as far as ``--trials`` takes them: a grid has as many as it has points."""
+    trials = plan.budget.trials
+    if not trials or plan.budget.sampler == "grid":
+        return []
+    return [other for other in (trials // 2, 2 * trials) if other >= max(1, len(plan.space.first_points))]
 
 
 def _with_trials(

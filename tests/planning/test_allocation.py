@@ -76,6 +76,15 @@ def test_hours_that_allow_no_two_replicates_say_so() -> None:
     assert "no two replicates of these arms fit" in allocations_in_words(found([], None))[0]
 
 
+def test_other_numbers_of_trials_are_only_those_that_a_plan_takes() -> None:
+    plan = with_budget(toy_plan(), trials=4)
+    points = ({"toy.offset": 0.0}, {"toy.offset": 0.5}, {"toy.offset": -0.5})
+    begun = plan.model_copy(update={"space": plan.space.model_copy(update={"first_points": points})})
+    grid = plan.model_copy(update={"budget": plan.budget.model_copy(update={"sampler": "grid"})})
+    for asked, trials in ((plan, {2, 4, 8}), (begun, {4, 8}), (grid, {4})):
+        assert {way.trials for way in allocations(asked, EPOCH_S, SLOTS, 6.0, None)} == trials
+
+
 def found(ways: list[Allocation], spread: Spread | None) -> Mapping[str, Any]:
     return {
         "allocations": [asdict(way) for way in ways],
