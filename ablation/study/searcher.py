@@ -128,7 +128,8 @@ def _random_value(plan: Plan, trial: PlannedTrial, name: str) -> Level:
         case Choice():
             return source.choice(domain.values)
         case Float(log=True):
-            return math.exp(source.uniform(math.log(domain.low), math.log(domain.high)))
+            drawn = math.exp(source.uniform(math.log(domain.low), math.log(domain.high)))
+            return min(max(drawn, domain.low), domain.high)  # exp(log(0.1)) is above 0.1, which Optuna refuses
         case Float():
             return source.uniform(domain.low, domain.high)
         case Int(log=True):

@@ -28,7 +28,7 @@ from analysis.audit.checks import audit
 from search_spaces.space import Choice, Domain, Float, Int, Levels, When
 from tests.support.ledgers import append
 from tests.support.plain_loop import run_study
-from tests.toy_study import SPACE, toy_plan
+from tests.toy_study import SPACE, plain_plan, toy_plan
 
 NEEDS_CMAES = pytest.mark.skipif(find_spec("cmaes") is None, reason="needs the package cmaes")
 SAMPLERS = ["random", "gp", pytest.param("cmaes", marks=NEEDS_CMAES), "grid"]
@@ -128,6 +128,15 @@ def test_random_points_are_alike_in_every_arm_and_differ_otherwise(tmp_path: Pat
     assert by_arm["reference"] == by_arm["baseline"]
     values = [point["toy.offset"] for point in by_arm["reference"]]
     assert values[0] == values[6] == 1.0 and len(set(values)) == 11 and all(-2 <= float(value) <= 2 for value in values)
+
+
+@pytest.mark.parametrize("speed", [0.1, 1e-3])
+def test_a_random_point_lies_in_its_range_to_the_last_digit(tmp_path: Path, speed: float) -> None:
+    plan = plain_plan(trials=5)
+    only = Float(low=speed, high=speed, default=speed, log=True)
+    space = plan.space.model_copy(update={"nuisance": {"toy.offset": OFFSET, "toy.speed": only}})
+    found = proposals(run_study(plan.model_copy(update={"space": space}), tmp_path / "run"))  # TPE is told of them
+    assert {point["toy.speed"] for point in found.values()} == {speed}
 
 
 def test_a_grid_tries_every_combination_once_in_every_arm_and_replicate(tmp_path: Path) -> None:
