@@ -50,7 +50,7 @@ class Comparison(Frozen):
     """Declare paired comparisons before the study: arms against one named arm.
 
     Without ``factor`` every arm is meant; with it, the arms that differ from the reference in that factor alone
-    (and the reference itself), restricted to ``levels``.
+    (and the reference itself), restricted to ``levels`` if any are given.
     """
 
     against: Literal["reference", "baseline"]
@@ -237,9 +237,9 @@ class Space(Frozen):
     def _is_meant(self, comparison: Comparison, arm: Arm) -> bool:
         if comparison.factor is None:
             return True
-        level = arm.levels.get(comparison.factor)
+        is_among = not comparison.levels or arm.levels.get(comparison.factor) in comparison.levels
         rest = {**arm.levels, comparison.factor: self.reference[comparison.factor]}
-        return level in comparison.levels and rest == self.reference
+        return is_among and rest == self.reference
 
     def configuration(self, arm: Arm, proposal: Mapping[str, Level]) -> Levels:
         """Return the flat configuration (dotted names) of a trial of ``arm`` with the proposed values."""

@@ -101,6 +101,14 @@ def test_a_space_lists_all_its_faults_at_once() -> None:
         assert part in text
 
 
+def test_a_comparison_by_factor_without_levels_is_of_all_its_levels() -> None:
+    factors = {"a": Choice(values=(1, 2, 3)), "b": Choice(values=("x", "y"))}
+    by_a = small_space(factors=factors, comparisons=(Comparison(against="reference", factor="a"),))
+    assert by_a.declared(by_a.arms()) == (("a=1", "reference"), ("a=3", "reference"))
+    one = small_space(factors=factors, comparisons=(Comparison(against="reference", factor="a", levels=(3,)),))
+    assert one.declared(one.arms()) == (("a=3", "reference"),)
+
+
 @pytest.mark.parametrize("bad", [{"low": 2.0}, {"default": 5.0}, {"low": 0.0, "log": True}])
 def test_a_range_refuses_what_cannot_be_sampled(bad: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
