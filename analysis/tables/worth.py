@@ -23,17 +23,18 @@ def worth_table(
     and ``effects.comparisons_table``.
     """
     home, sign = study.reference_arm, study.primary.sign
-    declared = {(row["arm"], row["against"]): bool(row["significant"]) for row in comparisons.to_dict("records")}
+    tested = comparisons.to_dict("records")  # a pair may be declared in either direction
+    declared = {frozenset((row["arm"], row["against"])): bool(row["significant"]) for row in tested}
     rows = []
     for row in arms[arms["difference"].notna()].to_dict("records"):
         ends = (row["difference"], row["difference_low"], row["difference_high"])
-        is_sure = declared.get((row["arm"], home), False)
+        is_sure = declared.get(frozenset((row["arm"], home)), False)
         rows.append((f"instead of {row['arm']}", home, row["arm"], *_worth(ends, -sign), is_sure, row["pairs"]))
     for row in components.to_dict("records"):
         # Of one factor alone, the baseline with it is the reference, which is ranked already.
         if row["added"] not in ("", home) and not math.isnan(row["added_difference"]):
             ends = (row["added_difference"], row["added_low"], row["added_high"])
-            is_sure = declared.get((row["added"], study.baseline_arm), False)
+            is_sure = declared.get(frozenset((row["added"], study.baseline_arm)), False)
             label = f"alone: {row['component']}={row['level']}"
             rows.append((label, row["added"], study.baseline_arm, *_worth(ends, sign), is_sure, row["added_n"]))
     found = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"significant": bool})

@@ -11,6 +11,7 @@ from analysis.evidence import Evidence, gather
 from analysis.numbers import SHARE
 from analysis.report.table_files import latex, paper_components
 from analysis.tables.worth import worth_table
+from search_spaces.space import Comparison
 from tests.support.made_runs import BRIDGES, write_run
 from tests.support.spaces import with_direction
 
@@ -40,6 +41,14 @@ def test_where_less_is_better_worth_is_turned_round(found: Evidence, tmp_path: P
     more = ranked(found).set_index("label")["worth"]
     turned = ranked(less).set_index("label")["worth"]
     assert turned.sort_index().tolist() == pytest.approx((-more).sort_index().tolist())
+
+
+def test_a_pair_that_is_declared_the_other_way_round_is_tested_all_the_same(tmp_path: Path) -> None:
+    space = BRIDGES.model_copy(update={"comparisons": (Comparison(against="baseline"),)})
+    found = gather(write_run(tmp_path / "run", space, replicates=6))
+    tested = found.comparisons.set_index("arm")
+    assert tested.loc["reference", "against"] == "baseline" and tested.loc["reference", "significant"]
+    assert ranked(found).set_index("label").loc["instead of baseline", "significant"]
 
 
 def test_components_for_a_paper_have_words_for_headings(found: Evidence) -> None:
