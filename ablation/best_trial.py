@@ -68,6 +68,7 @@ class LostCheckpointWarning(UserWarning):
 def best_trials(run: RunLocation, selection: Selection = ANY) -> list[BestTrial]:
     """List completed trials by their validation scores, the best first; test scores choose nothing.
 
+    Of a search that grew, trials that confirm what was best last go before those that confirmed what was best earlier.
     Raises FaultsError for what is no run and for an arm, metric or seed that it has not, FileNotFoundError if no such
     trial has finished yet.
     """
@@ -83,7 +84,12 @@ def best_trials(run: RunLocation, selection: Selection = ANY) -> list[BestTrial]
     if faults:
         raise FaultsError(faults)
     chosen = [row for row in rows if selection.arm in (None, row["arm"]) and selection.seed in (None, row["index"])]
-    chosen.sort(key=lambda row: metric.upwards(float(row[metric.validation_column])), reverse=True)
+
+    def rank(row: Mapping[str, Any]) -> tuple[int, float]:
+        stage = row["index"] // plan.budget.seeds if selection.phase == "confirm" else 0
+        return stage, metric.upwards(float(row[metric.validation_column]))
+
+    chosen.sort(key=rank, reverse=True)
     return [_best_trial(where, row, metric) for row in chosen]
 
 

@@ -52,6 +52,11 @@ class Inputs:
         return effects.arm_names(self.study, self.trials)
 
     @cached_property
+    def latest(self) -> pd.DataFrame:
+        """Trials without the confirm trials of what was best before the search grew."""
+        return self.study.of_last_stage(self.trials)
+
+    @cached_property
     def drawn(self) -> tuple[str, ...]:
         """Arms that figures show: all of a few, else reference, baseline and the best by mean, in the plan's order."""
         if len(self.arms) <= MOST_ARMS:

@@ -62,8 +62,9 @@ class Best:
 def best(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> Best | None:
     """Choose a study's best configuration among completed confirm trials; None if none has completed.
 
-    Test scores choose nothing; ties go to the trial that was planned first. ``table`` is what ``effects.replicates``
-    returned. The same trial as ``ablation best`` prints.
+    Of a search that grew, those that confirm what was best last go before all earlier ones. Test scores choose nothing;
+    ties go to the trial that was planned first. ``table`` is what ``effects.replicates`` returned. The same trial as
+    ``ablation best`` prints.
     """
     column = study.primary.validation_column
     confirm = trials[trials["phase"] == "confirm"]
@@ -71,8 +72,12 @@ def best(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> Best
     if column not in done or done[column].isna().all():
         return None
     planned = {trial.trial_id: place for place, trial in enumerate(study.plan.trials())}
-    ranked = done.assign(_up=study.primary.sign * done[column].astype(float), _place=done["trial_id"].map(planned))
-    ranked = ranked.dropna(subset="_up").sort_values(["_up", "_place"], ascending=[False, True])
+    ranked = done.assign(
+        _stage=done["index"] // study.plan.budget.seeds,
+        _up=study.primary.sign * done[column].astype(float),
+        _place=done["trial_id"].map(planned),
+    )
+    ranked = ranked.dropna(subset="_up").sort_values(["_stage", "_up", "_place"], ascending=[False, False, True])
     first = ranked.to_dict("records")[0]
     checkpoint = first.get("checkpoint")
     return Best(
@@ -141,10 +146,12 @@ def _column(trials: pd.DataFrame, name: str) -> pd.Series[float]:
 
 
 def _same(study: PlannedStudy, confirm: pd.DataFrame, first: Mapping[Any, Any]) -> pd.DataFrame:
-    """Keep the confirm trials that trained a configuration: without search, all of its arm."""
+    """Keep the confirm trials that trained a configuration since the search last grew: without search, all."""
     mine: pd.DataFrame = confirm[confirm["arm"] == first["arm"]]
     if not study.plan.budget.trials:
         return mine
+    seeds = study.plan.budget.seeds
+    mine = mine[mine["index"] // seeds == first["index"] // seeds]
     alike = pd.Series(True, index=mine.index)
     for name in (name for name in map(str, mine) if name.startswith("config.")):
         alike &= (mine[name] == first[name]) | (mine[name].isna() & pd.isna(first[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from ablation import study_file, tables
 from ablation.best import facts
+from ablation.best_trial import best_trial, best_trials
 from ablation.ledger.log import Ledger
 from ablation.paths import RunPaths
 from ablation.plan import Plan
@@ -18,6 +20,9 @@ from ablation.study.growth import open_study
 from analysis import caveats, load
 from analysis.audit.checks import audit
 from analysis.evidence import gather
+from analysis.report.inputs import read
+from analysis.report.models import view as models_view
+from analysis.report.search import view as search_view
 from tests.support.plain_loop import carry_out, run_study
 from tests.toy_study import plain_plan, toy_plan
 
@@ -85,6 +90,75 @@ def test_the_score_is_that_of_what_was_confirmed_last_and_the_page_says_that_it_
     text = caveats.growth(load.study(grown.root))
     assert text is not None
     assert "from 1 replicate of 6 search trials to 1 replicate of 24 search trials, with 3 confirm results" in text
+
+
+def rewrite(paths: RunPaths[Path], trials: pd.DataFrame) -> None:
+    """Put other trials in place of a run's, without the digests that would tell."""
+    trials.reset_index().to_parquet(paths.trials, index=False)
+    paths.summary.write_text(json.dumps({**json.loads(paths.summary.read_text()), "sha256": {}}))
+
+
+def test_the_best_is_among_what_was_confirmed_last_however_good_an_earlier_one_was(grown: RunPaths[Path]) -> None:
+    trials = pd.read_parquet(grown.trials).set_index("trial_id")
+    trials.loc["model/0/confirm/1", "metric.val_score"] = 0.999
+    rewrite(grown, trials)
+    found, best = facts(grown.root), gather(grown.root).best
+    assert best is not None and best.trial_id == found["trial_id"] == best_trial(grown.root).trial_id
+    assert found["trial_id"] in {"model/0/confirm/3", "model/0/confirm/4", "model/0/confirm/5"}
+    assert (best.own.n, best.own.planned) == (3, 3) and found["n"] == 3
+    assert best_trials(grown.root)[3].trial_id == "model/0/confirm/1"  # should the others' checkpoints be lost
+
+
+def test_a_winner_that_stays_is_scored_by_its_new_confirm_trials_alone(grown: RunPaths[Path]) -> None:
+    trials = pd.read_parquet(grown.trials).set_index("trial_id")
+    names = [str(name) for name in trials if str(name).startswith("config.")]
+    for seed in range(3):
+        trials.loc[f"model/0/confirm/{seed}", names] = trials.loc["model/0/confirm/3", names]
+    rewrite(grown, trials)
+    last = trials.loc[[f"model/0/confirm/{seed}" for seed in (3, 4, 5)], "metric.test_score"]
+    found, best = facts(grown.root), gather(grown.root).best
+    assert best is not None and best.own.n == found["n"] == 3
+    assert best.own.mean == pytest.approx(found["test"]) == pytest.approx(last.mean())
+
+
+def test_until_the_new_winner_is_confirmed_the_earlier_one_is_the_best(few: RunPaths[Path], tmp_path: Path) -> None:
+    paths = RunPaths(Path(shutil.copytree(few.root, tmp_path / "few")))
+    grow(paths, plain_plan(trials=FEW).with_trials(MANY), most_epochs=7)
+    best = gather(paths.root).best
+    assert best is not None
+    assert best.trial_id == facts(paths.root)["trial_id"] == facts(few.root)["trial_id"]
+
+
+def test_what_the_page_shows_of_confirmed_models_is_of_those_confirmed_last(grown: RunPaths[Path]) -> None:
+    for seed in range(6):
+        folder = grown.artifact_dir(f"model/0/confirm/{seed}")
+        folder.mkdir(parents=True, exist_ok=True)
+        cells = [(0, int(seed < 3), 10), (1, 1, 10)]  # those of before never see class 0
+        counts = pd.DataFrame(cells, columns=["label", "predicted", "count"])
+        counts.to_parquet(folder / "confusion.parquet", index=False)
+    trials, inputs = pd.read_parquet(grown.trials).set_index("trial_id"), read(grown.root)
+    made = {
+        section.name: section.make(inputs).tables
+        for part in (models_view.PART, search_view.PART)
+        for section in part.sections
+        if section.name in ("curves", "confusion", "tuned")
+    }
+    assert set(made["curves"]["curves"]["trials"]) == {3}
+    shares = made["confusion"]["confusion"].set_index(["label", "predicted"])["share"]
+    assert shares.to_dict() == {(0, 0): 1.0, (1, 1): 1.0}
+    chosen = made["tuned"]["chosen"].set_index("name")["value"]
+    assert chosen["toy.offset"] == trials.loc["model/0/confirm/3", "config.toy.offset"]
+    assert chosen["toy.offset"] != trials.loc["model/0/confirm/0", "config.toy.offset"]
+
+
+def test_the_spread_of_seeds_is_that_of_one_configuration(tmp_path: Path) -> None:
+    plan = plain_plan(trials=FEW, replicates=2)
+    paths = run_study(plan, tmp_path / "two")
+    trials = grow(paths, plan.with_trials(MANY))
+    last = trials[(trials["phase"] == "confirm") & (trials["index"] >= 3)]
+    expected = last.groupby("replicate")["metric.test_score"].var().mean()
+    sources = gather(paths.root).variance_sources.set_index("source")
+    assert sources.loc["seed", "variance"] == pytest.approx(expected)
 
 
 def asked(plan: Plan, trials: int) -> tuple[Plan, list[str]]:

@@ -48,7 +48,7 @@ class Faces:
 
 def faces(inputs: Inputs) -> Faces:
     """Gather the photographs that the arms' first completed confirm trials left; empty if there are none."""
-    table = models.faces(inputs.where, inputs.study, inputs.trials)
+    table = models.faces(inputs.where, inputs.study, inputs.latest)
     positions = {png: index for index, png in enumerate(dict.fromkeys(table["png"]))}
     arms = tuple(
         (str(arm), tuple(_face(inputs.study, row, positions[row["png"]]) for row in mine.to_dict("records")))

@@ -27,19 +27,19 @@ def _recall(inputs: Inputs) -> View:
 
 
 def _confusion(inputs: Inputs) -> View:
-    shares = models.confusion_shares(inputs.study, inputs.trials, inputs.evidence.confusions)
+    shares = models.confusion_shares(inputs.study, inputs.latest, inputs.evidence.confusions)
     specs = tuple(class_figures.confusion(inputs.study, arm, mine) for arm, mine in _by_arm(shares))
     return _table_and_figure("confusion", specs, shares)
 
 
 def _embedding(inputs: Inputs) -> View:
-    points = models.embeddings(inputs.where, inputs.study, inputs.trials)
+    points = models.embeddings(inputs.where, inputs.study, inputs.latest)
     specs = tuple(model_figures.embedding(inputs.study, arm, mine) for arm, mine in _by_arm(points))
     return _table_and_figure("embedding", specs, points)
 
 
 def _attention(inputs: Inputs) -> View:
-    maps = models.attention(inputs.where, inputs.study, inputs.trials)
+    maps = models.attention(inputs.where, inputs.study, inputs.latest)
     if maps.empty:
         return View()
     largest = float(maps["relative"].max())

@@ -46,7 +46,7 @@ def learning_curves(inputs: Inputs) -> tuple[Figure | None, pd.DataFrame, int]:
     Returns the figure, the means it shows, and how many search trials are drawn.
     """
     trials, epochs = inputs.trials, inputs.epochs
-    means = confirm_means(trials, epochs)
+    means = confirm_means(inputs.latest, epochs)
     primary = inputs.study.primary.validation_column
     columns = sorted(filter(is_column, epochs.columns), key=lambda name: name != primary)
     known = [name for name in columns if epochs[name].notna().any()]

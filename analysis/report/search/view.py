@@ -92,7 +92,7 @@ def _each_trial(inputs: Inputs) -> View:
 
 def _tuned(inputs: Inputs) -> View:
     study = inputs.study
-    chosen = effort.chosen(study, inputs.trials)
+    chosen = effort.chosen(study, inputs.latest)
     gains = search_phase.tuning_gain(study, inputs.trials, inputs.epochs)
     edges = search_phase.edges(study, chosen)
     facts = {
