@@ -65,7 +65,8 @@ def _mean(values: list[float], largest: float) -> dict[str, Any]:
     return {"test": test, "low": low, "high": high, "n": len(values)}
 
 
-def _count(found: Mapping[str, Any]) -> str:
+def values_in_words(found: Mapping[str, Any]) -> str:
+    """Say how many values a test score of ``facts`` is over, and of what."""
     return f"{found['n']} {found['unit']}{'s' * (found['n'] != 1)}"
 
 
@@ -84,7 +85,7 @@ def show(
     out = console()
     out.print(f"{found['trial_id']}: validation {found['metric']} {found['validation']:.4g}")
     interval = "" if found["low"] is None else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})"
-    test = "not known yet" if found["test"] is None else f"{found['test']:.4g}{interval}, {_count(found)}"
+    test = "not known yet" if found["test"] is None else f"{found['test']:.4g}{interval}, {values_in_words(found)}"
     out.print(f"test {found['metric']} of {found['arm']}: {test}")
     for name, value in found["config"].items():
         out.print(f"  {name} = {value!r}")

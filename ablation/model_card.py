@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from ablation.best import values_in_words
 from ablation.exportable import Exportable
 from ablation.reuse import BestModel
 
@@ -68,7 +70,7 @@ def model_card(
         "## Verified\n",
         *(f"- {line}" for line in verified),
         "\n## How it was made\n",
-        f"```console\n$ {' '.join(model.provenance['command'])}\n$ {command}\n```\n",
+        f"```console\n$ {shlex.join(model.provenance['command'])}\n$ {command}\n```\n",
         f"Run {model.provenance['run']}, {model.provenance['created_utc']}, commit {model.provenance['git_commit']}; "
         f"versions {', '.join(f'{name} {number}' for name, number in model.provenance['versions'].items())}. "
         "Hyperparameters are in hyperparameters.yaml.\n",
@@ -77,16 +79,21 @@ def model_card(
 
 
 def _scores(model: BestModel, facts: Mapping[str, Any]) -> list[str]:
-    what = f"Trial {model.provenance['trial_id']}, chosen by validation {facts['metric']} ({facts['validation']:.4g})."
+    score = model.trials[0].score  # the best one's, of which facts are, may be lost
+    what = f"Trial {model.provenance['trial_id']}, chosen by validation {facts['metric']} ({score:.4g})."
     if len(model.trials) > 1:
         what = f"The mean of {len(model.trials)} replicates' probabilities: {', '.join(model.provenance['trials'])}."
     interval = "" if facts["low"] is None else f", 95 % interval {facts['low']:.4g} to {facts['high']:.4g}"
-    arm = ""
+    found = ""
     if facts["test"] is not None:
-        mean = f"{facts['test']:.4g} on average{interval}, over {facts['replicates']} replicates"
-        arm = f" Its arm's test {facts['metric']} is {mean}: what the procedure gives, of which this is one outcome."
+        average = " on average" if facts["n"] > 1 else ""
+        mean = f"{facts['test']:.4g}{average}{interval}, over {values_in_words(facts)}"
+        found = f" Its arm's test {facts['metric']} is {mean}: what the procedure gives, of which this is one outcome."
+        if facts["unit"] == "seed":  # of one configuration: nothing is known of what another search would find
+            whose = "Its" if facts["config"] == model.config else "The best"
+            found = f" {whose} configuration's test {facts['metric']} is {mean}."
     rows = [f"| {name} | {value:.4g} |" for name, value in sorted(model.scores.items()) if "_" in name]
-    return [f"{what}{arm}\n", "| the best trial's metric | value |", "|---|---|", *rows, ""]
+    return [f"{what}{found}\n", "| the best trial's metric | value |", "|---|---|", *rows, ""]
 
 
 def _compared(findings: Mapping[str, Any], arm: str, metric: str) -> list[str]:
