@@ -109,10 +109,10 @@ def _files(inputs: EffectInputs, frames: Mapping[str, pd.DataFrame], attempts: A
     """Format every table that has rows; one that cannot be written is left out, and said."""
     study = inputs.study
     papers = {
-        "arms": lambda: table_files.paper_arms(frames["arms"], inputs.evidence.units, study.declared),
+        "arms": lambda: table_files.paper_arms(frames["arms"], inputs.evidence.units, study.declared, study.score),
         "scores": lambda: table_files.paper_scores(frames["scores"], inputs.evidence.units, study.declared),
         "comparisons": lambda: table_files.paper_comparisons(
-            frames["comparisons"], inputs.unit, study.higher_is_better
+            frames["comparisons"], inputs.unit, study.higher_is_better, is_paired=study.is_paired
         ),
         "components": lambda: table_files.paper_components(frames["components"], inputs.unit, study.higher_is_better),
     }

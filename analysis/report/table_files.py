@@ -52,17 +52,20 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def paper_arms(arms: pd.DataFrame, units: Mapping[str, Unit], declared: Mapping[str, Metric]) -> pd.DataFrame:
+def paper_arms(
+    arms: pd.DataFrame, units: Mapping[str, Unit], declared: Mapping[str, Metric], score: str
+) -> pd.DataFrame:
     """Lay out the arms as a paper would print them: means with intervals, differences to the reference.
 
-    ``units`` has the primary metric first.
+    ``units`` has the primary metric first, whose values are called ``score``.
     """
     primary = next(iter(units))
     columns: dict[str, Sequence[str]] = {"arm": arms["arm"].tolist()}
     for name, unit in units.items():
         shown = name.replace("_", " ")
         ends = list(zip(arms[f"{name}_low"], arms[f"{name}_high"], strict=True))
-        title = f"test {shown}{', %' if unit.points else ''}{_less(declared[name].higher_is_better)}"
+        called = score if name == primary else f"test {shown}"
+        title = f"{called}{', %' if unit.points else ''}{_less(declared[name].higher_is_better)}"
         columns[title] = [unit.at(*pair).bare(value) for value, pair in zip(arms[name], ends, strict=True)]
         columns[f"95 % interval of {shown}"] = [unit.at(*pair).interval(*pair) for pair in ends]
     names = ("difference", "difference_low", "difference_high")
@@ -88,17 +91,21 @@ def paper_scores(scores: pd.DataFrame, units: Mapping[str, Unit], declared: Mapp
     )
 
 
-def paper_comparisons(comparisons: pd.DataFrame, unit: Unit, higher_is_better: bool) -> pd.DataFrame:
-    """Lay out the declared comparisons as a paper would print them."""
+def paper_comparisons(
+    comparisons: pd.DataFrame, unit: Unit, higher_is_better: bool, *, is_paired: bool
+) -> pd.DataFrame:
+    """Lay out the comparisons as a paper would print them; without pairs there is no plain t of them."""
     columns: dict[str, Any] = {
         "arm": comparisons["arm"],
         "against": comparisons["against"],
         **_differences(comparisons, unit, ("difference", "low", "high"), higher_is_better),
-        "pairs": [str(n) for n in comparisons["n"]],
+        "pairs" if is_paired else "replicates": [str(n) for n in comparisons["n"]],
     }
     names = {"p": "p", "p (Holm)": "p_holm", "p (plain t)": "p_t", "p (equivalence)": "p_equivalent"}
     if comparisons["p_equivalent"].isna().all():
         del names["p (equivalence)"]
+    if not is_paired:
+        del names["p (plain t)"]
     return pd.DataFrame(
         columns | {title: [p_value(p, aligned=True) for p in comparisons[name]] for title, name in names.items()}
     )
