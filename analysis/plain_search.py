@@ -65,8 +65,14 @@ def _rests_on(study: PlannedStudy, found: Best, unit: Unit) -> str:
     if study.plan.budget.trials and found.procedure.n > 1:
         repeated = f"{found.procedure.n} searches, each with its own confirm runs"
         return f"On average over {repeated}, the procedure gives {in_words(found.procedure, unit)}."
-    if found.own.n < 2:
+    own = found.own
+    if own.n == 0:
+        return "Everything on this page is description."
+    if own.n == 1 and own.unit == "seed":
         return "That is one confirm run, so how much of it is luck is not known; more seeds would tell."
+    if own.n == 1:
+        one = f"Of {count(own.planned, 'replicate')} one has all of its runs"
+        return f"{one}, so how much of the score is luck is not known."
     chose = "Validation chose the configuration, and " if study.plan.budget.trials else ""
     text = f"{chose}nothing is compared: this says how well it does, and not which of its parts matter."
     return text[0].upper() + text[1:]

@@ -76,6 +76,17 @@ def test_one_confirm_run_has_no_interval_and_says_what_that_leaves_open(tmp_path
     assert "one confirm run, so how much of it is luck is not known" in second
 
 
+def test_one_value_of_a_replicate_is_not_called_one_confirm_run(tmp_path: Path) -> None:
+    lost = {f"model/{replicate}/confirm/1": ("failed", "out of memory") for replicate in (0, 1)}
+    found = made(tmp_path / "run", lost, replicates=3, trials=0, seeds=2)
+    assert found.best is not None and (found.best.own.n, found.best.own.planned) == (1, 3)
+    second = said(found)[-1]
+    assert second == "Of 3 replicates one has all of its runs, so how much of the score is luck is not known."
+    lost |= {"model/2/confirm/0": ("failed", "out of memory")}
+    nothing = said(made(tmp_path / "nothing", lost, replicates=3, trials=0, seeds=2))
+    assert "is not known." in nothing[0] and "confirm run" not in nothing[-1]
+
+
 def test_searches_that_are_repeated_say_what_the_procedure_gives(tmp_path: Path) -> None:
     found = made(tmp_path / "run", replicates=4)
     first, second = said(found)
