@@ -1,4 +1,4 @@
-"""Begin a new study from what an earlier one found: every search's first point is what that study confirmed."""
+"""Begin a new study from what an earlier one found: what that study confirmed is the default of every search."""
 
 from __future__ import annotations
 
