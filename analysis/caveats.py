@@ -66,7 +66,7 @@ def growth(study: PlannedStudy) -> str | None:
     if all(confirmed == 0 for confirmed in seen):
         return f"{grew}, before any confirm trial had a result."
     known = [int(confirmed) for confirmed in seen if confirmed is not None]
-    when = f", with {max(known)} confirm results there to be looked at" if known else ""
+    when = f", with {count(max(known), 'confirm result')} there to be looked at" if known else ""
     if study.is_plain:
         return f"{grew}{when}. If it grew until the score was good, the score is too good."
     return f"{grew}{when}. If results had been looked at, false alarms are likelier than the p values say."

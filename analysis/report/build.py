@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -106,6 +107,7 @@ def _context(inputs: Inputs, refresh_s: int | None) -> dict[str, Any]:
         "kind": "Ablation" if study.space.factors else "Search" if study.plan.budget.trials else "Score",
         "budget": study.plan.budget,
         "document": study.file,
+        "document_command": shlex.join(study.file.command),
         "data": {"uri": None, "fingerprint": None, "train_count": None} | dict(study.file.data or {}),
         "counts": inputs.counts,
         "open_trials": inputs.open_trials,

@@ -70,6 +70,8 @@ def _facts(report: Report) -> dict[str, Any]:
     study = report.inputs.study
     return {
         "metric": study.metric,
+        "less": "" if study.higher_is_better else " (less is better)",
+        "points": " (points)" if report.inputs.unit.points else "",
         "budget": study.plan.budget,
         "data": (study.file.data or {}).get("uri") or "none",
         "created": study.file.created_utc,

@@ -108,6 +108,18 @@ def test_its_tables_are_files_for_papers_too(published: Path) -> None:
     latex = (published / "tables/comparisons.tex").read_text()
     assert r"\toprule" in latex and "model C & model A & +1.5" in latex
     assert len(pd.read_csv(published / "tables/arms.csv")) == 7
+    arms, comparisons = ((published / f"tables/{name}.md").read_text() for name in ("arms", "comparisons"))
+    assert arms.startswith("| arm | test accuracy, % |")
+    heading = comparisons.splitlines()[0]
+    assert "| replicates |" in heading and "pairs" not in heading and "plain t" not in heading
+
+
+def test_where_an_arm_has_no_score_nothing_is_said_of_how_often_it_is_ahead(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("model,loss\nfull,0.3\nfull,0.4\nplain,0.5\nplain,0.6\nlost,\nlost,\n")
+    result = report(tmp_path / "table.csv", tmp_path / "out", "--reference", "full", "--unpaired")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "out/index.html").read_text()
+    assert "<td>0 %</td>" in page and "nan %" not in page
 
 
 def test_the_same_table_gives_the_same_bytes(published: Path, tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from analysis.findings import findings
 from analysis.report import export, table_files
 from analysis.report.__main__ import app
 from analysis.report.build import build, render
+from analysis.report.effects.settling import Settling, settled_by
 from analysis.report.folder import ReportFolder
+from analysis.report.inputs import read
 from analysis.report.search import curves
 from search_spaces.metrics import Metric
 from search_spaces.space import Arm, Choice
@@ -426,12 +428,53 @@ def test_several_runs_are_set_side_by_side(whole: Path, tmp_path: Path) -> None:
     ]
     page = Page(written[-1].read_text())
     assert "2 studies side by side" in page.text
+    assert page.text.count("difference (points)") == 2 and "less is better" not in page.text
     assert "Nothing is tested across studies" in page.text
     assert {"run/index.html", "other/index.html"} <= set(page.addresses)
     table = pd.read_csv(tmp_path / "out" / "tables" / "studies.csv")
     assert table.groupby("study")["n"].max().to_dict() == {"run": 3, "other": 4}
     row = table[(table["study"] == "run") & (table["arm"] == "material=wood")].iloc[0]
     assert row["difference"] == pytest.approx(-0.0996)
+
+
+def test_studies_side_by_side_say_where_less_is_better_and_count_one_replicate(tmp_path: Path) -> None:
+    less = with_direction(BRIDGES, "minimize")
+    runs = [str(write_run(tmp_path / name, less, replicates=n)) for name, n in (("one", 1), ("two", 2))]
+    assert CliRunner().invoke(app, [*runs, "--out", str(tmp_path / "out")]).exit_code == 0
+    text = Page((tmp_path / "out" / "index.html").read_text()).text
+    assert text.count("test strength (less is better)") == 2
+    assert "1 replicate ×" in text and "2 replicates ×" in text
+
+
+def settled(run: Path) -> list[Settling]:
+    inputs = read(run)
+    return [found for verdict in inputs.evidence.verdicts if (found := settled_by(inputs, verdict)) is not None]
+
+
+def test_a_study_that_is_planned_large_enough_is_settled_by_going_on(tmp_path: Path) -> None:
+    later = {
+        f"{arm.name}/{replicate}/{phase}/{index}": ("pending", None)
+        for arm in BRIDGES.arms()
+        for replicate in range(3, 40)
+        for phase, index in (("search", 0), ("search", 1), ("confirm", 0))
+    }
+    found = settled(write_run(tmp_path / "run", statuses=later, replicates=40))
+    assert found and {one.command for one in found} == {"ablation resume runs/made-bridges"}
+    assert {one.replicates for one in found} == {40}
+    # A replicate of an arm: a trial of 4 epochs, one stopped after 2, and a confirm run of 4, at 2.5 s each.
+    assert [one.trial_s for one in found] == pytest.approx([2.5 * (4 + 2 + 4) * 5 * 37] * len(found))
+
+
+def test_a_study_that_has_come_to_its_end_is_settled_by_growing_alone(tmp_path: Path) -> None:
+    found = settled(write_run(tmp_path / "run"))
+    assert found
+    for one in found:
+        assert one.command == f"ablation resume runs/made-bridges --replicates {one.replicates}"
+        assert one.trial_s == pytest.approx(2.5 * (4 + 2 + 4) * 5 * (one.replicates - 3))
+    # All but three replicates lost a trial: what is planned would be enough, but will not come.
+    lost = {f"span=1.0/{replicate}/confirm/0": ("failed", "out of memory") for replicate in range(3, 40)}
+    lost |= {name.replace("span=1.0", "span=100.0"): how for name, how in lost.items()}
+    assert settled(write_run(tmp_path / "lost", statuses=lost, replicates=40)) == []
 
 
 def test_an_unfinished_run_says_so_from_its_ledger_and_is_watched_until_its_end(

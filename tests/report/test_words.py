@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from ablation.paths import RunPaths
 from analysis.findings import findings
 from analysis.numbers import SHARE, Unit
 from analysis.report.build import Report, render
 from analysis.report.figures import escaped, in_template
+from analysis.report.models.class_figures import recall_map
+from analysis.report.run.wording import effort_sentence
+from analysis.report.search.wording import importance_summary
 from search_spaces.space import Arm
 from tests.support.made_runs import BRIDGES, write_run
 from tests.support.spaces import with_direction
@@ -120,3 +125,25 @@ def test_a_long_reason_is_cut_in_page_findings_and_tables(tmp_path: Path) -> Non
         assert "letters left out" in text
     assert sum(map(len, [report.page, report.findings, *report.files.values()])) < 8e6
     assert findings(run)["not_completed"][0]["reason"].endswith("last words")
+
+
+def test_one_of_a_thing_is_said_in_the_singular(tmp_path: Path) -> None:
+    rows = [{"search": 1, "epochs": 1, "wall_s": 2.0}]
+    assert effort_sentence(rows, None).startswith("There was 1 search trial. In all, 1 epoch was trained in")
+    of_one = pd.DataFrame({"rho": [0.5], "rho_low": [0.1], "rho_high": [0.9], "trials": [12]})
+    assert importance_summary(of_one).startswith("1 of 1 interval excludes 0, where")
+    recalls = pd.DataFrame({"arm": ["a"], "class_name": ["calm"], "mean": [0.5], "low": [math.nan], "n": [1]})
+    assert recall_map(recalls.assign(high=math.nan), "mean")["data"][0]["customdata"] == [["no interval, 1 replicate"]]
+
+
+def test_replicates_that_an_arm_lost_are_named_in_the_plural(tmp_path: Path) -> None:
+    lost = {f"span=1.0/{replicate}/confirm/0": ("failed", "out of memory") for replicate in (0, 2)}
+    assert "no result from replicates 0, 2; left out" in render(write_run(tmp_path / "run", statuses=lost)).page
+
+
+def test_a_command_is_shown_as_it_can_be_typed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    file = RunPaths(run).study
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps({**document, "command": ["ablation", "run", "--arms", "*", "--title", "two words"]}))
+    assert "<code>ablation run --arms &#39;*&#39; --title &#39;two words&#39;</code>" in render(run).page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -87,9 +88,12 @@ def test_the_score_is_that_of_what_was_confirmed_last_and_the_page_says_that_it_
     assert found.best.own.mean == pytest.approx(last["metric.test_score"].mean())
     assert found.best.procedure.mean == pytest.approx(last["metric.test_score"].mean())
     assert facts(grown.root)["test"] == pytest.approx(last["metric.test_score"].mean())
-    text = caveats.growth(load.study(grown.root))
+    study = load.study(grown.root)
+    text = caveats.growth(study)
     assert text is not None
     assert "from 1 replicate of 6 search trials to 1 replicate of 24 search trials, with 3 confirm results" in text
+    one = caveats.growth(replace(study, growths=({**study.growths[0], "confirmed_before": 1},)))
+    assert one is not None and "with 1 confirm result there to be looked at" in one
 
 
 def rewrite(paths: RunPaths[Path], trials: pd.DataFrame) -> None:

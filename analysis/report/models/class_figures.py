@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.effects import REFERENCE
 from analysis.load import PlannedStudy
-from analysis.numbers import Unit
+from analysis.numbers import Unit, count
 from analysis.report.figures import DIVERGING, SCALE, Spec, heat, map_layout, plain, scale, spec
 from analysis.tables.models import class_name
 
@@ -62,6 +62,7 @@ def confusion(study: PlannedStudy, arm: str, table: pd.DataFrame) -> Spec:
 
 
 def _ends(cell: dict[Any, Any]) -> str:
+    n = count(cell["n"], "replicate")
     if np.isnan(cell["low"]):
-        return f"no interval, {cell['n']} replicates"
-    return f"95 % interval {100 * cell['low']:.1f} to {100 * cell['high']:.1f}, {cell['n']} replicates"
+        return f"no interval, {n}"
+    return f"95 % interval {100 * cell['low']:.1f} to {100 * cell['high']:.1f}, {n}"

@@ -7,6 +7,8 @@ from statistics import median
 
 import pandas as pd
 
+from analysis.numbers import count
+
 
 def chosen_values(values: Sequence[object]) -> str:
     """Format what replicates chose: each value of a few, median and range of more than four numbers."""
@@ -34,7 +36,8 @@ def importance_summary(table: pd.DataFrame) -> str:
     sure = int(((known["rho_low"] > 0) | (known["rho_high"] < 0)).sum())
     fewest, most = int(known["trials"].min()), int(known["trials"].max())
     each = str(fewest) if fewest == most else f"{fewest} to {most}"
+    excluded = f"{sure} of {count(len(known), 'interval')} {'excludes' if sure == 1 else 'exclude'} 0"
     return (
-        f"{sure} of {len(known)} intervals exclude 0, where chance alone would give about {0.05 * len(known):.0f}. "
+        f"{excluded}, where chance alone would give about {0.05 * len(known):.0f}. "
         f"With {each} trials an arm this says little: read it as a hint of what to tune, not as a result."
     )
