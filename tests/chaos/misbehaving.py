@@ -65,7 +65,7 @@ def interrupt(folder: Path, number: int, seed: int, send: Callable[[int, int], N
     took_s = time.monotonic() - asked
     faults = [] if code == 130 else [f"exit code {code}"]
     faults += [] if paths.trials.is_file() else ["there are no tables"]
-    faults += [] if "--resume" in driver.reported else [f"does not say how to go on: {driver.reported[-500:]}"]
+    faults += [] if "go on with: " in driver.reported else [f"does not say how to go on: {driver.reported[-500:]}"]
     faults += [] if took_s <= 10 else [f"took {took_s:.1f} s"]
     resumed = start_driver(paths, "--seed", str(seed))
     faults += [f"resumed with exit code {resumed.process.returncode}"] if resumed.wait() else []
