@@ -64,7 +64,8 @@ class TrialContext:
         data_decoding: version of the rules by which pictures were decoded then; None: today's.
         checkpoint_dir: the trial's own folder, which exists; it may hold checkpoints of an interrupted attempt.
         init_from: address of a checkpoint at which the weights begin, from ``--init-from``; None: drawn.
-        artifact_dir: where a confirm trial leaves its Parquet artifacts, which exists; None in the search phase.
+        artifact_dir: where a confirm trial leaves its Parquet artifacts, which exists; None in the search phase. They
+            are to be there before the last epoch's checkpoint: a trial that goes on from it makes none.
         device: a torch device name, or ``auto``.
         cpu_threads: threads the trial may use for computing.
         checkpoint_epochs: epochs after which a checkpoint is worth having, beside the last: ASHA's rungs.

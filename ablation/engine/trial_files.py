@@ -165,7 +165,8 @@ class TrialFiles:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _present(self, trial_id: str) -> Iterator[Path]:
-        for folder in (self.checkpoint_dir(trial_id), self.artifact_dir(trial_id)):
+        """Yield a trial's files, checkpoints after artifacts, which who goes on from one does not make again."""
+        for folder in (self.artifact_dir(trial_id), self.checkpoint_dir(trial_id)):
             yield from (path for path in folder.rglob("*") if path.is_file())
         log = self.log(trial_id)
         if log.is_file():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from ablation.engine import trial_files
 from ablation.engine import uploads as module
 from ablation.engine.uploads import TRIES, StoreError, Uploads
+from ablation.paths import RunPaths
 from ablation.store import StorePath
 
 FOLDER = StorePath("store://", PurePosixPath("runs/one"))
@@ -90,3 +92,21 @@ def test_what_is_forgotten_is_not_put(store: Store) -> None:
     store.gate.release(2)
     uploads.wait()
     assert store.done == [("a", b"1"), ("b", b"1")]
+
+
+def test_a_checkpoint_reaches_the_store_after_the_artifacts_that_its_trial_wrote_before_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is killed in between would leave a last epoch whose artifacts nobody makes again."""
+    monkeypatch.setenv("ABLATION_CACHE", str(tmp_path))
+    monkeypatch.setattr(trial_files, "files_below", lambda folder, deep: [])
+    monkeypatch.setattr(trial_files, "_read", lambda path: b"")
+    files = trial_files.TrialFiles(RunPaths(FOLDER))
+    files.begin("arm/0/confirm/0")
+    for folder, name in ((files.checkpoint_dir, "epoch-1"), (files.artifact_dir, "predictions")):
+        folder("arm/0/confirm/0").mkdir(parents=True)
+        (folder("arm/0/confirm/0") / name).write_bytes(b"1")
+    store.gate.release(10)
+    files.send("arm/0/confirm/0", is_awaited=True)
+    files.finish()
+    assert [name for name, _ in store.done if name in ("epoch-1", "predictions")] == ["predictions", "epoch-1"]
