@@ -21,7 +21,7 @@ def is_here(driver: Mapping[str, Any]) -> bool:
     return bool(driver["host"] == platform.node())
 
 
-def quiet_s(events: Iterable[Event]) -> float:
+def longest_quiet_s(events: Iterable[Event]) -> float:
     """Return how long a driver on another machine may record nothing: an epoch, at most what the watchdog lets pass."""
     opened = [event.what for event in events if isinstance(event.what, SessionOpened)]
     return max(LEAST_QUIET_S, 60 * float(opened[-1].resources.get("watchdog_minutes", 0))) if opened else LEAST_QUIET_S

@@ -49,7 +49,7 @@ def _test(best: Mapping[str, Any], rows: list[Mapping[str, Any]], plan: Plan, la
     scored = [row for row in rows if row.get(metric) is not None]
     if plan.budget.replicates == 1:
         names = [name for name in best if name.startswith("config.")]
-        stage = [row for row in scored if row["index"] // seeds == best["index"] // seeds]
+        stage = [row for row in scored if plan.stage_of(row["index"]) == plan.stage_of(best["index"])]
         of_seeds = [float(row[metric]) for row in stage if all(row[name] == best[name] for name in names)]
         return {**_mean(of_seeds, largest), "unit": "seed", "replicates": 1}
     by_replicate: dict[int, list[float]] = {}

@@ -86,7 +86,7 @@ def best_trials(run: RunLocation, selection: Selection = ANY) -> list[BestTrial]
     chosen = [row for row in rows if selection.arm in (None, row["arm"]) and selection.seed in (None, row["index"])]
 
     def rank(row: Mapping[str, Any]) -> tuple[int, float]:
-        stage = row["index"] // plan.budget.seeds if selection.phase == "confirm" else 0
+        stage = plan.stage_of(row["index"]) if selection.phase == "confirm" else 0
         return stage, metric.upwards(float(row[metric.validation_column]))
 
     chosen.sort(key=rank, reverse=True)

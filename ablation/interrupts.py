@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -35,24 +35,34 @@ def _quit(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def as_keyboard_interrupts() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does; a SIGHUP that is ignored, as by nohup, stays so.
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does.
 
-    What ``quit_when_interrupted`` set up ends here. Outside the main thread, where Python handles no signals, nothing
-    changes.
+    What ``quit_when_interrupted`` set up ends here.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with handled(interrupt, signal.SIGTERM):
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is _quit:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+
+
+@contextmanager
+def handled(handle: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals, SIGHUP among them, until the block ends; a SIGHUP that is ignored, as by nohup, stays so.
+
+    Outside the main thread, where Python handles no signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if signal.getsignal(signal.SIGINT) is _quit:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    numbers = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    with_hup = numbers if is_ignored else (*numbers, signal.SIGHUP)
+    previous = {number: signal.signal(number, handle) for number in with_hup}
     try:
         yield
     finally:

@@ -130,7 +130,11 @@ class Plan(Frozen):
 
     def chosen_among(self, trial: PlannedTrial) -> int:
         """Count the search trials of its replicate among which a confirm trial's configuration is chosen."""
-        return self.stages[trial.index // self.budget.seeds]
+        return self.stages[self.stage_of(trial.index)]
+
+    def stage_of(self, index: int) -> int:
+        """Return how often the search had grown when a confirm trial of this index chose its configuration."""
+        return index // self.budget.seeds
 
     @property
     def confirm_trials(self) -> int:

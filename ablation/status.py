@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ablation import study_file
-from ablation.at_work import is_at_work, is_here, quiet_s, running_trials
+from ablation.at_work import is_at_work, is_here, longest_quiet_s, running_trials
 from ablation.console.best_text import best_facts, best_in_words
 from ablation.console.go_on import go_on_command
 from ablation.console.overview import Overview
@@ -102,7 +102,7 @@ def look(where: RunDir) -> Look:
         raise FaultsError([str(error)]) from error
     trials = {trial.trial_id: trial for trial in plan.trials()}
     last_unix_s = max((event.unix_s for event in events), default=0.0)
-    is_alive = driver is not None and is_at_work(driver, last_unix_s, quiet_s(events))
+    is_alive = driver is not None and is_at_work(driver, last_unix_s, longest_quiet_s(events))
     session = driver["session"] if driver is not None and is_alive else None
     running = set() if session is None else running_trials(events, records, session)
     counts = Counts(plan, trials, records)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from ablation.interrupts import handled
 
 
 class Signals:
@@ -18,19 +19,9 @@ class Signals:
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Note signals until the block ends; outside the main thread, where Python handles none, nothing changes."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
         def note(number: int, frame: FrameType | None) -> None:
             self.number = number
 
-        handled = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            handled.append(signal.SIGHUP)
-        previous = {number: signal.signal(number, note) for number in handled}
-        try:
+        with handled(note, signal.SIGINT, signal.SIGTERM):
             yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)

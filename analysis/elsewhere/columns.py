@@ -160,9 +160,8 @@ def _status(cells: pd.DataFrame, taken: set[str]) -> tuple[str | None, list[str]
         if name not in taken and plain_name(name) in STATUS_NAMES and values & (ENDED | NOT_ENDED):
             unknown = ", ".join(map(repr, sorted(values - ENDED - NOT_ENDED)))
             rule = "write finished or failed, or rename the column if it says nothing about how runs ended"
-            return str(name), [
-                f"column {name!r} has {unknown}, which is no known end of a run; {rule}"
-            ] if unknown else []
+            fault = f"column {name!r} has {unknown}, which is no known end of a run; {rule}"
+            return str(name), [fault] if unknown else []
     return None, []
 
 

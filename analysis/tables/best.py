@@ -73,7 +73,7 @@ def best(study: PlannedStudy, trials: pd.DataFrame, table: pd.DataFrame) -> Best
         return None
     planned = {trial.trial_id: place for place, trial in enumerate(study.plan.trials())}
     ranked = done.assign(
-        _stage=done["index"] // study.plan.budget.seeds,
+        _stage=done["index"].map(study.plan.stage_of),
         _up=study.primary.sign * done[column].astype(float),
         _place=done["trial_id"].map(planned),
     )
@@ -150,8 +150,8 @@ def _same(study: PlannedStudy, confirm: pd.DataFrame, first: Mapping[Any, Any]) 
     mine: pd.DataFrame = confirm[confirm["arm"] == first["arm"]]
     if not study.plan.budget.trials:
         return mine
-    seeds = study.plan.budget.seeds
-    mine = mine[mine["index"] // seeds == first["index"] // seeds]
+    stage_of = study.plan.stage_of
+    mine = mine[mine["index"].map(stage_of) == stage_of(first["index"])]
     alike = pd.Series(True, index=mine.index)
     for name in (name for name in map(str, mine) if name.startswith("config.")):
         alike &= (mine[name] == first[name]) | (mine[name].isna() & pd.isna(first[name]))

@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 from ablation import best, rerun, status, study_file
-from ablation.at_work import LEAST_QUIET_S, is_at_work, quiet_s
+from ablation.at_work import LEAST_QUIET_S, is_at_work, longest_quiet_s
 from ablation.console.progress import Progress
 from ablation.engine.slots import Slots
 from ablation.ledger.log import Ledger, newest_driver, read_events
@@ -114,11 +114,11 @@ def test_status_shows_the_table_that_its_driver_shows(tmp_path: Path) -> None:
 
 def test_a_driver_elsewhere_that_has_been_quiet_for_long_is_gone(half: RunPaths[Path]) -> None:
     assert not is_at_work({"host": "another", "process": 1}, time.time() - 2 * LEAST_QUIET_S)
-    assert quiet_s(read_events(half.ledger)) == LEAST_QUIET_S
+    assert longest_quiet_s(read_events(half.ledger)) == LEAST_QUIET_S
     # An epoch may take so long, and records nothing before it ends.
     with Ledger(half.ledger) as ledger:
         Study(toy_plan(), ledger).open_session(process=1, resources={"watchdog_minutes": 45.0})
-    assert quiet_s(read_events(half.ledger)) == 45 * 60
+    assert longest_quiet_s(read_events(half.ledger)) == 45 * 60
 
 
 def test_of_a_driver_elsewhere_is_said_how_long_it_has_been_quiet_and_not_that_it_is_gone(

@@ -64,6 +64,14 @@ def started(job: Path, *options: str, **variables: str) -> subprocess.Popen[str]
     )
 
 
+def tell(script: subprocess.Popen[str], job: Path, number: signal.Signals) -> None:
+    """Send the job a signal once its study is at work, and wait for its end."""
+    while not (job / "waiting").exists():
+        assert script.poll() is None
+    script.send_signal(number)
+    script.communicate(timeout=60)
+
+
 def calls(job: Path, program: str) -> list[str]:
     lines = (job / "calls.txt").read_text().splitlines()
     return [line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")]
@@ -96,10 +104,7 @@ def test_a_slurm_job_goes_on_with_a_study_that_is_there(job: Path) -> None:
 def test_a_slurm_job_whose_time_is_up_ends_its_study_in_order_and_is_queued_again(job: Path) -> None:
     (job / "waits").touch()
     with started(job, "--space", "tcl", "--name", "first") as script:
-        while not (job / "waiting").exists():
-            assert script.poll() is None
-        script.send_signal(signal.SIGUSR1)
-        script.communicate(timeout=60)
+        tell(script, job, signal.SIGUSR1)
     assert script.returncode == 130
     assert calls(job, "scontrol")[-1] == "requeue 42"
 
@@ -113,10 +118,7 @@ def test_a_slurm_job_gives_its_studys_code_though_the_study_ends_before_the_sign
         # While it waits for the study the trap tells it.
         trap '[[ ${signals:-0} == 0 || $BASH_COMMAND == wait* ]] || until_the_study_has_ended' DEBUG""")
     with started(job, "--space", "tcl", "--name", "first", BASH_ENV=str(slow)) as script:
-        while not (job / "waiting").exists():
-            assert script.poll() is None
-        script.send_signal(signal.SIGUSR1)
-        script.communicate(timeout=60)
+        tell(script, job, signal.SIGUSR1)
     assert script.returncode == 130
     assert calls(job, "scontrol")[-1] == "requeue 42"
 
@@ -124,10 +126,7 @@ def test_a_slurm_job_gives_its_studys_code_though_the_study_ends_before_the_sign
 def test_a_slurm_job_that_is_cancelled_ends_its_study_in_order_and_does_not_come_back(job: Path) -> None:
     (job / "waits").touch()
     with started(job, "--space", "tcl", "--name=first") as script:
-        while not (job / "waiting").exists():
-            assert script.poll() is None
-        script.send_signal(signal.SIGTERM)
-        script.communicate(timeout=60)
+        tell(script, job, signal.SIGTERM)
     assert script.returncode == 130
     assert not any(call.startswith("requeue") for call in calls(job, "scontrol"))
 
